@@ -1,0 +1,1 @@
+"""Where a run happens: environments, thresholds, the embedded platform, the Prefect server."""

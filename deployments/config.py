@@ -1,0 +1,414 @@
+"""Reads and validates environments and thresholds; everything that a run may do is decided here.
+
+An environment file names variables, never their values; `resolve_target` reads the values into `SecretStr`. Every
+problem of a file is reported at once, one line each, with file, field and remedy.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+from storage.errors import ConfigurationError
+from storage.records import ComponentId, Threshold
+
+ENVIRONMENTS = Path(__file__).parent / "environments"
+THRESHOLDS = Path(__file__).parent / "thresholds.toml"
+PROFILES = ("development", "staging", "production", "quick", "custom")
+
+Profile = Literal["development", "staging", "production", "quick", "custom"]
+
+
+class Settings(BaseModel):
+    """Base of all settings: frozen, and an unknown field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Load(Settings):
+    """The load of a profile: users ÷ pace is the arrival rate of an open model."""
+
+    users: int = Field(ge=1, le=100_000)
+    duration_s: float = Field(gt=0, le=7200)
+    ramp_up_s: float = Field(ge=0)
+    pace_s: float = Field(default=1.0, gt=0)
+    max_rate: float = Field(
+        gt=0, description="requests a second that no generator may pass, capacity search included"
+    )
+    abort_error_ratio: float = Field(default=0.5, gt=0, le=1, description="stop when errors stay above this share")
+    abort_latency_ms: float = Field(default=10_000, gt=0, description="stop when p95 stays above this")
+    abort_after_s: float = Field(default=5, gt=0, description="… for this many seconds")
+
+    @model_validator(mode="after")
+    def _ramp_fits(self) -> Self:
+        if self.ramp_up_s >= self.duration_s:
+            msg = f"ramp_up_s {self.ramp_up_s} must be shorter than duration_s {self.duration_s}"
+            raise ValueError(msg)
+        if self.rate > self.max_rate:
+            msg = f"users ÷ pace_s = {self.rate} requests/s is above max_rate {self.max_rate}"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def rate(self) -> float:
+        """Arrival rate of the steady phase, requests per second."""
+        return self.users / self.pace_s
+
+
+class ValueRange(Settings):
+    """Values that a load plan draws from: `template` with `{n}` filled by a number from `first` to `last`.
+
+    Where `hot` > 1 the draw is skewed to small numbers: n = first + span · u^hot for uniform u, as a school's newest
+    orders are asked for most.
+    """
+
+    template: str
+    first: int = 1
+    last: int = 1
+    hot: float = Field(default=1.0, ge=1.0)
+
+    @model_validator(mode="after")
+    def _fills(self) -> Self:
+        if self.last < self.first:
+            msg = f"last {self.last} is below first {self.first}"
+            raise ValueError(msg)
+        try:
+            self.value(self.first)
+        except (KeyError, IndexError, ValueError) as error:
+            msg = f"template {self.template!r} cannot be filled with n: {error}"
+            raise ValueError(msg) from error
+        return self
+
+    def value(self, number: int) -> str:
+        """The value for one number."""
+        return self.template.format(n=number)
+
+
+class Endpoint(Settings):
+    """One weighted request of the API's mix. `{name}` in path, query and body is drawn from `values`."""
+
+    method: Literal["GET", "POST", "PUT", "DELETE"] = "GET"
+    path: str = Field(pattern=r"^/")
+    weight: float = Field(default=1.0, gt=0)
+    query: Mapping[str, str] = Field(default_factory=dict)
+    body: Mapping[str, Any] | None = None
+    expect: tuple[int, ...] = (200,)
+    writes: bool = Field(default=False, description="changes data: left out where the environment forbids writes")
+
+    @property
+    def name(self) -> str:
+        """How samples and findings call it: method and path template."""
+        return f"{self.method} {self.path}"
+
+
+class ApiSettings(Settings):
+    """What the api component asks for."""
+
+    headers: Mapping[str, str] = Field(default_factory=dict)
+    values: Mapping[str, ValueRange] = Field(default_factory=dict)
+    endpoints: tuple[Endpoint, ...] = Field(min_length=1)
+    timeout_s: float = Field(default=10, gt=0)
+
+
+class WebsocketSettings(Settings):
+    """What the websocket component does: connections that each send one message per pace."""
+
+    connections: int = Field(default=10, ge=1)
+    pace_s: float = Field(default=1.0, gt=0)
+    subscribe: str = "orders"
+    orders: ValueRange
+    timeout_s: float = Field(default=10, gt=0)
+
+
+class CacheFamily(Settings):
+    """A family of cache keys, and which of its keys a read probe asks for."""
+
+    name: str
+    pattern: str = Field(description="glob as SCAN MATCH takes it")
+    keys: ValueRange | None = None
+
+
+class CacheSettings(Settings):
+    """What the cache component reads; it never writes."""
+
+    families: tuple[CacheFamily, ...] = ()
+    probe_rate: float = Field(default=50, gt=0, description="GETs a second of the latency probe")
+    scan_limit: int = Field(default=20_000, ge=0, description="keys looked at per scan, at most")
+
+
+class RfidSettings(Settings):
+    """What the rfid component presents to the readers: test cards only."""
+
+    verify_path: str = "/rfid/verify"
+    bulk_path: str = "/rfid/verify-bulk"
+    cards: ValueRange
+    readers: ValueRange
+    bulk_size: int = Field(default=20, ge=1, le=100)
+    bulk_rate: float = Field(default=5, gt=0, description="bulk requests a second")
+    target_rate: float = Field(default=500, gt=0, description="verifications a second that the readers need")
+    margin: float = Field(default=1.2, ge=1, description="the search stops at target_rate × margin")
+    step_s: float = Field(default=3, gt=0)
+    latency_limit_ms: float = Field(default=300, gt=0, description="a step is sustained while p95 stays below")
+    error_limit: float = Field(default=0.01, ge=0, le=1)
+    timeout_s: float = Field(default=5, gt=0)
+
+
+class ReadStatement(Settings):
+    """A representative read, timed at the client: `sql` with psycopg's `%(name)s`, drawn from `values`."""
+
+    name: str
+    sql: str
+
+
+class DatabaseSettings(Settings):
+    """What the database component times and samples; sessions are read-only with a statement time-out."""
+
+    statements: tuple[ReadStatement, ...] = ()
+    values: Mapping[str, ValueRange] = Field(default_factory=dict)
+    read_rate: float = Field(default=10, gt=0, description="representative reads a second")
+    statement_timeout_ms: int = Field(default=5000, gt=0)
+    sample_every_s: float = Field(default=1.0, gt=0)
+    top: int = Field(default=20, ge=1)
+    pool_size: int | None = Field(default=None, ge=1, description="connections that the application may open")
+    application: str | None = Field(default=None, description="application_name of the application's pool")
+
+
+class LambdaSettings(Settings):
+    """Which functions are looked at, over which days; `critical` names those that serve lunch."""
+
+    name_prefix: str = ""
+    days: int = Field(default=14, ge=1, le=90)
+    critical: tuple[str, ...] = ()
+    log_group: str = "/aws/lambda/{function}"
+    max_log_events: int = Field(default=500_000, ge=1)
+    school_hours: tuple[int, int] = (7, 16)
+    timezone: str = "Asia/Kolkata"
+
+
+class Variables(Settings):
+    """Names of the environment variables that hold addresses; their values never enter a file."""
+
+    api_url: str
+    ws_url: str
+    redis_url: str
+    database_url: str
+
+
+class Environment(Settings):
+    """One environment file."""
+
+    name: str
+    title: str
+    production: bool = False
+    writes: bool = Field(default=False, description="whether load may create or change data")
+    embedded: bool = Field(default=False, description="without variables the embedded platform is started")
+    components: tuple[ComponentId, ...] = tuple(ComponentId)
+    variables: Variables
+    load: Load
+    database: DatabaseSettings
+    api: ApiSettings
+    websocket: WebsocketSettings
+    cache: CacheSettings
+    rfid: RfidSettings
+    lambda_functions: LambdaSettings
+
+
+class Target(Settings):
+    """The addresses of one environment, resolved; secrets never leave `SecretStr` but at the wire."""
+
+    api_url: SecretStr | None = None
+    ws_url: SecretStr | None = None
+    redis_url: SecretStr | None = None
+    database_url: SecretStr | None = None
+    aws_region: str | None = None
+    aws_endpoint_url: str | None = None
+    local: bool = Field(default=False, description="generator and target share a machine: load is indicative only")
+
+
+class RunConfig(Settings):
+    """All that one run may do, without any secret: stored with the run, handed to tasks and flows as JSON."""
+
+    profile: Profile
+    environment: Environment
+    components: tuple[ComponentId, ...]
+    thresholds: tuple[Threshold, ...]
+    weights: Mapping[ComponentId, float]
+    overrides: Mapping[str, str] = Field(default_factory=dict)
+    local: bool = False
+
+
+NEEDS: dict[ComponentId, tuple[str, ...]] = {
+    ComponentId.DATABASE: ("database_url",),
+    ComponentId.LAMBDA: (),
+    ComponentId.API: ("api_url",),
+    ComponentId.WEBSOCKET: ("ws_url",),
+    ComponentId.CACHE: ("redis_url",),
+    ComponentId.RFID: ("api_url",),
+}
+"""Which addresses a component needs."""
+
+
+def problems_of(error: ValidationError, where: str) -> list[str]:
+    """One line per problem: file, field, what is wrong and what was given (never for secrets)."""
+    lines = []
+    for item in error.errors(include_url=False):
+        field = ".".join(str(part) for part in item["loc"]) or "(whole file)"
+        lines.append(f"{where}: {field}: {item['msg']}")
+    return lines
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError([f"{path}: no such file; environments are {', '.join(known())}"]) from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigurationError([f"{path}: {error}"]) from error
+
+
+def known(folder: Path = ENVIRONMENTS) -> list[str]:
+    """Names of the environments that have a file."""
+    return sorted(path.stem for path in folder.glob("*.toml"))
+
+
+def load_environment(name: str, folder: Path = ENVIRONMENTS) -> Environment:
+    """Read `folder/name.toml`; a `ConfigurationError` holds every problem of it."""
+    return _validate_environment(_read_toml(folder / f"{name}.toml"), str(folder / f"{name}.toml"))
+
+
+def _validate_environment(data: Mapping[str, Any], where: str) -> Environment:
+    try:
+        return Environment.model_validate(data)
+    except ValidationError as error:
+        raise ConfigurationError(problems_of(error, where)) from None
+
+
+class _ThresholdFile(Settings):
+    weights: Mapping[ComponentId, float]
+    threshold: tuple[Threshold, ...]
+    environment: Mapping[str, Mapping[str, Mapping[str, Any]]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        total = sum(self.weights.values())
+        if abs(total - 1) > 1e-9:  # noqa: PLR2004 - rounding of a decimal sum
+            msg = f"weights add up to {total}, not 1"
+            raise ValueError(msg)
+        return self
+
+
+def load_thresholds(
+    environment: str | None = None, path: Path = THRESHOLDS
+) -> tuple[tuple[Threshold, ...], Mapping[ComponentId, float]]:
+    """Thresholds with an environment's overrides applied, and the components' weights."""
+    data = _read_toml(path)
+    overrides = data.get("environment", {}).get(environment, {}) if environment else {}
+    for row in data.get("threshold", []):
+        row.update(overrides.get(row.get("metric"), {}))
+    try:
+        file = _ThresholdFile.model_validate(data)
+    except ValidationError as error:
+        raise ConfigurationError(problems_of(error, str(path))) from None
+    return file.threshold, file.weights
+
+
+def _with_overrides(environment: Environment, overrides: Mapping[str, str]) -> Environment:
+    """Apply dotted `field=value` pairs; a bare field of the load profile may leave out `load.`."""
+    data = environment.model_dump(mode="json")
+    problems = []
+    for dotted, value in overrides.items():
+        *parents, leaf = (dotted if "." in dotted else f"load.{dotted}").split(".")
+        node: Any = data
+        for parent in parents:
+            node = node.get(parent) if isinstance(node, dict) else None
+        if not isinstance(node, dict) or leaf not in node:
+            problems.append(
+                f"--set {dotted}={value}: no such field; fields of the load are {', '.join(data['load'])}"
+            )
+            continue
+        try:
+            node[leaf] = tomllib.loads(f"v = {value}")["v"]
+        except tomllib.TOMLDecodeError:
+            node[leaf] = value
+    if problems:
+        raise ConfigurationError(problems)
+    return _validate_environment(
+        data, f"{environment.name} with {', '.join(f'{k}={v}' for k, v in overrides.items())}"
+    )
+
+
+def build_config(
+    profile: str,
+    *,
+    base: str = "development",
+    components: tuple[str, ...] = (),
+    overrides: Mapping[str, str] | None = None,
+    local: bool = False,
+    folder: Path = ENVIRONMENTS,
+) -> RunConfig:
+    """The configuration of one run: a profile's file, the thresholds, and what the caller overrode.
+
+    `quick` is the database of `base` alone, `custom` is `base` with any field overridden.
+    """
+    if profile not in PROFILES:
+        raise ConfigurationError([f"profile {profile!r} is unknown; profiles are {', '.join(PROFILES)}"])
+    name = base if profile in ("quick", "custom") else profile
+    environment = _with_overrides(load_environment(name, folder), overrides or {})
+    unknown = [c for c in components if c not in set(ComponentId)]
+    if unknown:
+        known_ids = ", ".join(ComponentId)
+        raise ConfigurationError([f"component {c!r} is unknown; components are {known_ids}" for c in unknown])
+    chosen = tuple(ComponentId(c) for c in components)
+    if not chosen:
+        chosen = (ComponentId.DATABASE,) if profile == "quick" else environment.components
+    off = [c for c in chosen if c not in environment.components]
+    if off:
+        raise ConfigurationError([f"component {c} is switched off in the environment {name}" for c in off])
+    thresholds, weights = load_thresholds(name)
+    return RunConfig.model_validate(
+        {
+            "profile": profile,
+            "environment": environment,
+            "components": chosen,
+            "thresholds": thresholds,
+            "weights": weights,
+            "overrides": dict(overrides or {}),
+            "local": local,
+        }
+    )
+
+
+def missing_variables(config: RunConfig, variables: Mapping[str, str] = os.environ) -> list[str]:
+    """Names of the variables that the chosen components need and that are not set."""
+    names = {getattr(config.environment.variables, need) for c in config.components for need in NEEDS[c]}
+    missing = sorted(name for name in names if not variables.get(name))
+    if ComponentId.LAMBDA in config.components and not variables.get("AWS_REGION"):
+        missing.append("AWS_REGION")
+    return missing
+
+
+def resolve_target(config: RunConfig, variables: Mapping[str, str] = os.environ) -> Target:
+    """Read the addresses of a run from variables; a missing one is a `ConfigurationError` that names it."""
+    missing = missing_variables(config, variables)
+    if missing:
+        raise ConfigurationError([f"{name} is not set; set it, or use --local" for name in missing])
+    names = config.environment.variables
+    return Target(
+        api_url=_secret(variables, names.api_url),
+        ws_url=_secret(variables, names.ws_url),
+        redis_url=_secret(variables, names.redis_url),
+        database_url=_secret(variables, names.database_url),
+        aws_region=variables.get("AWS_REGION"),
+        aws_endpoint_url=variables.get("AWS_ENDPOINT_URL"),
+        local=config.local,
+    )
+
+
+def _secret(variables: Mapping[str, str], name: str) -> SecretStr | None:
+    value = variables.get(name)
+    return SecretStr(value) if value else None

@@ -1,0 +1,1 @@
+"""What a run leaves behind: records, Parquet files, run folders and history."""

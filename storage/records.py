@@ -1,0 +1,480 @@
+"""The records that a run produces: frozen, typed, closed, and the same in memory, on disk and in a report.
+
+Units: durations in ms, ratios 0..1 (per cent only when rendered), rates per second, times in UTC.
+First law: a number has evidence (source, unit, n, window); what was not measured has no number and says why.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+
+SCHEMA_VERSION = 1
+"""Version of every record here; a reader refuses a newer one by name."""
+
+_METRIC = re.compile(r"^[a-z]+(\.[a-z0-9_]+){1,2}$")
+
+
+def _is_metric(name: str) -> str:
+    if not _METRIC.match(name):
+        msg = f"metric name {name!r} is not component.subject.statistic"
+        raise ValueError(msg)
+    return name
+
+
+def _utc(moment: datetime) -> datetime:
+    return moment.astimezone(UTC)
+
+
+MetricName = Annotated[str, AfterValidator(_is_metric)]
+Utc = Annotated[AwareDatetime, AfterValidator(_utc)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0)]
+Ratio = Annotated[float, Field(ge=0, le=1)]
+
+
+class Record(BaseModel):
+    """Base of all records: frozen, and an unknown field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ComponentId(StrEnum):
+    """The six parts of the platform that are measured."""
+
+    DATABASE = "database"
+    LAMBDA = "lambda"
+    API = "api"
+    WEBSOCKET = "websocket"
+    CACHE = "cache"
+    RFID = "rfid"
+
+
+class Unit(StrEnum):
+    """The unit of a value."""
+
+    MS = "ms"
+    RATIO = "ratio"
+    PER_SECOND = "per_second"
+    COUNT = "count"
+    BYTES = "bytes"
+    MB = "MB"
+    USD_PER_MONTH = "usd_per_month"
+    SCORE = "score"
+
+
+class Window(Record):
+    """The stretch of time that a number speaks of."""
+
+    start: Utc
+    end: Utc
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.end < self.start:
+            msg = f"window ends ({self.end}) before it starts ({self.start})"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def seconds(self) -> float:
+        """Length of the window in seconds."""
+        return (self.end - self.start).total_seconds()
+
+
+class Measurement(Record):
+    """One number with its evidence, or the plain statement that it was not measured.
+
+    `metric` is `component.subject.statistic`, or `component.subject` where one figure says it all. The
+    component's own figure has no labels; a part of it (one endpoint, statement, function, table, key family)
+    carries labels such as `{"endpoint": "GET /orders"}`.
+    `n` counts the samples behind the value; `interval` is its 95 % confidence interval where one is known.
+    """
+
+    metric: MetricName
+    value: Finite | None
+    unit: Unit
+    n: Count
+    source: str = Field(min_length=1)
+    window: Window | None = None
+    interval: tuple[Finite, Finite] | None = None
+    labels: Mapping[str, str] = Field(default_factory=dict)
+    note: str = ""
+
+    @model_validator(mode="after")
+    def _has_evidence(self) -> Self:
+        if self.value is None and not self.note:
+            msg = f"{self.metric} has no value and no note that says why"
+            raise ValueError(msg)
+        if self.value is not None and (self.n == 0 or self.window is None):
+            msg = f"{self.metric} has a value without evidence: n and window are required"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def component(self) -> str:
+        """First part of the metric's name."""
+        return self.metric.partition(".")[0]
+
+
+class Severity(StrEnum):
+    """How a finding weighs: a critical one alone fails the gate."""
+
+    CRITICAL = "critical"
+    WARNING = "warning"
+    INFO = "info"
+
+
+class Level(StrEnum):
+    """Impact or effort."""
+
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+
+
+class PredictedChange(Record):
+    """What a remedy is expected to do to one measurement; the next run verifies it."""
+
+    metric: MetricName
+    value: Finite
+    labels: Mapping[str, str] = Field(default_factory=dict)
+    how: str = Field(min_length=1, description="how the prediction was made")
+
+
+class Remedy(Record):
+    """What to do, and how to undo it. Commands are copied and run as they stand."""
+
+    summary: str
+    commands: tuple[str, ...] = ()
+    rollback: tuple[str, ...] = ()
+    patches: tuple[str, ...] = ()
+    predicted: tuple[PredictedChange, ...] = ()
+
+
+class Finding(Record):
+    """One thing that someone should act on.
+
+    `id` is stable between runs: `component.kind:subject`. `detail` tells what was seen, in a sentence or two.
+    """
+
+    id: str
+    component: ComponentId
+    kind: str
+    subject: str
+    title: str
+    detail: str
+    severity: Severity
+    impact: Level
+    effort: Level
+    evidence: tuple[Measurement, ...] = ()
+    remedy: Remedy
+
+
+class Direction(StrEnum):
+    """Which way is better."""
+
+    LOWER = "lower"
+    HIGHER = "higher"
+
+
+class Trust(StrEnum):
+    """The generator's verdict on its own figures."""
+
+    TRUSTED = "trusted"
+    INDICATIVE = "indicative"
+    NOT_TRUSTED = "not_trusted"
+
+
+class LoadSummary(Record):
+    """What was planned and what became of it: planned = sent + unsent, sent = answered + errors, exactly.
+
+    An answer with an unexpected status (such as 500) is answered *and* failed; `errors` counts requests that
+    got no answer at all, by kind. Counts include warm-up and every probe sent to the same target.
+    """
+
+    planned: Count
+    sent: Count
+    unsent: Count
+    answered: Count
+    failed: Count
+    errors: Mapping[str, Count] = Field(default_factory=dict)
+    target_rate: Finite = Field(ge=0, description="requests a second that the plan asked for, steady phase")
+    achieved_rate: Finite = Field(ge=0, description="requests a second that were sent, steady phase")
+    trust: Trust
+    reasons: tuple[str, ...] = ()
+    late_p99_ms: Finite | None = Field(default=None, description="p99 of sent − intended")
+
+    @model_validator(mode="after")
+    def _closes(self) -> Self:
+        if self.planned != self.sent + self.unsent:
+            msg = f"planned {self.planned} ≠ sent {self.sent} + unsent {self.unsent}"
+            raise ValueError(msg)
+        if self.sent != self.answered + sum(self.errors.values()):
+            msg = f"sent {self.sent} ≠ answered {self.answered} + errors {dict(self.errors)}"
+            raise ValueError(msg)
+        return self
+
+
+class StoredFile(Record):
+    """A file of a run: its checksum proves that what is read is what was written."""
+
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    bytes: Count
+    rows: Count | None = None
+
+
+class Collected(Record):
+    """What collecting one component yielded besides its tables: when, under which load, against what.
+
+    `fingerprint` names the target (release, schema version, data size, function versions …); `notes` say what
+    could not be collected and why (a missing right, an unsupported version).
+    """
+
+    window: Window
+    load: LoadSummary | None = None
+    load_plan: Mapping[str, str] = Field(default_factory=dict)
+    fingerprint: Mapping[str, str] = Field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+class Manifest(Record):
+    """What a component's stage leaves behind: small, JSON, the persisted result of its Prefect task."""
+
+    schema_version: int = SCHEMA_VERSION
+    run: str
+    component: ComponentId
+    attempt: int = Field(ge=1)
+    code_version: str
+    collected: Collected
+    files: Mapping[str, StoredFile]
+
+
+class MeasuredComponent(Record):
+    """A component that was measured."""
+
+    status: Literal["measured"] = "measured"
+    component: ComponentId
+    attempt: int = Field(ge=1)
+    code_version: str
+    collected: Collected
+    measurements: tuple[Measurement, ...]
+    findings: tuple[Finding, ...]
+
+
+class FailedComponent(Record):
+    """A component whose collection failed: it is not measured, and that is a critical finding."""
+
+    status: Literal["failed"] = "failed"
+    component: ComponentId
+    error: str = Field(min_length=1)
+    attempt: int = Field(default=1, ge=1)
+
+
+class SkippedComponent(Record):
+    """A component that was not measured on purpose.
+
+    `switched_off` tells the environment's file turned it off (its weight is removed); otherwise this run alone
+    left it out, and it counts as missing.
+    """
+
+    status: Literal["skipped"] = "skipped"
+    component: ComponentId
+    reason: str = Field(min_length=1)
+    switched_off: bool = False
+
+
+ComponentResult = Annotated[MeasuredComponent | FailedComponent | SkippedComponent, Field(discriminator="status")]
+
+
+class AlertLevel(Record):
+    """When a metric pages someone: past `limit` (in the bad direction) for `for_s` seconds."""
+
+    limit: Finite
+    for_s: int = Field(default=300, ge=0)
+
+
+class Threshold(Record):
+    """The limits of one metric; deployments/thresholds.toml is the only place that holds them.
+
+    `best`…`worst` carry scores 100, 95, 75, 40, 0. `gate` is the release limit (strict). `weight` is the
+    metric's share within its component. `minimum_effect` is the smallest relative change that matters.
+    """
+
+    metric: MetricName
+    title: str
+    direction: Direction
+    unit: Unit
+    best: Finite
+    good: Finite
+    fair: Finite
+    poor: Finite
+    worst: Finite
+    weight: Finite = Field(ge=0)
+    gate: Finite | None = None
+    critical: AlertLevel | None = None
+    warning: AlertLevel | None = None
+    minimum_effect: Finite = Field(default=0.04, gt=0)
+    source: str = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _monotone(self) -> Self:
+        levels = [self.best, self.good, self.fair, self.poor, self.worst]
+        ordered = sorted(levels, reverse=self.direction is Direction.HIGHER)
+        if levels != ordered or len(set(levels)) != len(levels):
+            msg = f"{self.metric}: best, good, fair, poor, worst must be strictly {self.direction.value} is better"
+            raise ValueError(msg)
+        if self.unit is not Unit.RATIO and min(levels) <= 0:
+            msg = f"{self.metric}: limits on a logarithmic scale must be above 0"
+            raise ValueError(msg)
+        return self
+
+
+class Band(StrEnum):
+    """Where a value lies between its limits."""
+
+    GOOD = "good"
+    FAIR = "fair"
+    POOR = "poor"
+    NOT_MEASURED = "not_measured"
+
+
+class Assessment(Record):
+    """A measurement held against its threshold; a metric without a value has no score."""
+
+    threshold: Threshold
+    measurement: Measurement | None
+    band: Band
+    score: Annotated[float, Field(ge=0, le=100)] | None
+    reason: str = ""
+
+    @model_validator(mode="after")
+    def _null_policy(self) -> Self:
+        measured = self.measurement is not None and self.measurement.value is not None
+        if (self.score is not None) != measured or (self.band is Band.NOT_MEASURED) == measured:
+            msg = f"{self.threshold.metric}: exactly a measured value has a score and a band"
+            raise ValueError(msg)
+        return self
+
+
+class ComponentScore(Record):
+    """A component's share of the score; `score` is None where nothing of it was measured."""
+
+    component: ComponentId
+    weight: Ratio
+    score: float | None
+    coverage: Ratio
+    assessments: tuple[Assessment, ...]
+
+
+class Score(Record):
+    """The run's score: a lower bound, since what was not measured adds nothing.
+
+    `measured_mean` is the mean of what was measured, `ceiling` what full coverage could still reach, `coverage`
+    the measured share of the weight. A partial score cannot pass a gate.
+    """
+
+    value: Annotated[float, Field(ge=0, le=100)]
+    grade: str
+    coverage: Ratio
+    measured_mean: float | None
+    ceiling: Annotated[float, Field(ge=0, le=100)]
+    components: tuple[ComponentScore, ...]
+
+    @property
+    def partial(self) -> bool:
+        """Whether something with weight was not measured."""
+        return not math.isclose(self.coverage, 1.0, abs_tol=1e-9)
+
+
+class GateVerdict(StrEnum):
+    """The answer of one gate check, and of the gate."""
+
+    PASS = "pass"  # noqa: S105 - a verdict, not a password
+    FAIL = "fail"
+    NO_DATA = "no_data"
+
+
+class GateCheck(Record):
+    """One row of the gate: a raw value held strictly against a limit; a missing value is `no_data`."""
+
+    id: str
+    title: str
+    value: Finite | None
+    limit: Finite
+    unit: Unit
+    comparison: Literal["<", ">", ">=", "=="]
+    verdict: GateVerdict
+    detail: str = ""
+
+
+class Gate(Record):
+    """The release gate: `no_data` goes before `fail`, for it means that nobody knows."""
+
+    verdict: GateVerdict
+    checks: tuple[GateCheck, ...]
+
+
+class Regression(Record):
+    """A change for the worse against history or a baseline."""
+
+    metric: MetricName
+    labels: Mapping[str, str] = Field(default_factory=dict)
+    baseline: Finite
+    value: Finite
+    unit: Unit
+    change: Finite = Field(description="relative change, +0.10 is ten per cent more")
+    confirmed: bool
+    detail: str
+
+
+class RoadmapItem(Record):
+    """A finding in its place in the order of work."""
+
+    month: Literal[1, 2, 3]
+    finding: str = Field(description="id of the finding")
+    title: str
+    impact: Level
+    effort: Level
+
+
+class RunInfo(Record):
+    """Which run this is, of what, by what."""
+
+    run: str
+    environment: str
+    profile: str
+    release: str | None = None
+    started: Utc
+    local: bool = False
+    code_version: str
+    machine: Mapping[str, str] = Field(default_factory=dict)
+    settings: Mapping[str, str] = Field(default_factory=dict, description="the load profile and what was overridden")
+
+
+class Report(Record):
+    """The one truth of a run: every rendering is made from this record alone."""
+
+    schema_version: int = SCHEMA_VERSION
+    info: RunInfo
+    components: tuple[ComponentResult, ...]
+    score: Score
+    gate: Gate
+    findings: tuple[Finding, ...] = Field(description="all findings, the most useful first")
+    roadmap: tuple[RoadmapItem, ...] = ()
+    regressions: tuple[Regression, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def partial(self) -> bool:
+        """Whether a component that this environment has was not measured."""
+        return any(
+            result.status == "failed" or (result.status == "skipped" and not result.switched_off)
+            for result in self.components
+        )

@@ -1,0 +1,1 @@
+"""The components of the platform; `COMPONENTS` is the one registration."""

@@ -1,0 +1,91 @@
+"""What a component is: it collects from the real system, then measures and advises from what was collected."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Protocol
+
+import pyarrow as pa
+
+from deployments.config import RunConfig, Target
+from storage.records import Collected, ComponentId, Finding, Measurement
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A sign of life of one component while it collects, for the live view."""
+
+    component: ComponentId
+    elapsed_s: float
+    total_s: float
+    rate: float | None = None
+    p95_ms: float | None = None
+    failed: int | None = None
+    message: str = ""
+
+
+class Sink(Protocol):
+    """Where a component writes its raw tables, before anything judges them."""
+
+    def write(self, name: str, table: pa.Table) -> None:
+        """Store one table under a name such as `samples`; each name once."""
+
+
+@dataclass(frozen=True)
+class CollectContext:
+    """All that `collect` may use: the settings, the addresses, where to write, whom to tell."""
+
+    config: RunConfig
+    target: Target
+    sink: Sink
+    progress: Callable[[Progress], None] = field(default=lambda _: None)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What was collected: tables by name (columns as the component's schemas say) and when and how."""
+
+    tables: Mapping[str, pa.Table]
+    collected: Collected
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of `doctor`: what was looked for, whether it is there, and what to do where it is not."""
+
+    name: str
+    ok: bool
+    detail: str
+    remedy: str = ""
+
+
+class Component(Protocol):
+    """One part of the platform. A new one is a file, a line in COMPONENTS, rows in thresholds.toml, and tests.
+
+    `measure` and `advise` are pure: they run again from disk and give the same.
+    """
+
+    id: ComponentId
+    title: str
+    metrics: frozenset[str]
+    """Metrics without labels that `measure` always answers, with a value or with the reason why there is none."""
+
+    def collect(self, context: CollectContext) -> Collected:
+        """Measure the real system and write raw tables to the sink; `NotMeasuredError` where it cannot."""
+
+    def measure(self, samples: Samples, config: RunConfig) -> list[Measurement]:
+        """Samples → measurements, among them each of `metrics` without labels."""
+
+    def advise(self, samples: Samples, measurements: Sequence[Measurement], config: RunConfig) -> list[Finding]:
+        """Samples and measurements → findings, each with evidence, remedy and rollback."""
+
+    def check(self, config: RunConfig, target: Target) -> list[Check]:
+        """What `doctor` says of this component: addresses, rights and versions, without load."""
+
+
+def now() -> datetime:
+    """This moment in UTC."""
+    return datetime.fromtimestamp(time.time(), UTC)

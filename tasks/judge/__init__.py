@@ -1,0 +1,1 @@
+"""Pure judgement: measurements and thresholds become assessments, scores and gates."""

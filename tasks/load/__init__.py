@@ -1,0 +1,1 @@
+"""The load engine: schedules, wires, executors and the verdict on the generator itself."""

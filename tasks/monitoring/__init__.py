@@ -1,0 +1,1 @@
+"""What outlives a run: watching, rules, dashboards and notifications."""

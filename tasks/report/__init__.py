@@ -1,0 +1,1 @@
+"""Pure rendering: one Report record becomes JSON, Markdown, HTML and JUnit."""
