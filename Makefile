@@ -1,9 +1,59 @@
-# One obvious command for each task; `make help` lists them.
+# One obvious command for each task; `make` alone lists them. Nothing but Python >= 3.11 and make is needed before.
 PYTHON ?= python3
-UV     := $(shell command -v uv 2>/dev/null || echo .tools/bin/uv)
-RUN    := $(UV) run --frozen --no-sync
+UV     := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
+RUN    := .venv/bin/
+OUTPUT ?= .
 export UV_PYTHON_DOWNLOADS = never
 
-.PHONY: help sync
-help:                ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 22
+.DEFAULT_GOAL := help
+.PHONY: help setup development staging production quick database lambda realtime report check test bench clean
+
+help:         ## this list
+	@grep -hE '^[a-z]+:.*##' Makefile | sed 's/:.*## */\t/' | expand -t 14
+
+.tools/bin/uv: .ci/get_uv.py
+	@$(PYTHON) .ci/get_uv.py && touch $@
+
+.venv/.synced: pyproject.toml uv.lock | $(filter .tools/bin/uv,$(UV))
+	@$(UV) sync --frozen --quiet --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')"
+	@touch $@
+
+setup: .venv/.synced  ## bring uv and the locked dependencies
+
+development: setup  ## validate the development environment (the embedded platform, unless DEVELOPMENT_* are set)
+	@$(RUN)hasivu-perf run development --output $(OUTPUT)
+
+staging: setup      ## validate staging (needs STAGING_API_URL and its like)
+	@$(RUN)hasivu-perf run staging --output $(OUTPUT)
+
+production: setup   ## validate production, read-only (needs PRODUCTION_API_URL and its like)
+	@$(RUN)hasivu-perf run production --output $(OUTPUT)
+
+quick: setup        ## the database and a report
+	@$(RUN)hasivu-perf run quick --output $(OUTPUT)
+
+database: setup     ## the database alone
+	@$(RUN)hasivu-perf database --output $(OUTPUT)
+
+lambda: setup       ## the Lambda functions alone
+	@$(RUN)hasivu-perf lambda --output $(OUTPUT)
+
+realtime: setup     ## API, WebSocket, cache and RFID
+	@$(RUN)hasivu-perf realtime --output $(OUTPUT)
+
+report: setup       ## the newest run's report again, from disk
+	@$(RUN)hasivu-perf report latest --output $(OUTPUT)
+
+check: setup        ## lint, types, layers, unit and architecture tests
+	@$(RUN)ruff check .
+	@$(RUN)ruff format --check --quiet .
+	@$(RUN)mypy --no-error-summary
+	@$(RUN)lint-imports --no-logo > .venv/layers.log || { cat .venv/layers.log; exit 1; }
+	@$(RUN)pytest tests/unit tests/architecture
+
+test: check         ## everything: check, integration and end-to-end tests on real servers
+	@.ci/system-packages
+	@$(RUN)pytest tests/integration tests/e2e
+
+clean:              ## remove what the targets above brought
+	@rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

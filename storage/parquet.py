@@ -22,21 +22,20 @@ from storage.records import SCHEMA_VERSION, Measurement, StoredFile, Unit, Windo
 _LABELS: pa.DataType = pa.map_(pa.string(), pa.string())
 _MOMENT: pa.DataType = pa.timestamp("us", tz="UTC")
 
-MEASUREMENTS = pa.schema(
-    [
-        pa.field("metric", pa.string()),
-        pa.field("value", pa.float64()),
-        pa.field("unit", pa.string()),
-        pa.field("n", pa.int64()),
-        pa.field("source", pa.string()),
-        pa.field("window_start", _MOMENT),
-        pa.field("window_end", _MOMENT),
-        pa.field("interval_low", pa.float64()),
-        pa.field("interval_high", pa.float64()),
-        pa.field("labels", _LABELS),
-        pa.field("note", pa.string()),
-    ]
-)
+_COLUMNS: dict[str, pa.DataType] = {
+    "metric": pa.string(),
+    "value": pa.float64(),
+    "unit": pa.string(),
+    "n": pa.int64(),
+    "source": pa.string(),
+    "window_start": _MOMENT,
+    "window_end": _MOMENT,
+    "interval_low": pa.float64(),
+    "interval_high": pa.float64(),
+    "labels": _LABELS,
+    "note": pa.string(),
+}
+MEASUREMENTS = pa.schema(_COLUMNS)
 """Schema of measurements.parquet, the rows of history."""
 
 
@@ -85,6 +84,11 @@ class Store:
         except OSError as error:
             raise StorageError(f"{self.path(name)} could not be written: {error}") from error
         return StoredFile(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
+
+    def remove(self, name: str) -> None:
+        """Remove one file, if it is there."""
+        if self.exists(name):
+            self._fs.delete_file(self._at(name))
 
     def read(self, name: str, expected: StoredFile | None = None) -> bytes:
         """Read a file; where `expected` is given, another checksum is a `DamagedFileError` that names the file."""

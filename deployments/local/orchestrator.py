@@ -1,0 +1,91 @@
+"""A Prefect server for one run: on the loopback, under the guardian, without UI or schedules, gone with its owner.
+
+Its database is copied from a template in the user's cache folder, since applying Prefect's migrations to an empty
+one takes as long as all the rest of the start (docs/adr/0004-local-platform.md).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import closing, suppress
+from importlib.metadata import version
+from pathlib import Path
+
+from deployments.local.guardian import Guardian, Service, start_on_port
+
+_READY_S = 90.0
+_OFF = (
+    "SCHEDULER",
+    "LATE_RUNS",
+    "CANCELLATION_CLEANUP",
+    "PAUSE_EXPIRATIONS",
+    "FOREMAN",
+    "TRIGGERS",
+    "REPOSSESSOR",
+)
+
+
+def cache_folder() -> Path:
+    """Where what is prepared once per user lies."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "hasivu-perf"
+
+
+def server_environment(home: Path) -> dict[str, str]:
+    """The variables of a quiet, offline server that keeps everything in `home`."""
+    services = {f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in _OFF}
+    return {
+        **services,
+        "PREFECT_HOME": str(home),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "PREFECT_SERVER_UI_ENABLED": "false",
+        "PREFECT_SERVER_API_BLOCKS_REGISTER_ON_START": "false",
+        "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
+    }
+
+
+def start_server(guardian: Guardian) -> str:
+    """Start the server and wait until it answers; return its API address."""
+    home = guardian.folder / "prefect"
+    home.mkdir(mode=0o700)
+    template = cache_folder() / f"prefect-{version('prefect')}.db"
+    prepared = template.is_file()
+    if prepared:
+        shutil.copyfile(template, home / "prefect.db")
+    environment = server_environment(home)
+
+    def service(port: int) -> Service:
+        app = ("--factory", "prefect.server.api.server:create_app")
+        listen = ("--host", "127.0.0.1", "--port", str(port), "--log-level", "warning")
+        return Service("prefect", (sys.executable, "-m", "uvicorn", *app, *listen), cwd=home, env=environment)
+
+    port = start_on_port(guardian, service, _answers, deadline=time.monotonic() + _READY_S)
+    if not prepared:
+        _keep(home / "prefect.db", template)
+    return f"http://127.0.0.1:{port}/api"
+
+
+def _answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/health", timeout=2) as answer:
+            return bool(answer.status == 200)  # noqa: PLR2004 - HTTP OK
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _keep(database: Path, template: Path) -> None:
+    """Copy the migrated database as the template; two that do it at once both leave a whole file."""
+    template.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    temporary = template.with_suffix(f".{os.getpid()}.tmp")
+    with suppress(sqlite3.Error):  # a busy database only means that the next start is the slow one again
+        with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(temporary)) as target:
+            source.backup(target)
+        temporary.replace(template)
+    temporary.unlink(missing_ok=True)

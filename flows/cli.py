@@ -1,0 +1,224 @@
+"""The command line: `hasivu-perf --help`. Progress goes to standard error, the answer to standard output.
+
+Prefect is imported inside commands that need it: it costs seconds that a wrong argument should not.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, CycloptsError, Parameter
+from rich.console import Console
+
+from deployments.config import Profile, RunConfig, build_config
+from deployments.parameters import ValidationParams
+from storage.errors import ExitCode, HasivuError, UsageError
+from storage.runs import RunFolder, find_run
+
+REALTIME = ("api", "websocket", "cache", "rfid")
+
+app = App(
+    name="hasivu-perf",
+    help="""Is HASIVU fast enough to serve lunch, what changed, and what should be done about it?
+
+Exit codes: 0 pass, 1 gate failed, 2 usage or configuration, 3 incomplete, 4 internal error, 130 interrupted.""",
+    version_flags=["--version"],
+    default_parameter=Parameter(negative=()),
+)
+local_app = App(
+    name="local", help="The embedded platform: PostgreSQL, Redis, AWS and the application on the loopback."
+)
+app.command(local_app)
+
+Output = Annotated[str, Parameter(help="Folder or s3:// bucket of the results.")]
+Local = Annotated[bool, Parameter(help="Let the embedded platform stand in for the environment.")]
+Json = Annotated[bool, Parameter(name="--json", help="Print the report as JSON, alone, on standard output.")]
+Release = Annotated[str | None, Parameter(help="The release that is validated.")]
+Components = Annotated[list[str] | None, Parameter(consume_multiple=True, help="Only these components.")]
+Sets = Annotated[list[str] | None, Parameter(name="--set", help="Override a field: --set api.timeout_s=5")]
+Base = Annotated[Profile, Parameter(help="The environment behind quick and custom.")]
+
+
+@app.command(sort_key=0)
+def run(
+    profile: Profile,
+    *,
+    components: Components = None,
+    users: int | None = None,
+    duration: float | None = None,
+    ramp_up: float | None = None,
+    sets: Sets = None,
+    base: Base = "development",
+    release: Release = None,
+    local: Local = False,
+    output: Output = ".",
+    json: Json = False,
+) -> ExitCode:
+    """Validate one environment: measure its components, judge, report, and gate.
+
+    Development without DEVELOPMENT_* variables starts the embedded platform; `quick` is the database alone; `custom`
+    takes any field of the environment, e.g. --users 200 --duration 1800 --ramp-up 300.
+    """
+    chosen = {"users": users, "duration_s": duration, "ramp_up_s": ramp_up}
+    overrides = {field: f"{value:g}" for field, value in chosen.items() if value is not None} | _pairs(sets)
+    params = ValidationParams(
+        profile=profile,
+        base=base,
+        components=tuple(components or ()),
+        overrides=overrides,
+        release=release,
+        output=_absolute(output),
+        local=local,
+    )
+    return _validate(params, as_json=json)
+
+
+def _single(
+    component: str | tuple[str, ...], environment: Profile, output: str, *, local: bool, json: bool
+) -> ExitCode:
+    chosen = (component,) if isinstance(component, str) else component
+    params = ValidationParams(profile=environment, components=chosen, output=_absolute(output), local=local)
+    return _validate(params, as_json=json)
+
+
+def _command_of(component: str | tuple[str, ...], name: str, title: str) -> None:
+    def command(
+        environment: Profile = "development", *, local: Local = False, output: Output = ".", json: Json = False
+    ) -> ExitCode:
+        return _single(component, environment, output, local=local, json=json)
+
+    command.__doc__ = title
+    app.command(command, name=name, sort_key=1)
+
+
+_command_of("database", "database", "Measure the database alone.")
+_command_of("lambda", "lambda", "Measure the Lambda functions alone.")
+_command_of("api", "api", "Measure the HTTP API alone.")
+_command_of("websocket", "websocket", "Measure the WebSocket alone.")
+_command_of("cache", "cache", "Measure the cache alone.")
+_command_of("rfid", "rfid", "Measure the RFID readers' endpoints alone.")
+_command_of(REALTIME, "realtime", "Measure API, WebSocket, cache and RFID together.")
+
+
+def _validate(params: ValidationParams, *, as_json: bool) -> ExitCode:
+    config = _config(params)
+    from flows.execute import execute  # noqa: PLC0415 - so that a wrong argument is answered at once
+
+    return execute(params, config, as_json=as_json)
+
+
+def _config(params: ValidationParams) -> RunConfig:
+    return build_config(
+        params.profile,
+        base=params.base,
+        components=params.components,
+        overrides=params.overrides,
+        local=params.local,
+    )
+
+
+@app.command(sort_key=2)
+def report(run: str = "latest", *, output: Output = ".", json: Json = False) -> ExitCode:
+    """Make the report of a stored run again, from its samples, without touching the environment."""
+    from tasks.judge.gate import exit_code  # noqa: PLC0415 - likewise
+    from tasks.publish import publish_report, terminal_text  # noqa: PLC0415
+    from tasks.validation import rejudge  # noqa: PLC0415
+
+    folder = _find(run, output)
+    made = rejudge(folder)
+    publish_report(folder, made)
+    _print(made.model_dump_json(indent=2) if json else terminal_text(made, folder))
+    return exit_code(made)
+
+
+@app.command(sort_key=2)
+def gate(run: str = "latest", *, output: Output = ".", json: Json = False) -> ExitCode:
+    """Print the release gate of a stored run, and answer by the exit code."""
+    from tasks.judge.gate import exit_code  # noqa: PLC0415 - likewise
+    from tasks.report.markdown import gate_table  # noqa: PLC0415
+
+    stored = _find(run, output).report()
+    _print(stored.gate.model_dump_json(indent=2) if json else gate_table(stored))
+    return exit_code(stored)
+
+
+@app.command(sort_key=3)
+def doctor(environment: Profile = "development", *, local: Local = False) -> ExitCode:
+    """Say what is there and what is missing, per variable, address and right, without any load."""
+    config = build_config(environment, local=local)
+    from flows.doctor import examine  # noqa: PLC0415 - likewise
+
+    return examine(config)
+
+
+@local_app.command
+def up(
+    *, detach: Annotated[bool, Parameter(help="Return once it runs; end it with `local down`.")] = False
+) -> ExitCode:
+    """Start the embedded platform and hold it until Ctrl-C; prints the variables that name it."""
+    from flows.local import start  # noqa: PLC0415 - likewise
+
+    return start(detach=detach)
+
+
+@local_app.command
+def down() -> ExitCode:
+    """End every embedded platform that `local up` started."""
+    from flows.local import stop  # noqa: PLC0415 - likewise
+
+    return stop()
+
+
+def _find(run: str, output: str) -> RunFolder:
+    from storage.parquet import Store  # noqa: PLC0415 - pyarrow is not needed to refuse a wrong argument
+
+    return find_run(Store(_absolute(output)), run)
+
+
+def _absolute(output: str) -> str:
+    return output if "://" in output else str(Path(output).resolve())
+
+
+def _pairs(sets: list[str] | None) -> dict[str, str]:
+    wrong = [one for one in sets or () if "=" not in one]
+    if wrong:
+        raise UsageError(f"--set {wrong[0]} is not field=value")
+    return dict(one.split("=", 1) for one in sets or ())
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run one command and exit with its code; an error is one line on standard error, never a traceback."""
+    code = _answer(lambda: app(arguments, exit_on_error=False, print_error=False, result_action="return_value"))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if threading.active_count() > 1:
+        os._exit(code)  # what still runs in a thread was told to stop, and the guardian ends what it started
+    sys.exit(code)
+
+
+def _answer(command: Callable[[], Any]) -> int:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+    try:
+        answer = command()
+    except CycloptsError as error:
+        console.print(f"hasivu-perf: {' '.join(str(error).split())} (hasivu-perf --help)")
+        return ExitCode.USAGE
+    except HasivuError as error:
+        for line in str(error).splitlines():
+            console.print(f"hasivu-perf: {line}")
+        return error.exit_code
+    except KeyboardInterrupt:
+        console.print("hasivu-perf: interrupted")
+        return ExitCode.INTERRUPTED
+    return int(answer) if isinstance(answer, int) else ExitCode.PASS

@@ -1,0 +1,88 @@
+"""Runs the pipeline for the command line: hosts it, shows it, and answers by the report's verdict."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import UTC, datetime
+
+from deployments.config import RunConfig
+from deployments.parameters import ValidationParams
+from flows.host import hosted
+from storage.errors import ExitCode, HasivuError
+from storage.parquet import Store
+from storage.records import Report
+from storage.runs import RunFolder, new_run_name
+from tasks import progress, validation
+from tasks.judge.gate import exit_code
+from tasks.monitoring.live import LiveView, to_terminal
+from tasks.publish import publish_report, terminal_text
+
+_INTERRUPT_S = 2.0
+"""How long an interrupted pipeline may take to end by itself before the partial report is made without it."""
+
+
+def execute(params: ValidationParams, config: RunConfig, *, as_json: bool) -> ExitCode:
+    """Run the pipeline, print the verdict (or the report as JSON), and return the exit code."""
+    with LiveView(config.components) as view, hosted(config, view.say) as embedded:
+        run = params.run or new_run_name(datetime.now(UTC))
+        params = params.model_copy(update={"run": run, "local": params.local or embedded})
+        folder = RunFolder(Store(params.output), config.environment.name, run)
+        load = config.environment.load
+        view.say(f"measuring {', '.join(config.components)} for {load.duration_s:g} s as run {run}")
+        with progress.watching(view):
+            interrupted = _run_pipeline(params)
+        report = _partial_report(folder) if interrupted else folder.report()
+    to_terminal(report.model_dump_json(indent=2) if as_json else terminal_text(report, folder))
+    return ExitCode.INTERRUPTED if interrupted else exit_code(report)
+
+
+def _run_pipeline(params: ValidationParams) -> bool:
+    """Run the flow in a thread, for the main one gets the signals; True where it was interrupted."""
+    errors: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            _flow(params)
+        except BaseException as error:  # noqa: BLE001 - handed to the main thread, which raises it
+            errors.append(error)
+
+    thread = threading.Thread(target=work, name="pipeline", daemon=True)
+    thread.start()
+    try:
+        while thread.is_alive():
+            thread.join(0.2)
+    except KeyboardInterrupt:
+        progress.stop()
+        _wait(thread, _INTERRUPT_S)
+        return True
+    if errors:
+        raise errors[0]
+    return False
+
+
+def _wait(thread: threading.Thread, seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while thread.is_alive() and time.monotonic() < until:
+        thread.join(0.1)
+
+
+def _flow(params: ValidationParams) -> None:
+    from flows.pipeline import performance_pipeline  # noqa: PLC0415 - its import takes the time the platform starts in
+
+    state = performance_pipeline(params, return_state=True)
+    folder = RunFolder(Store(params.output), validation.configure(params).environment.name, params.run or "")
+    if not folder.store.exists(folder.orchestration("report.json")) and not progress.stopping():
+        raise HasivuError(f"the pipeline ended without a report: {validation.failure_text(state.message)}")
+
+
+def _partial_report(folder: RunFolder) -> Report:
+    """What was measured before the interruption, judged and published; the rest is named as interrupted."""
+    if not folder.opened_already():
+        raise KeyboardInterrupt
+    manifests = validation.stored_manifests(folder)
+    config = validation.stored_config(folder)
+    failures = {c.value: "interrupted before it was measured" for c in config.components if c not in manifests}
+    report = validation.judge(folder, manifests, failures)
+    publish_report(folder, report)
+    return report

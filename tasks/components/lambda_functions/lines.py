@@ -1,0 +1,258 @@
+"""What Lambda's platform writes to a function's log about an invocation or an initialisation, read strictly.
+
+Two formats exist: text (`REPORT RequestId: …`, fields separated by tabs) and JSON (`type` = `platform.report`).
+User code writes to the same log, so a line counts only where it is the platform's from its first to its last
+character: a line that merely contains such text, adds to it or leaves something out is not one. Sources: AWS
+Lambda Developer Guide, "Viewing CloudWatch logs for Lambda functions" and "Lambda Telemetry API Event schema".
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+_ID = r"[0-9A-Za-z]{8}(?:-[0-9A-Za-z]{4}){3}-[0-9A-Za-z]{12}"
+_MS = r"[0-9]{1,9}(?:\.[0-9]{1,6})? ms"
+
+_REPORT = re.compile(
+    rf"REPORT RequestId: ({_ID}) ?"
+    r"\tDuration: ([0-9]{1,9}(?:\.[0-9]{1,6})?) ms ?"
+    r"\tBilled Duration: ([0-9]{1,9}) ms ?"
+    r"\tMemory Size: ([0-9]{1,6}) MB ?"
+    r"\tMax Memory Used: ([0-9]{1,6}) MB ?"
+    r"((?:[\t\r\n][^\0]*)?)"
+)
+_OPTIONAL = {
+    "Init Duration": re.compile(_MS),
+    "Restore Duration": re.compile(_MS),
+    "Billed Restore Duration": re.compile(_MS),
+    "Status": re.compile(r"success|timeout|error|failure"),
+    "Error Type": re.compile(r"[\w.:-]{1,200}"),
+    "XRAY TraceId": re.compile(r"[0-9A-Za-z-]{1,80}"),
+    "SegmentId": re.compile(r"[0-9A-Za-z]{1,40}"),
+    "Sampled": re.compile(r"true|false"),
+}
+_SEPARATOR = re.compile(r"[\t\r\n]+")
+_PHASE_REPORT = re.compile(
+    r"(INIT|RESTORE)_REPORT (?:Init|Restore) Duration: ([0-9]{1,9}(?:\.[0-9]{1,6})?) ms\s*"
+    r"(?:\tPhase: (init|invoke|restore)\s*)?(?:\tStatus: (success|timeout|error|failure)\s*)?"
+    r"(?:\tError Type: ([\w.:-]{1,200})\s*)?"
+)
+_INIT_START = re.compile(r"INIT_START Runtime Version: [^\t\n]+(?:\tRuntime Version ARN: \S+)?\s*")
+_TASK_TIMED_OUT = re.compile(
+    rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}T[0-9:.]+Z ({_ID}) Task timed out after ([0-9]{{1,6}}(?:\.[0-9]+)?) seconds\s*"
+)
+_JSON_KEYS = frozenset({"time", "type", "record"})
+_PROVISIONED = "provisioned-concurrency"
+_WARNED = re.compile(r"\s*(?:REPORT RequestId:|INIT_REPORT )|\s*\{.*\"platform\.report\"", re.DOTALL)
+
+
+class Status(StrEnum):
+    """How an invocation or an initialisation ended."""
+
+    SUCCESS = "success"
+    TIMEOUT = "timeout"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One invocation as the platform reports it; durations in ms, memory in MB (10^6 bytes in Insights)."""
+
+    request_id: str
+    duration_ms: float
+    billed_ms: float
+    memory_mb: int
+    used_mb: int
+    init_ms: float | None = None
+    restore_ms: float | None = None
+    billed_restore_ms: float | None = None
+    status: Status = Status.SUCCESS
+    error_type: str = ""
+    provisioned: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseReport:
+    """The end of an initialisation or a restore that the platform reports by itself, mostly because it failed."""
+
+    phase: str
+    duration_ms: float
+    status: Status
+    provisioned: bool
+    error_type: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InitStart:
+    """The beginning of an initialisation; `provisioned` is None in text logs, which do not tell its type."""
+
+    provisioned: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class TimedOut:
+    """The line by which logs of before 2024 tell a time-out that their REPORT line does not."""
+
+    request_id: str
+    after_s: float
+
+
+Line = Report | PhaseReport | InitStart | TimedOut
+
+
+def parse(message: str) -> Line | None:
+    """Read one log message; None where it is not the platform's word about an invocation or initialisation."""
+    if message.startswith("REPORT "):
+        return _text_report(message)
+    if message.startswith(("INIT_REPORT ", "RESTORE_REPORT ")):
+        return _text_phase(message)
+    if message.startswith("INIT_START "):
+        return InitStart(None) if _INIT_START.fullmatch(message) else None
+    if '"platform.' in message and message.lstrip()[:1] == "{":
+        return _json_line(message)
+    if " Task timed out after " in message and (found := _TASK_TIMED_OUT.fullmatch(message)):
+        return TimedOut(found[1], float(found[2]))
+    return None
+
+
+def looks_like_report(message: str) -> bool:
+    """Whether a message that `parse` refused begins as a report does: spoofed, cut off, or of a format unknown here."""
+    return _WARNED.match(message) is not None
+
+
+def _status(name: str | None) -> Status:
+    if name is None or name == "success":
+        return Status.SUCCESS
+    return Status.TIMEOUT if name == "timeout" else Status.ERROR
+
+
+def _text_report(message: str) -> Report | None:
+    found = _REPORT.fullmatch(message)
+    if found is None:
+        return None
+    request_id, duration, billed, memory, used, rest = found.groups()
+    if not rest or rest.isspace():
+        return Report(request_id, float(duration), float(billed), int(memory), int(used))
+    fields = _optional_fields(rest)
+    if fields is None:
+        return None
+    return Report(
+        request_id,
+        float(duration),
+        float(billed),
+        int(memory),
+        int(used),
+        _ms(fields.get("Init Duration")),
+        _ms(fields.get("Restore Duration")),
+        _ms(fields.get("Billed Restore Duration")),
+        _status(fields.get("Status")),
+        fields.get("Error Type", ""),
+    )
+
+
+def _optional_fields(rest: str) -> dict[str, str] | None:
+    """The fields after `Max Memory Used`, each known, well-formed and given once; None where one is not."""
+    fields: dict[str, str] = {}
+    for part in _SEPARATOR.split(rest):
+        if not part or part.isspace():
+            continue
+        key, _, value = part.partition(": ")
+        form = _OPTIONAL.get(key)
+        if form is None or key in fields or not form.fullmatch(value.rstrip(" ")):
+            return None
+        fields[key] = value.rstrip(" ")
+    return fields
+
+
+def _ms(text: str | None) -> float | None:
+    return None if text is None else float(text.removesuffix(" ms"))
+
+
+def _text_phase(message: str) -> PhaseReport | None:
+    found = _PHASE_REPORT.fullmatch(message)
+    if found is None:
+        return None
+    kind, duration, phase, status, error_type = found.groups()
+    default = "init" if kind == "INIT" else "restore"
+    return PhaseReport(phase or default, float(duration), _status(status), provisioned=False, error_type=error_type or "")
+
+
+def _json_line(message: str) -> Line | None:
+    try:
+        event = json.loads(message)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(event, dict) or not event.keys() <= _JSON_KEYS or not isinstance(event.get("record"), dict):
+        return None
+    record = event["record"]
+    match event.get("type"):
+        case "platform.report":
+            return _json_report(record)
+        case "platform.initReport" | "platform.restoreReport" as kind:
+            return _json_phase(record, "init" if kind == "platform.initReport" else "restore")
+        case "platform.initStart":
+            return InitStart(record.get("initializationType") == _PROVISIONED)
+        case _:
+            return None
+
+
+def _json_report(record: dict[str, Any]) -> Report | None:
+    metrics, request_id = record.get("metrics"), record.get("requestId")
+    status = record.get("status", "success")
+    if not isinstance(metrics, dict) or not isinstance(request_id, str) or not re.fullmatch(_ID, request_id):
+        return None
+    required = [_number(metrics, key) for key in ("durationMs", "billedDurationMs", "memorySizeMB", "maxMemoryUsedMB")]
+    optional = [key for key in ("initDurationMs", "restoreDurationMs", "billedRestoreDurationMs") if key in metrics]
+    values = {key: _number(metrics, key) for key in optional}
+    if any(value is None for value in (*required, *values.values())) or not _is_status(status):
+        return None
+    duration, billed, memory, used = (value for value in required if value is not None)
+    return Report(
+        request_id,
+        duration,
+        billed,
+        int(memory),
+        int(used),
+        values.get("initDurationMs"),
+        values.get("restoreDurationMs"),
+        values.get("billedRestoreDurationMs"),
+        _status(status),
+        str(record.get("errorType", "")),
+        record.get("initializationType") == _PROVISIONED,
+    )
+
+
+def _json_phase(record: dict[str, Any], default: str) -> PhaseReport | None:
+    metrics = record.get("metrics")
+    duration = _number(metrics, "durationMs") if isinstance(metrics, dict) else None
+    status = record.get("status", "success")
+    if duration is None or not _is_status(status):
+        return None
+    return PhaseReport(
+        str(record.get("phase", default)),
+        duration,
+        _status(status),
+        record.get("initializationType") == _PROVISIONED,
+        str(record.get("errorType", "")),
+    )
+
+
+def _is_status(status: object) -> bool:
+    return isinstance(status, str) and _OPTIONAL["Status"].fullmatch(status) is not None
+
+
+def _number(values: dict[str, Any], key: str) -> float | None:
+    """A finite number of at least 0, None for anything else."""
+    value = values.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) and number >= 0 else None

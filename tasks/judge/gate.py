@@ -1,0 +1,222 @@
+"""The release gate, and the exit code that follows from it.
+
+The gate is for a whole environment: score ≥ 85, no critical finding, every gated metric strictly within its limit,
+no confirmed regression. It judges raw values; a missing value is `no_data`, which is no pass and goes before `fail`.
+
+A run of chosen components (`quick`, one component alone) is no release gate: what it left out has no data, so its
+gate can never pass. Its exit code answers for what was asked (`exit_code`): 3 where part of that was not measured,
+1 where a check of it fails or its score misses the limit, else 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from storage.errors import ExitCode
+from storage.records import (
+    Assessment,
+    ComponentId,
+    ComponentResult,
+    ComponentScore,
+    Direction,
+    Finding,
+    Gate,
+    GateCheck,
+    GateVerdict,
+    Regression,
+    Report,
+    RunInfo,
+    Score,
+    Severity,
+    Threshold,
+    Unit,
+)
+from tasks.judge.score import grade_limit, total, truncated
+
+SCORE_LIMIT = grade_limit("A")
+"""The gate asks for grade A: a score of at least 85."""
+SCORE, CRITICAL, REGRESSIONS = "score", "critical_findings", "confirmed_regressions"
+"""Ids of the checks that are no metric; a metric's check is called as the metric."""
+ASKED = "components"
+"""Key of `RunInfo.settings`: the components that this run was asked for, separated by commas."""
+
+
+def gate(
+    score: Score,
+    results: Sequence[ComponentResult],
+    thresholds: Sequence[Threshold],
+    findings: Iterable[Finding],
+    regressions: Sequence[Regression] = (),
+    *,
+    compared: int = 0,
+) -> Gate:
+    """The production checklist, check by check.
+
+    `compared` counts the metrics that were held against history or a baseline. Where it is 0 there is nothing to
+    regress from: the check is left out, and `left_out` says so. So are checks of switched-off components.
+    """
+    checks = [_score_check(score), _critical_check(score, findings)]
+    assessed = {a.threshold.metric: a for c in score.components for a in c.assessments}
+    off = switched_off(results)
+    checks += [
+        _metric_check(threshold, threshold.gate, assessed.get(threshold.metric))
+        for threshold in thresholds
+        if threshold.gate is not None and threshold.metric.partition(".")[0] not in off
+    ]
+    if compared or regressions:
+        checks.append(_regression_check(regressions, compared))
+    return Gate(verdict=_worst(check.verdict for check in checks), checks=tuple(checks))
+
+
+def left_out(
+    results: Sequence[ComponentResult], thresholds: Sequence[Threshold], *, compared: int = 0
+) -> tuple[str, ...]:
+    """One sentence for each check that this gate does not hold, and why."""
+    off = switched_off(results)
+    sentences = [
+        f"{threshold.title} is not checked: {threshold.metric.partition('.')[0]} is switched off"
+        for threshold in thresholds
+        if threshold.gate is not None and threshold.metric.partition(".")[0] in off
+    ]
+    if not compared:
+        sentences.append("Regressions are not checked: no earlier run was compared, so there is no baseline")
+    return tuple(sentences)
+
+
+def switched_off(results: Iterable[ComponentResult]) -> frozenset[str]:
+    """Names of the components that the environment's file turned off."""
+    return frozenset(r.component.value for r in results if r.status == "skipped" and r.switched_off)
+
+
+def asked_components(info: RunInfo, score: Score) -> frozenset[ComponentId]:
+    """The components with weight that the run was asked for; all of them where the run does not say."""
+    weighted = {part.component for part in score.components}
+    named = {name.strip() for name in info.settings.get(ASKED, "").split(",")}
+    asked = frozenset(component for component in weighted if component.value in named)
+    return asked or frozenset(weighted)
+
+
+def is_release_gate(info: RunInfo, score: Score) -> bool:
+    """Whether the run was asked for everything that the environment has."""
+    return asked_components(info, score) == {part.component for part in score.components}
+
+
+def asked_score(report: Report) -> float:
+    """The score of the components that were asked for, as if there were no others."""
+    return total(_asked(report))
+
+
+def asked_checks(report: Report) -> tuple[GateCheck, ...]:
+    """The gate's checks that speak of what was asked: all of them, or in a run of chosen components theirs.
+
+    In the latter the score's check has no data by construction, and that of critical findings answers only where
+    there are some.
+    """
+    if is_release_gate(report.info, report.score):
+        return report.gate.checks
+    names = {component.value for component in asked_components(report.info, report.score)}
+    return tuple(check for check in report.gate.checks if _speaks_of(check, names))
+
+
+def exit_code(report: Report) -> ExitCode:
+    """0 pass, 1 gate failed, 3 something that was asked for could not be measured (goes before 1)."""
+    verdicts = {check.verdict for check in asked_checks(report)}
+    asked = _asked(report)
+    incomplete = not asked or any(part.score is None or not _whole(part) for part in asked)
+    if incomplete or GateVerdict.NO_DATA in verdicts:
+        return ExitCode.INCOMPLETE
+    if GateVerdict.FAIL in verdicts or asked_score(report) < SCORE_LIMIT:
+        return ExitCode.GATE_FAILED
+    return ExitCode.PASS
+
+
+def _asked(report: Report) -> tuple[ComponentScore, ...]:
+    wanted = asked_components(report.info, report.score)
+    return tuple(part for part in report.score.components if part.component in wanted)
+
+
+def _whole(part: ComponentScore) -> bool:
+    return all(a.score is not None for a in part.assessments if a.threshold.weight > 0)
+
+
+def _speaks_of(check: GateCheck, names: set[str]) -> bool:
+    if check.id == CRITICAL:
+        return check.verdict is not GateVerdict.NO_DATA
+    return check.id == REGRESSIONS or check.id.partition(".")[0] in names
+
+
+def _score_check(score: Score) -> GateCheck:
+    known = not score.partial and bool(score.components)
+    detail = "" if known else f"coverage {score.coverage:.0%}: {truncated(score.value)} is but a lower bound"
+    return GateCheck(
+        id=SCORE,
+        title="Score",
+        value=score.value if known else None,
+        limit=SCORE_LIMIT,
+        unit=Unit.SCORE,
+        comparison=">=",
+        verdict=_verdict(score.value >= SCORE_LIMIT) if known else GateVerdict.NO_DATA,
+        detail=detail,
+    )
+
+
+def _critical_check(score: Score, findings: Iterable[Finding]) -> GateCheck:
+    """None found among everything passes; none found where not all was looked at is not known."""
+    critical = sum(finding.severity is Severity.CRITICAL for finding in findings)
+    absent = [part.component.value for part in score.components if part.score is None]
+    unknown = critical == 0 and (bool(absent) or not score.components)
+    return GateCheck(
+        id=CRITICAL,
+        title="Critical findings",
+        value=None if unknown else critical,
+        limit=0,
+        unit=Unit.COUNT,
+        comparison="==",
+        verdict=GateVerdict.NO_DATA if unknown else _verdict(critical == 0),
+        detail=f"not measured: {', '.join(absent)}" if absent else "",
+    )
+
+
+def _metric_check(threshold: Threshold, limit: float, assessment: Assessment | None) -> GateCheck:
+    measurement = assessment.measurement if assessment and assessment.score is not None else None
+    value = measurement.value if measurement else None
+    lower = threshold.direction is Direction.LOWER
+    if measurement is None or value is None:
+        verdict, detail = GateVerdict.NO_DATA, assessment.reason if assessment else "not assessed"
+    else:
+        verdict = _verdict(value < limit if lower else value > limit)
+        detail = f"n {measurement.n:,}, {measurement.source}"
+    return GateCheck(
+        id=threshold.metric,
+        title=threshold.title,
+        value=value,
+        limit=limit,
+        unit=threshold.unit,
+        comparison="<" if lower else ">",
+        verdict=verdict,
+        detail=detail,
+    )
+
+
+def _regression_check(regressions: Sequence[Regression], compared: int) -> GateCheck:
+    confirmed = [regression.metric for regression in regressions if regression.confirmed]
+    return GateCheck(
+        id=REGRESSIONS,
+        title="Confirmed regressions",
+        value=len(confirmed),
+        limit=0,
+        unit=Unit.COUNT,
+        comparison="==",
+        verdict=_verdict(not confirmed),
+        detail=f"among {max(compared, len(regressions))} metrics compared",
+    )
+
+
+def _verdict(passed: bool) -> GateVerdict:  # noqa: FBT001 - the name of the function says what it means
+    return GateVerdict.PASS if passed else GateVerdict.FAIL
+
+
+def _worst(verdicts: Iterable[GateVerdict]) -> GateVerdict:
+    seen = set(verdicts)
+    order = (GateVerdict.NO_DATA, GateVerdict.FAIL, GateVerdict.PASS)
+    return next(verdict for verdict in order if verdict in seen)

@@ -1,0 +1,85 @@
+"""The live view of a run on standard error: one row per component on a terminal, else a plain line every 10 s."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from tasks.components.base import Progress
+
+PLAIN_EVERY_S = 10.0
+
+
+class LiveView:
+    """Shows the latest sign of life of each component; call it with each `Progress`, from any thread."""
+
+    def __init__(self, components: Sequence[str], console: Console | None = None) -> None:
+        self._console = console or Console(stderr=True)
+        self._latest: dict[str, Progress | None] = dict.fromkeys(components)
+        self._lock = threading.Lock()
+        self._live: Live | None = None
+        self._told = time.monotonic()
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._live = Live(self._table(), console=self._console, refresh_per_second=4, transient=True)
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live:
+            self._live.stop()
+
+    def say(self, text: str) -> None:
+        """One line of its own, beside the rows."""
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def __call__(self, progress: Progress) -> None:
+        """Take one sign of life."""
+        with self._lock:
+            self._latest[progress.component] = progress
+            if self._live:
+                self._live.update(self._table())
+            elif time.monotonic() - self._told >= PLAIN_EVERY_S:
+                self._told = time.monotonic()
+                self.say("  ".join(plain(one) for one in self._latest.values() if one))
+
+    def _table(self) -> Table:
+        table = Table(box=None, pad_edge=False)
+        for title in ("component", "elapsed", "rate", "p95", "failed", ""):
+            table.add_column(title, justify="left" if title in ("component", "") else "right")
+        for component, one in self._latest.items():
+            table.add_row(component, *(_cells(one) if one else ("waiting", "", "", "", "")))
+        return table
+
+
+def _cells(one: Progress) -> tuple[str, str, str, str, str]:
+    return (
+        f"{one.elapsed_s:.0f}/{one.total_s:.0f} s",
+        "" if one.rate is None else f"{one.rate:.0f}/s",
+        "" if one.p95_ms is None else f"{one.p95_ms:.1f} ms",
+        "" if one.failed is None else str(one.failed),
+        one.message,
+    )
+
+
+def plain(one: Progress) -> str:
+    """One component in a few words: `api 20/60 s 10/s p95 31.2 ms`."""
+    elapsed, rate, p95, failed, _ = _cells(one)
+    words = [one.component, elapsed, rate, f"p95 {p95}" if p95 else "", f"{failed} failed" if one.failed else ""]
+    return " ".join(word for word in words if word)
+
+
+def to_terminal(text: str) -> None:
+    """The answer, on standard output."""
+    sys.stdout.write(text if text.endswith("\n") else text + "\n")

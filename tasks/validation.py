@@ -1,0 +1,234 @@
+"""The steps of a validation as plain functions: open, measure a component, judge, publish.
+
+`tasks.stages` makes Prefect tasks of them; `hasivu-perf report RUN` calls them on what is stored.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from deployments.config import RunConfig, build_config, resolve_target
+from deployments.masking import mask, secrets_of
+from deployments.parameters import ValidationParams
+from storage.errors import DamagedFileError, HasivuError, NotMeasuredError
+from storage.parquet import Store
+from storage.records import (
+    ComponentId,
+    ComponentResult,
+    FailedComponent,
+    Manifest,
+    MeasuredComponent,
+    Report,
+    RunInfo,
+    SkippedComponent,
+)
+from storage.runs import RunFolder
+from storage.version import code_version
+from tasks import progress
+from tasks.components import COMPONENTS
+from tasks.components.base import CollectContext, Samples
+from tasks.report.build import build
+
+
+def configure(params: ValidationParams) -> RunConfig:
+    """The validated configuration that parameters ask for."""
+    return build_config(
+        params.profile,
+        base=params.base,
+        components=params.components,
+        overrides=params.overrides,
+        local=params.local,
+    )
+
+
+def open_run(params: ValidationParams, run: str, started: datetime) -> RunFolder:
+    """Validate the configuration and the variables, then claim the run's folder."""
+    config = configure(params)
+    resolve_target(config)
+    folder = RunFolder(Store(params.output), config.environment.name, run)
+    info = RunInfo(
+        run=run,
+        environment=config.environment.name,
+        profile=config.profile,
+        release=params.release,
+        started=started,
+        local=config.local,
+        code_version=code_version(),
+        machine=machine(),
+        settings=settings_of(config),
+    )
+    folder.create(info, config.model_dump(mode="json"))
+    return folder
+
+
+def machine() -> dict[str, str]:
+    """What the generator runs on, for the report's method section."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20
+    return {
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "cores": str(os.cpu_count()),
+        "memory_mb": str(memory),
+    }
+
+
+def settings_of(config: RunConfig) -> dict[str, str]:
+    """The load profile and the overrides, as the report shows them."""
+    load = config.environment.load
+    return {
+        "components": ",".join(config.components),
+        "users": str(load.users),
+        "duration_s": f"{load.duration_s:g}",
+        "ramp_up_s": f"{load.ramp_up_s:g}",
+        "pace_s": f"{load.pace_s:g}",
+        "max_rate": f"{load.max_rate:g}",
+        **{f"set {field}": value for field, value in config.overrides.items()},
+    }
+
+
+def stored_config(folder: RunFolder) -> RunConfig:
+    """The configuration that a run was opened with."""
+    _, data = folder.opened()
+    try:
+        return RunConfig.model_validate(data)
+    except ValidationError as error:
+        raise DamagedFileError(f"run {folder.run}: its configuration is not readable: {error}") from error
+
+
+def measure_component(folder: RunFolder, component: ComponentId, attempt: int) -> Manifest:
+    """Collect one component from the real system, store it, measure, advise, and seal it with a manifest.
+
+    Raises `NotMeasuredError` in one line without secrets, whatever went wrong.
+    """
+    config = stored_config(folder)
+    target = resolve_target(config)
+    files = folder.component(component)
+    files.begin()
+    unit = COMPONENTS[component]
+    try:
+        collected = unit.collect(CollectContext(config, target, files, progress.tell))
+        samples = Samples(files.written(), collected)
+        measurements = unit.measure(samples, config)
+        findings = unit.advise(samples, measurements, config)
+    except HasivuError as error:
+        raise NotMeasuredError(mask(str(error), secrets_of(target))) from None
+    except Exception as error:  # noqa: BLE001 - the one place where any error becomes "not measured": the others go on
+        raise NotMeasuredError(_unexpected(error, secrets_of(target))) from None
+    return files.finish(collected, measurements, findings, attempt=attempt, code_version=code_version())
+
+
+def _unexpected(error: Exception, secrets: frozenset[str]) -> str:
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    place = f" at {frame.tb_frame.f_code.co_filename.rpartition('/')[2]}:{frame.tb_lineno}" if frame else ""
+    text = " ".join(str(error).split())
+    return mask(f"internal error, please report it: {type(error).__name__}: {text}{place}", secrets)
+
+
+def results_of(
+    folder: RunFolder,
+    config: RunConfig,
+    manifests: Mapping[str, Manifest],
+    failures: Mapping[str, str],
+    attempt: int = 1,
+) -> list[ComponentResult]:
+    """One result per component of the platform: measured, failed, or skipped with the reason.
+
+    Only what has a manifest counts as measured, and only where every file is what the manifest says.
+    """
+    results: list[ComponentResult] = []
+    for component in ComponentId:
+        skipped = _skipped(config, component)
+        if skipped:
+            results.append(skipped)
+        elif component in manifests:
+            results.append(_measured(folder, manifests[component], attempt))
+        else:
+            error = failures.get(component, "the run ended before it was measured")
+            results.append(FailedComponent(component=component, error=error, attempt=max(attempt, 1)))
+    return results
+
+
+def _skipped(config: RunConfig, component: ComponentId) -> SkippedComponent | None:
+    if component not in config.environment.components:
+        reason = f"switched off in the environment {config.environment.name}"
+        return SkippedComponent(component=component, reason=reason, switched_off=True)
+    if component not in config.components:
+        return SkippedComponent(component=component, reason="not asked for in this run")
+    return None
+
+
+def _measured(folder: RunFolder, manifest: Manifest, attempt: int) -> ComponentResult:
+    files = folder.component(manifest.component)
+    try:
+        files.verify(manifest)
+        return files.result(manifest)
+    except DamagedFileError as error:
+        return FailedComponent(component=manifest.component, error=str(error), attempt=max(attempt, 1))
+
+
+def reanalyse(folder: RunFolder, config: RunConfig, results: Sequence[ComponentResult]) -> list[ComponentResult]:
+    """Measure and advise again from the stored samples, without touching the environment."""
+    return [_again(folder, config, one) if isinstance(one, MeasuredComponent) else one for one in results]
+
+
+def _again(folder: RunFolder, config: RunConfig, result: MeasuredComponent) -> MeasuredComponent:
+    files = folder.component(result.component)
+    manifest = files.manifest()
+    if manifest is None:
+        raise DamagedFileError(f"run {folder.run}: the manifest of {result.component} is missing")
+    unit = COMPONENTS[result.component]
+    samples = Samples(files.tables(manifest), manifest.collected)
+    measurements = unit.measure(samples, config)
+    findings = unit.advise(samples, measurements, config)
+    return result.model_copy(update={"measurements": tuple(measurements), "findings": tuple(findings)})
+
+
+def judge(
+    folder: RunFolder, manifests: Mapping[str, Manifest], failures: Mapping[str, str], attempt: int = 1
+) -> Report:
+    """Hold what was measured against the run's own thresholds."""
+    info, _ = folder.opened()
+    config = stored_config(folder)
+    results = results_of(folder, config, manifests, failures, attempt)
+    return build(info, results, config.thresholds, config.weights)
+
+
+def stored_manifests(folder: RunFolder) -> dict[str, Manifest]:
+    """The manifests that lie in a run's folder, by component."""
+    found = {component.value: folder.component(component).manifest() for component in ComponentId}
+    return {component: manifest for component, manifest in found.items() if manifest}
+
+
+def rejudge(folder: RunFolder) -> Report:
+    """The report of a stored run made again from its samples, without touching the environment.
+
+    What the first report holds as failed stays failed, with its reason.
+    """
+    info, _ = folder.opened()
+    config = stored_config(folder)
+    first = folder.report() if folder.store.exists(folder.orchestration("report.json")) else None
+    failed = [one for one in first.components if isinstance(one, FailedComponent)] if first else []
+    manifests = stored_manifests(folder)
+    for one in failed:
+        manifests.pop(one.component, None)
+    attempt = max((one.attempt for one in failed), default=1)
+    results = results_of(folder, config, manifests, {one.component.value: one.error for one in failed}, attempt)
+    return build(info, reanalyse(folder, config, results), config.thresholds, config.weights)
+
+
+def as_json(model: Report | Manifest) -> dict[str, Any]:
+    """A record as plain JSON values."""
+    return model.model_dump(mode="json")
+
+
+def failure_text(error: object) -> str:
+    """The one line of a failed stage."""
+    return " ".join(str(error).split()) or f"it ended without a word ({type(error).__name__})"
