@@ -7,6 +7,7 @@ percent-quoted and unquoted, and the values of an address's query.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
@@ -15,6 +16,7 @@ from deployments.config import Target
 _AWS = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 _SHORTEST = 4
 _MASK = "***"
+_USERINFO = re.compile(r"://[^/\s\"']*@")
 
 
 def secrets_of(target: Target, variables: Mapping[str, str] = os.environ) -> frozenset[str]:
@@ -41,3 +43,13 @@ def mask(text: str, secrets: Iterable[str]) -> str:
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, _MASK)
     return text
+
+
+def describe(error: BaseException, secrets: Iterable[str] = ()) -> str:
+    """An unexpected error in one line: its type, its words with secrets masked, and where it was raised."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    place = f" at {frame.tb_frame.f_code.co_filename.rpartition('/')[2]}:{frame.tb_lineno}" if frame else ""
+    words = _USERINFO.sub("://***@", mask(" ".join(str(error).split()), secrets))
+    return f"internal error, please report it: {type(error).__name__}: {words}{place}"

@@ -17,9 +17,7 @@ class ValidationParams(BaseModel):
     profile: Profile = Field(default="development", description="which environment and load")
     base: Profile = Field(default="development", description="the environment behind 'quick' and 'custom'")
     components: tuple[str, ...] = Field(default=(), description="only these components; empty: all of the profile")
-    overrides: Mapping[str, str] = Field(
-        default_factory=dict, description="fields, e.g. users: 200"
-    )
+    overrides: Mapping[str, str] = Field(default_factory=dict, description="fields, e.g. users: 200")
     release: str | None = Field(default=None, description="the release that is validated")
     output: str = Field(default=".", description="folder or s3:// bucket of the results")
     run: str | None = Field(default=None, description="name of the run; by default made from the flow run")

@@ -17,7 +17,9 @@ from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
 from deployments.config import Profile, RunConfig, build_config
+from deployments.masking import describe
 from deployments.parameters import ValidationParams
+from flows.host import needs_platform
 from storage.errors import ExitCode, HasivuError, UsageError
 from storage.runs import RunFolder, find_run
 
@@ -42,6 +44,9 @@ Json = Annotated[bool, Parameter(name="--json", help="Print the report as JSON, 
 Release = Annotated[str | None, Parameter(help="The release that is validated.")]
 Components = Annotated[list[str] | None, Parameter(consume_multiple=True, help="Only these components.")]
 Sets = Annotated[list[str] | None, Parameter(name="--set", help="Override a field: --set api.timeout_s=5")]
+Users = Annotated[int | None, Parameter(help="Users that each send one request per pace.")]
+Duration = Annotated[float | None, Parameter(help="Seconds of load.")]
+RampUp = Annotated[float | None, Parameter(help="Seconds of them in which the rate rises.")]
 Base = Annotated[Profile, Parameter(help="The environment behind quick and custom.")]
 
 
@@ -50,9 +55,9 @@ def run(
     profile: Profile,
     *,
     components: Components = None,
-    users: int | None = None,
-    duration: float | None = None,
-    ramp_up: float | None = None,
+    users: Users = None,
+    duration: Duration = None,
+    ramp_up: RampUp = None,
     sets: Sets = None,
     base: Base = "development",
     release: Release = None,
@@ -108,6 +113,7 @@ _command_of(REALTIME, "realtime", "Measure API, WebSocket, cache and RFID togeth
 
 def _validate(params: ValidationParams, *, as_json: bool) -> ExitCode:
     config = _config(params)
+    needs_platform(config)  # names a missing variable before anything is started
     from flows.execute import execute  # noqa: PLC0415 - so that a wrong argument is answered at once
 
     return execute(params, config, as_json=as_json)
@@ -221,4 +227,9 @@ def _answer(command: Callable[[], Any]) -> int:
     except KeyboardInterrupt:
         console.print("hasivu-perf: interrupted")
         return ExitCode.INTERRUPTED
+    except Exception as error:
+        if os.environ.get("HASIVU_PERF_DEBUG"):
+            raise
+        console.print(f"hasivu-perf: {describe(error)}; HASIVU_PERF_DEBUG=1 shows where it came from")
+        return ExitCode.INTERNAL
     return int(answer) if isinstance(answer, int) else ExitCode.PASS

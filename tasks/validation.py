@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from deployments.config import RunConfig, build_config, resolve_target
-from deployments.masking import mask, secrets_of
+from deployments.masking import describe, mask, secrets_of
 from deployments.parameters import ValidationParams
 from storage.errors import DamagedFileError, HasivuError, NotMeasuredError
 from storage.parquet import Store
@@ -119,17 +119,8 @@ def measure_component(folder: RunFolder, component: ComponentId, attempt: int) -
     except HasivuError as error:
         raise NotMeasuredError(mask(str(error), secrets_of(target))) from None
     except Exception as error:  # noqa: BLE001 - the one place where any error becomes "not measured": the others go on
-        raise NotMeasuredError(_unexpected(error, secrets_of(target))) from None
+        raise NotMeasuredError(describe(error, secrets_of(target))) from None
     return files.finish(collected, measurements, findings, attempt=attempt, code_version=code_version())
-
-
-def _unexpected(error: Exception, secrets: frozenset[str]) -> str:
-    frame = error.__traceback__
-    while frame is not None and frame.tb_next is not None:
-        frame = frame.tb_next
-    place = f" at {frame.tb_frame.f_code.co_filename.rpartition('/')[2]}:{frame.tb_lineno}" if frame else ""
-    text = " ".join(str(error).split())
-    return mask(f"internal error, please report it: {type(error).__name__}: {text}{place}", secrets)
 
 
 def results_of(

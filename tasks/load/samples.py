@@ -14,7 +14,7 @@ from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -145,7 +145,7 @@ class Recorder:
 
 def _encoded(codes: Ints, names: Sequence[str]) -> pa.Array[Any]:
     """A dictionary column from codes; a negative code is null."""
-    indices = pa.array([None if code < 0 else int(code) for code in codes], pa.int16())
+    indices = cast("pa.Int16Array", pa.array(codes.astype(np.int16), mask=codes < 0))
     return pa.DictionaryArray.from_arrays(indices, pa.array(list(names), pa.string()))
 
 

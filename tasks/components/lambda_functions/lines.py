@@ -9,20 +9,23 @@ Lambda Developer Guide, "Viewing CloudWatch logs for Lambda functions" and "Lamb
 from __future__ import annotations
 
 import json
-import math
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple, TypeGuard
 
 _ID = r"[0-9A-Za-z]{8}(?:-[0-9A-Za-z]{4}){3}-[0-9A-Za-z]{12}"
 _MS = r"[0-9]{1,9}(?:\.[0-9]{1,6})? ms"
 
+_REQUEST_ID = re.compile(_ID)
+_REQUIRED = frozenset({"durationMs", "billedDurationMs", "memorySizeMB", "maxMemoryUsedMB"})
+_NUMBERS = frozenset({int, float})
+_LARGEST = 1e9
 _REPORT = re.compile(
     rf"REPORT RequestId: ({_ID}) ?"
     r"\tDuration: ([0-9]{1,9}(?:\.[0-9]{1,6})?) ms ?"
     r"\tBilled Duration: ([0-9]{1,9}) ms ?"
-    r"\tMemory Size: ([0-9]{1,6}) MB ?"
+    r"\tMemory Size: ([1-9][0-9]{0,5}) MB ?"
     r"\tMax Memory Used: ([0-9]{1,6}) MB ?"
     r"((?:[\t\r\n][^\0]*)?)"
 )
@@ -59,8 +62,7 @@ class Status(StrEnum):
     ERROR = "error"
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """One invocation as the platform reports it; durations in ms, memory in MB (10^6 bytes in Insights)."""
 
     request_id: str
@@ -76,8 +78,7 @@ class Report:
     provisioned: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class PhaseReport:
+class PhaseReport(NamedTuple):
     """The end of an initialisation or a restore that the platform reports by itself, mostly because it failed."""
 
     phase: str
@@ -121,7 +122,7 @@ def parse(message: str) -> Line | None:
 
 
 def looks_like_report(message: str) -> bool:
-    """Whether a message that `parse` refused begins as a report does: spoofed, cut off, or of a format unknown here."""
+    """Whether a message that `parse` refused begins as a report: spoofed, cut off, or of a format unknown here."""
     return _WARNED.match(message) is not None
 
 
@@ -179,7 +180,9 @@ def _text_phase(message: str) -> PhaseReport | None:
         return None
     kind, duration, phase, status, error_type = found.groups()
     default = "init" if kind == "INIT" else "restore"
-    return PhaseReport(phase or default, float(duration), _status(status), provisioned=False, error_type=error_type or "")
+    return PhaseReport(
+        phase or default, float(duration), _status(status), provisioned=False, error_type=error_type or ""
+    )
 
 
 def _json_line(message: str) -> Line | None:
@@ -204,23 +207,21 @@ def _json_line(message: str) -> Line | None:
 def _json_report(record: dict[str, Any]) -> Report | None:
     metrics, request_id = record.get("metrics"), record.get("requestId")
     status = record.get("status", "success")
-    if not isinstance(metrics, dict) or not isinstance(request_id, str) or not re.fullmatch(_ID, request_id):
+    if not (isinstance(metrics, dict) and isinstance(request_id, str) and _REQUEST_ID.fullmatch(request_id)):
         return None
-    required = [_number(metrics, key) for key in ("durationMs", "billedDurationMs", "memorySizeMB", "maxMemoryUsedMB")]
-    optional = [key for key in ("initDurationMs", "restoreDurationMs", "billedRestoreDurationMs") if key in metrics]
-    values = {key: _number(metrics, key) for key in optional}
-    if any(value is None for value in (*required, *values.values())) or not _is_status(status):
+    if not _is_status(status) or not _REQUIRED <= metrics.keys() or not all(map(_is_number, metrics.values())):
         return None
-    duration, billed, memory, used = (value for value in required if value is not None)
+    if metrics["memorySizeMB"] < 1:
+        return None
     return Report(
         request_id,
-        duration,
-        billed,
-        int(memory),
-        int(used),
-        values.get("initDurationMs"),
-        values.get("restoreDurationMs"),
-        values.get("billedRestoreDurationMs"),
+        metrics["durationMs"],
+        metrics["billedDurationMs"],
+        int(metrics["memorySizeMB"]),
+        int(metrics["maxMemoryUsedMB"]),
+        metrics.get("initDurationMs"),
+        metrics.get("restoreDurationMs"),
+        metrics.get("billedRestoreDurationMs"),
         _status(status),
         str(record.get("errorType", "")),
         record.get("initializationType") == _PROVISIONED,
@@ -229,13 +230,13 @@ def _json_report(record: dict[str, Any]) -> Report | None:
 
 def _json_phase(record: dict[str, Any], default: str) -> PhaseReport | None:
     metrics = record.get("metrics")
-    duration = _number(metrics, "durationMs") if isinstance(metrics, dict) else None
+    duration = metrics.get("durationMs") if isinstance(metrics, dict) else None
     status = record.get("status", "success")
-    if duration is None or not _is_status(status):
+    if not _is_number(duration) or not _is_status(status):
         return None
     return PhaseReport(
         str(record.get("phase", default)),
-        duration,
+        float(duration),
         _status(status),
         record.get("initializationType") == _PROVISIONED,
         str(record.get("errorType", "")),
@@ -246,13 +247,6 @@ def _is_status(status: object) -> bool:
     return isinstance(status, str) and _OPTIONAL["Status"].fullmatch(status) is not None
 
 
-def _number(values: dict[str, Any], key: str) -> float | None:
-    """A finite number of at least 0, None for anything else."""
-    value = values.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) and number >= 0 else None
+def _is_number(value: object) -> TypeGuard[float]:
+    """Whether a value is a plausible figure: a finite number from 0 to 10^9."""
+    return type(value) in _NUMBERS and 0 <= value <= _LARGEST  # type: ignore[operator]  # a number by its type

@@ -83,7 +83,11 @@ def _binomial_cdf(n: int, level: float) -> npt.NDArray[np.float64]:
     k = np.arange(n + 1)
     log_factorial = np.concatenate(([0.0], np.cumsum(np.log(np.arange(1, n + 1)))))
     log_probability = (
-        log_factorial[n] - log_factorial[k] - log_factorial[n - k] + k * math.log(level) + (n - k) * math.log1p(-level)
+        log_factorial[n]
+        - log_factorial[k]
+        - log_factorial[n - k]
+        + k * math.log(level)
+        + (n - k) * math.log1p(-level)
     )
     return np.cumsum(np.exp(log_probability))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -19,7 +20,8 @@ import pyarrow.compute as pc
 
 from tasks.components.lambda_functions.lines import Status
 from tasks.components.lambda_functions.quantiles import Interval, Percentiles, percentiles, ratio_interval
-from tasks.components.lambda_functions.reading import Kind, LogEvent, Refused, read
+from tasks.components.lambda_functions.reading import LogEvent, Refused, read
+from tasks.components.lambda_functions.rows import Kind
 
 __all__ = [
     "FunctionStatistics",
@@ -141,33 +143,34 @@ def by_function(table: pa.Table) -> dict[str, pa.Table]:
     }
 
 
-def _grouped(names: pa.ChunkedArray) -> bool:
+def _grouped(names: pa.ChunkedArray[Any]) -> bool:
     codes = names.combine_chunks().dictionary_encode().indices.to_numpy()
     return bool(np.all(np.diff(codes) >= 0))
 
 
 def _of_function(name: str, rows: pa.Table, refused: Refused, zone: ZoneInfo) -> FunctionStatistics:
-    kind = _texts(rows, "kind")
-    status = _texts(rows, "status")
-    invoked = ~np.isin(kind, (Kind.FAILED_INIT, Kind.FAILED_RESTORE))
-    cold, restored = kind == Kind.COLD, kind == Kind.RESTORE
-    init, restore, duration, billed = (_floats(rows, c) for c in ("init_ms", "restore_ms", "duration_ms", "billed_ms"))
+    kinds = {kind: _is(rows, "kind", kind) for kind in Kind}
+    cold = kinds[Kind.COLD]
+    invoked = ~(kinds[Kind.FAILED_INIT] | kinds[Kind.FAILED_RESTORE])
+    init, restore, duration, billed = (
+        _floats(rows, c) for c in ("init_ms", "restore_ms", "duration_ms", "billed_ms")
+    )
     memory, used = _floats(rows, "memory_mb"), _floats(rows, "used_mb")
-    errors = invoked & (status == Status.ERROR)
+    errors = invoked & _is(rows, "status", Status.ERROR)
     sizes = tuple(int(size) for size in np.unique(memory[invoked]))
-    warm = (kind == Kind.WARM) & (status == Status.SUCCESS)
+    warm = kinds[Kind.WARM] & _is(rows, "status", Status.SUCCESS)
     return FunctionStatistics(
         function=name,
         invocations=int(invoked.sum()),
         cold_starts=int(cold.sum()),
-        restores=int(restored.sum()),
-        provisioned_inits=int((kind == Kind.PROVISIONED).sum()),
-        failed_inits=int((kind == Kind.FAILED_INIT).sum()),
-        failed_restores=int((kind == Kind.FAILED_RESTORE).sum()),
-        timeouts=int((invoked & (status == Status.TIMEOUT)).sum()),
+        restores=int(kinds[Kind.RESTORE].sum()),
+        provisioned_inits=int(kinds[Kind.PROVISIONED].sum()),
+        failed_inits=int(kinds[Kind.FAILED_INIT].sum()),
+        failed_restores=int(kinds[Kind.FAILED_RESTORE].sum()),
+        timeouts=int((invoked & _is(rows, "status", Status.TIMEOUT)).sum()),
         errors=int(errors.sum()),
         init_ms=percentiles(init[cold]),
-        restore_ms=percentiles(restore[restored]),
+        restore_ms=percentiles(restore[kinds[Kind.RESTORE]]),
         duration_ms=percentiles(duration[invoked]),
         billed_ms=float(billed[invoked].sum()),
         billed_gb_s=float((billed[invoked] * memory[invoked]).sum()) / 1024 / 1000,
@@ -200,8 +203,12 @@ def _by_hour(hours: npt.NDArray[np.int64], invoked: Mask, cold: Mask, init: Floa
 
 
 def _hours(rows: pa.Table, zone: ZoneInfo) -> npt.NDArray[np.int64]:
-    local = rows.column("timestamp").cast(pa.timestamp("ms", tz=zone.key))
+    local: Any = rows.column("timestamp").cast(pa.timestamp("ms", tz=zone.key))
     return np.asarray(pc.hour(local).to_numpy(), dtype=np.int64)
+
+
+def _is(rows: pa.Table, column: str, value: str) -> Mask:
+    return np.asarray(_texts(rows, column) == value, dtype=np.bool_)
 
 
 def _texts(rows: pa.Table, column: str) -> npt.NDArray[np.object_]:

@@ -1,0 +1,106 @@
+"""The generator's verdict on itself: can the figures of this run be believed? Pure.
+
+A late or starved generator changes the load and the latencies; what it saw of itself is held against limits that
+were found by measurement. Three levels: *trusted*; *indicative* (nothing was wrong with the generator, but it shared
+a machine with its target); *not trusted*. Each reason is a sentence with its number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+from storage.records import Trust
+
+LATE_MS = 1.0
+LATE_SHARE = 0.01
+CPU_LIMIT = 0.70
+RUN_QUEUE_LIMIT = 0.10
+SENT_LIMIT = 0.995
+"""Limits: lateness at p99 above max(1 ms, 1 % of the latency at p99); CPU above 70 % of a core; more than 10 % of the
+time runnable but not running; less than 99.5 % of what was due sent."""
+
+STAMP_NOTE = "receive times are stamped by the event loop, not by the kernel: they include its lag"
+
+
+@dataclass(frozen=True)
+class Vitals:
+    """What a generator saw of itself while it ran; a value of None was not measured."""
+
+    due: int
+    """Requests whose moment had come before the schedule's end, or before the load was stopped."""
+    sent: int
+    """Those of them that were sent."""
+    late_p99_ms: float | None = None
+    """p99 of taken − intended: how late the generator took requests up."""
+    lag_p99_ms: float | None = None
+    """p99 of how late a steady tick of the event loop came: how late an answer may have been stamped."""
+    wait_p99_ms: float | None = None
+    """p99 of sent − taken: the wait for a free connection."""
+    pool_full: int = 0
+    """Requests that found every connection busy and no further one allowed."""
+    cpu_share: float | None = None
+    """Processor time of the generator's process ÷ elapsed time."""
+    run_queue_share: float | None = None
+    """Time in which the generator could have run but was not given a processor ÷ elapsed time (Linux)."""
+    precise_timer: bool = True
+    """Whether the schedule was kept by timerfd."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As a worker reports it."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The inverse of `to_json`."""
+        return cls(**{item.name: data[item.name] for item in fields(cls) if item.name in data})
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Trust and the reasons for it."""
+
+    trust: Trust
+    reasons: tuple[str, ...]
+
+
+def judge(vitals: Vitals, *, latency_p99_ms: float | None, same_machine: bool) -> Verdict:
+    """The verdict; `latency_p99_ms` of the same run sets what lateness is small."""
+    faults = _faults(vitals, max(LATE_MS, LATE_SHARE * (latency_p99_ms or 0.0)))
+    notes = []
+    if same_machine:
+        notes.append("the generator and its target share a machine: they compete for its processors")
+    if not vitals.precise_timer:
+        notes.append("the schedule was kept by the event loop's own timer: this system has no timerfd")
+    if faults:
+        return Verdict(Trust.NOT_TRUSTED, (*faults, *notes, STAMP_NOTE))
+    return Verdict(Trust.INDICATIVE if notes else Trust.TRUSTED, (*notes, STAMP_NOTE))
+
+
+def _faults(vitals: Vitals, late_limit_ms: float) -> list[str]:
+    faults = []
+    if vitals.due and vitals.sent / vitals.due < SENT_LIMIT:
+        faults.append(
+            f"only {vitals.sent} of {vitals.due} requests that were due were sent "
+            f"({vitals.sent / vitals.due:.1%}, limit {SENT_LIMIT:.1%})"
+        )
+    if vitals.late_p99_ms is not None and vitals.late_p99_ms > late_limit_ms:
+        faults.append(f"the generator was {vitals.late_p99_ms:.2f} ms late at p99 (limit {late_limit_ms:.2f} ms)")
+    if vitals.lag_p99_ms is not None and vitals.lag_p99_ms > late_limit_ms:
+        faults.append(
+            f"the generator's event loop lagged {vitals.lag_p99_ms:.2f} ms at p99 (limit {late_limit_ms:.2f} ms)"
+        )
+    if vitals.cpu_share is not None and vitals.cpu_share > CPU_LIMIT:
+        faults.append(f"the generator used {vitals.cpu_share:.0%} of a processor (limit {CPU_LIMIT:.0%})")
+    if vitals.run_queue_share is not None and vitals.run_queue_share > RUN_QUEUE_LIMIT:
+        faults.append(
+            f"the generator waited for a processor {vitals.run_queue_share:.0%} of the time "
+            f"(limit {RUN_QUEUE_LIMIT:.0%})"
+        )
+    if vitals.pool_full and (vitals.wait_p99_ms or 0.0) > late_limit_ms:
+        faults.append(
+            f"{vitals.pool_full} requests found all connections busy and waited for one "
+            f"({vitals.wait_p99_ms:.2f} ms at p99)"
+        )
+    return faults

@@ -1,0 +1,82 @@
+"""A whole validation of the embedded platform, checked against what the platform itself saw."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import httpx
+import pyarrow.parquet as pq
+import pytest
+
+from deployments.local.platform import Platform
+from storage.records import MeasuredComponent, Report
+from tests.e2e.conftest import SHORT, Ended, run
+
+COUNTED = ("api", "rfid", "websocket")
+
+
+@pytest.fixture(scope="module")
+def validated(
+    held_platform: Platform, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Ended, Path, dict[str, int]]:
+    folder = tmp_path_factory.mktemp("development")
+    before = counted(held_platform)
+    ended = run("run", "development", *SHORT, "--output", "out", cwd=folder, variables=held_platform.environment)
+    after = counted(held_platform)
+    return ended, folder / "out", {kind: after[kind] - before[kind] for kind in after}
+
+
+def counted(of: Platform) -> dict[str, int]:
+    counters = httpx.get(f"{of.api_url}/__platform__/counters", timeout=10).json()
+    return {
+        "http": sum(one["count"] for one in counters["http"]),
+        "messages": sum(counters["websocket"]["messages"].values()),
+    }
+
+
+def the_report(folder: Path) -> Report:
+    (path,) = folder.glob("performance-orchestration-reports/development/*/report.json")
+    return Report.model_validate_json(path.read_bytes())
+
+
+def rows(folder: Path, component: str) -> int:
+    (path,) = folder.glob(f"performance-analysis-results/development/*/{component}/samples.parquet")
+    return pq.read_metadata(path).num_rows
+
+
+def test_it_measures_every_component_and_answers_by_the_gate(validated: tuple[Ended, Path, dict[str, int]]) -> None:
+    ended, folder, _ = validated
+    report = the_report(folder)
+    assert {one.component: one.status for one in report.components if one.status != "measured"} == {}, ended.err
+    assert ended.code == (0 if report.gate.verdict == "pass" else 1), ended.err
+    assert report.score.coverage == pytest.approx(1)
+    assert "Traceback" not in ended.err + ended.out
+    assert str(folder) in ended.out
+
+
+def test_the_application_counted_what_the_samples_hold(validated: tuple[Ended, Path, dict[str, int]]) -> None:
+    _, folder, seen = validated
+    assert rows(folder, "api") + rows(folder, "rfid") == seen["http"]
+    assert rows(folder, "websocket") == seen["messages"]
+
+
+def test_the_load_accounts_for_every_request(validated: tuple[Ended, Path, dict[str, int]]) -> None:
+    _, folder, _ = validated
+    report = the_report(folder)
+    for one in report.components:
+        if one.component in COUNTED:
+            assert isinstance(one, MeasuredComponent)
+            load = one.collected.load
+            assert load is not None
+            assert load.planned == load.sent + load.unsent
+            assert load.sent == load.answered + sum(load.errors.values()) == rows(folder, one.component)
+
+
+def test_the_report_made_again_equals_the_first(validated: tuple[Ended, Path, dict[str, int]]) -> None:
+    _, folder, _ = validated
+    (path,) = folder.glob("performance-orchestration-reports/development/*/report.json")
+    first = path.read_bytes()
+    again = run("report", "latest", "--output", str(folder), "--json", cwd=folder)
+    assert json.loads(again.out) == json.loads(first)
+    assert path.read_bytes() == first
