@@ -3,6 +3,7 @@ PYTHON ?= python3
 UV     := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 RUN    := .venv/bin/
 OUTPUT ?= .
+ARGS   ?=
 export UV_PYTHON_DOWNLOADS = never
 
 .DEFAULT_GOAL := help
@@ -15,34 +16,34 @@ help:         ## this list
 	@$(PYTHON) .ci/get_uv.py && touch $@
 
 .venv/.synced: pyproject.toml uv.lock | $(filter .tools/bin/uv,$(UV))
-	@$(UV) sync --frozen --quiet --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')"
+	@$(UV) sync --frozen --quiet --compile-bytecode --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')"
 	@touch $@
 
 setup: .venv/.synced  ## bring uv and the locked dependencies
 
 development: setup  ## validate the development environment (the embedded platform, unless DEVELOPMENT_* are set)
-	@$(RUN)hasivu-perf run development --output $(OUTPUT)
+	@$(RUN)hasivu-perf run development --output $(OUTPUT) $(ARGS)
 
 staging: setup      ## validate staging (needs STAGING_API_URL and its like)
-	@$(RUN)hasivu-perf run staging --output $(OUTPUT)
+	@$(RUN)hasivu-perf run staging --output $(OUTPUT) $(ARGS)
 
 production: setup   ## validate production, read-only (needs PRODUCTION_API_URL and its like)
-	@$(RUN)hasivu-perf run production --output $(OUTPUT)
+	@$(RUN)hasivu-perf run production --output $(OUTPUT) $(ARGS)
 
 quick: setup        ## the database and a report
-	@$(RUN)hasivu-perf run quick --output $(OUTPUT)
+	@$(RUN)hasivu-perf run quick --output $(OUTPUT) $(ARGS)
 
 database: setup     ## the database alone
-	@$(RUN)hasivu-perf database --output $(OUTPUT)
+	@$(RUN)hasivu-perf database --output $(OUTPUT) $(ARGS)
 
 lambda: setup       ## the Lambda functions alone
-	@$(RUN)hasivu-perf lambda --output $(OUTPUT)
+	@$(RUN)hasivu-perf lambda --output $(OUTPUT) $(ARGS)
 
 realtime: setup     ## API, WebSocket, cache and RFID
-	@$(RUN)hasivu-perf realtime --output $(OUTPUT)
+	@$(RUN)hasivu-perf realtime --output $(OUTPUT) $(ARGS)
 
 report: setup       ## the newest run's report again, from disk
-	@$(RUN)hasivu-perf report latest --output $(OUTPUT)
+	@$(RUN)hasivu-perf report latest --output $(OUTPUT) $(ARGS)
 
 check: setup        ## lint, types, layers, unit and architecture tests
 	@$(RUN)ruff check .

@@ -133,13 +133,14 @@ def _config(params: ValidationParams) -> RunConfig:
 def report(run: str = "latest", *, output: Output = ".", json: Json = False) -> ExitCode:
     """Make the report of a stored run again, from its samples, without touching the environment."""
     from tasks.judge.gate import exit_code  # noqa: PLC0415 - likewise
+    from tasks.monitoring.live import to_terminal  # noqa: PLC0415
     from tasks.publish import publish_report, terminal_text  # noqa: PLC0415
     from tasks.validation import rejudge  # noqa: PLC0415
 
     folder = _find(run, output)
     made = rejudge(folder)
     publish_report(folder, made)
-    _print(made.model_dump_json(indent=2) if json else terminal_text(made, folder))
+    to_terminal(made.model_dump_json(indent=2) if json else terminal_text(made, folder))
     return exit_code(made)
 
 
@@ -147,10 +148,11 @@ def report(run: str = "latest", *, output: Output = ".", json: Json = False) -> 
 def gate(run: str = "latest", *, output: Output = ".", json: Json = False) -> ExitCode:
     """Print the release gate of a stored run, and answer by the exit code."""
     from tasks.judge.gate import exit_code  # noqa: PLC0415 - likewise
+    from tasks.monitoring.live import to_terminal  # noqa: PLC0415
     from tasks.report.markdown import gate_table  # noqa: PLC0415
 
     stored = _find(run, output).report()
-    _print(stored.gate.model_dump_json(indent=2) if json else gate_table(stored))
+    to_terminal(stored.gate.model_dump_json(indent=2) if json else gate_table(stored))
     return exit_code(stored)
 
 
@@ -196,10 +198,6 @@ def _pairs(sets: list[str] | None) -> dict[str, str]:
     if wrong:
         raise UsageError(f"--set {wrong[0]} is not field=value")
     return dict(one.split("=", 1) for one in sets or ())
-
-
-def _print(text: str) -> None:
-    sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -66,8 +66,12 @@ def _start(stack: ExitStack, config: RunConfig, say: Callable[[str], None], *, e
     if server:
         folder = Path(tempfile.mkdtemp(prefix="hasivu-perf-"))
         guardian = stack.enter_context(Guardian(folder))
-        home = {"PREFECT_HOME": str(folder / "client"), "PREFECT_LOCAL_STORAGE_PATH": str(folder / "results")}
-        stack.enter_context(variables(home))
+        own = {
+            "PREFECT_HOME": str(folder / "client"),
+            "PREFECT_LOCAL_STORAGE_PATH": str(folder / "results"),
+            "PREFECT_LOGGING_TO_API_ENABLED": "false",  # nobody can read the logs of a server that ends with the run
+        }
+        stack.enter_context(variables(own))
         pending = pool.submit(start_server, guardian)
     if embedded:
         say("starting the embedded platform (the first time takes longer: its data is made)")

@@ -89,7 +89,7 @@ class Guardian:
     def __enter__(self) -> Self:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._logs.mkdir(mode=0o700, exist_ok=True)
-        with self.log_path("guardian").open("ab") as log:
+        with guardian_log(self.folder).open("ab") as log:
             self._process = subprocess.Popen(
                 (sys.executable, "-m", "deployments.local.guardian_process"),
                 stdin=subprocess.PIPE,
@@ -174,7 +174,8 @@ class Guardian:
 
     def close(self) -> None:
         """End every service and the guardian, and remove the folder; harmless when called again."""
-        process, self._process = self._process, None
+        with self._lock:
+            process, self._process = self._process, None
         if process is None:
             return
         for pipe in (process.stdin, process.stdout):
@@ -225,6 +226,11 @@ class Guardian:
 
     def _gone(self) -> LocalPlatformError:
         return LocalPlatformError(f"the guardian has ended: {last_line(self.log_path('guardian'))}")
+
+
+def guardian_log(folder: Path) -> Path:
+    """The log of the guardian of a runtime folder; the guardian holds a lock on it as long as it lives."""
+    return folder / "logs" / "guardian.log"
 
 
 def free_port() -> int:
@@ -297,6 +303,7 @@ __all__: Sequence[str] = (
     "Service",
     "ServiceState",
     "free_port",
+    "guardian_log",
     "last_line",
     "python_module",
     "start_on_port",

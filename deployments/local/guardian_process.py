@@ -13,6 +13,7 @@ Requests: `{"op": "start", name, argv, env, cwd, stdin, log, stop_signal, user}`
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import json
 import os
 import select
@@ -64,11 +65,19 @@ class GuardianProcess:
         self._owner = os.getppid()
         self._processes: dict[str, _Process] = {}
         self._removals: list[Path] = []
+        self._operations: dict[str, Callable[..., dict[str, Any]]] = {
+            "start": self._start,
+            "stop": self._stop,
+            "state": self._state,
+            "remove_at_end": self._remove_at_end,
+        }
         self._ending = False
         self._prctl = _prctl()
         if self._prctl is not None:
             # Grandchildren whose parent died become ours, so that none can escape the end.
             self._prctl(_PR_SET_CHILD_SUBREAPER, 1)
+        with suppress(OSError):  # the lock says that the folder of this log is in use
+            fcntl.flock(2, fcntl.LOCK_EX | fcntl.LOCK_NB)
         for number in (signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, self._end_by_signal)
@@ -107,13 +116,7 @@ class GuardianProcess:
     def _handled(self, line: bytes) -> dict[str, Any]:
         try:
             request: dict[str, Any] = json.loads(line)
-            operation = {
-                "start": self._start,
-                "stop": self._stop,
-                "state": self._state,
-                "remove_at_end": self._remove_at_end,
-            }[request.pop("op")]
-            return operation(**request)
+            return self._operations[request.pop("op")](**request)
         except (OSError, ValueError, KeyError, TypeError, subprocess.SubprocessError) as error:
             return {"error": f"{type(error).__name__}: {error}"}
 
@@ -134,7 +137,7 @@ class GuardianProcess:
             return {"error": f"a service named {name!r} runs already"}
         with (
             Path(stdin).open("rb") as source,
-            open(log, "ab", opener=_private) as output,  # noqa: PTH123  Path.open has no opener
+            open(log, "ab", opener=_private) as output,
         ):
             popen = subprocess.Popen(
                 argv,

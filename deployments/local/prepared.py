@@ -21,6 +21,8 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import psycopg
+
 from deployments.local import postgres, seed
 from deployments.local.guardian import Guardian
 from deployments.local.postgres import ADMIN, APPLICATION, Programs
@@ -35,7 +37,9 @@ KEPT = 2
 _SERVICE = "postgresql-build"
 _FICLONE = 0x40049409  # ioctl_ficlone(2)
 _BUILD_SETTINGS = {
-    **{name: value for name, value in postgres.RUN_SETTINGS.items() if not name.startswith(("pg_stat", "shared_pre"))},
+    **{
+        name: value for name, value in postgres.RUN_SETTINGS.items() if not name.startswith(("pg_stat", "shared_pre"))
+    },
     "autovacuum": "off",
     "wal_level": "minimal",  # a table that is filled where it was created needs no WAL
     "max_wal_senders": "0",
@@ -107,14 +111,17 @@ def _key(day: date) -> str:
 def _build(guardian: Guardian, programs: Programs, folder: Path, day: date) -> None:
     """Build in the runtime folder, which the guardian removes whatever happens, then move it into the cache."""
     deadline = time.monotonic() + BUILD_S
-    data = guardian.folder / "postgresql-build" / "data"
+    data = programs.workspace / "postgresql-build" / "data"
     data.parent.mkdir(mode=0o700)
     programs.own(data.parent)
     postgres.create_cluster(guardian, programs, data, deadline=deadline)
     server = postgres.start_server(
         guardian, programs, data, deadline=deadline, settings=_BUILD_SETTINGS, name=_SERVICE
     )
-    seed.build(server.url(ADMIN), APPLICATION, day)
+    try:
+        seed.build(server.url(ADMIN), APPLICATION, day)
+    except psycopg.Error as error:
+        raise LocalPlatformError(f"the data could not be prepared: {str(error).splitlines()[0]}") from error
     guardian.stop(_SERVICE)
     _drop_spare_wal(programs, data)
     if programs.user is not None:

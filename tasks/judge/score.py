@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from storage.records import (
     Assessment,
@@ -110,19 +110,27 @@ def metric_losses(component: ComponentScore) -> tuple[Loss, ...]:
     return tuple(losses)
 
 
-def component_losses(outcome: Score) -> tuple[Loss, ...]:
-    """What each component, and what was not measured, cost the run; adds up to 100 − score."""
-    losses = []
-    for part in outcome.components:
-        lost = part.weight * part.coverage * (100 - (part.score or 0))
-        losses.append(Loss(part.component.value, part.component.value, lost, "measured"))
-        absent = part.weight * (1 - part.coverage) * 100
-        if absent > 10**-_DIGITS:
-            losses.append(Loss(part.component.value, part.component.value, absent, "not measured"))
+def run_losses(outcome: Score) -> tuple[Loss, ...]:
+    """What each metric, each thing not measured and the cap cost the run, most first; adds up to 100 − score."""
+    losses = [loss for part in outcome.components for loss in _share_of_run(part)]
     capped = 100 - outcome.value - math.fsum(x.points for x in losses if x.points is not None)
-    if capped > 10**-_DIGITS:
+    if capped > 10**-_DIGITS and outcome.components:
         losses.append(Loss("cap", "Cap by the worst component", capped, f"at most {COMPONENT_CAP:g} above it"))
-    return tuple(losses)
+    return tuple(sorted(losses, key=lambda loss: -(loss.points or 0)))
+
+
+def _share_of_run(part: ComponentScore) -> list[Loss]:
+    """A component's losses in points of the run, where its coverage counts too."""
+    losses = [
+        replace(loss, key=f"{part.component.value}.{loss.key}" if loss.key == "cap" else loss.key, points=points)
+        for loss in metric_losses(part)
+        if (points := part.weight * part.coverage * (loss.points or 0)) > 0
+    ]
+    absent = part.weight * (1 - part.coverage) * 100
+    if absent > 10**-_DIGITS:
+        missing = [a.threshold.title for a in part.assessments if a.score is None]
+        losses.append(Loss(f"{part.component.value}.absent", "Not measured", absent, ", ".join(missing)))
+    return losses
 
 
 def _component_scores(

@@ -69,6 +69,10 @@ class Request:
     def _places(self) -> set[str]:
         return {piece[0] for piece in (*self._target, *(self._body or ())) if not isinstance(piece, str)}
 
+    def accepts(self, body: bytes | bytearray) -> bool:
+        """Whether the body of an answer holds what a good one holds."""
+        return self.expect_body is None or self.expect_body.search(body) is not None
+
     def render(self, rng: random.Random) -> bytes:
         """The next request: each name is drawn once, and has the same value wherever it stands in this request."""
         drawn = {place: draw(found, rng) for place, found in self._values.items() if found is not None}

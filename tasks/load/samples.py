@@ -125,6 +125,15 @@ class Recorder:
         code = -1 if error is None else ERRORS.index(error)
         self._codes.extend((endpoint, phase, status, code, failed, size, items))
 
+    def rows_since(self, first: int) -> tuple[Ints, Ints]:
+        """Copies of the rows from number `first` on, as times and codes.
+
+        Times are (intended, taken, sent, received) in monotonic ns; codes are (endpoint, phase, status, the error's
+        place in `ERRORS` or −1, failed, bytes, items).
+        """
+        times = np.array(self._times[4 * first :], np.int64).reshape(-1, 4)
+        return times, np.array(self._codes[7 * first :], np.int64).reshape(-1, 7)
+
     def table(self, clock: Clock) -> pa.Table:
         """All rows as a table of `SCHEMA`, in the order in which the requests ended."""
         times = np.frombuffer(self._times, np.int64).reshape(-1, 4) + clock.offset_ns

@@ -1,4 +1,4 @@
-"""The generator's verdict on itself: can the figures of this run be believed? Pure.
+"""The generator's verdict on itself: can the figures of this run be believed? Pure, but for `Resources.read`.
 
 A late or starved generator changes the load and the latencies; what it saw of itself is held against limits that
 were found by measurement. Three levels: *trusted*; *indicative* (nothing was wrong with the generator, but it shared
@@ -7,9 +7,10 @@ a machine with its target); *not trusted*. Each reason is a sentence with its nu
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Self
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
 
 from storage.records import Trust
 
@@ -47,14 +48,38 @@ class Vitals:
     precise_timer: bool = True
     """Whether the schedule was kept by timerfd."""
 
+
+@dataclass(frozen=True)
+class Resources:
+    """What a process used up to a moment, or between two moments: elapsed, on a processor, waiting for one (s)."""
+
+    elapsed_s: float
+    cpu_s: float
+    run_delay_s: float | None
+
+    @classmethod
+    def read(cls) -> Resources:
+        """Up to now; the wait for a processor is the main thread's, and known on Linux alone."""
+        try:
+            delay = int(Path("/proc/self/schedstat").read_text(encoding="ascii").split()[1]) / 1e9
+        except (OSError, IndexError, ValueError):
+            delay = None
+        return cls(time.monotonic(), time.process_time(), delay)
+
+    def since(self, earlier: Resources) -> Resources:
+        """What was used between two moments."""
+        known = self.run_delay_s is not None and earlier.run_delay_s is not None
+        delay = (self.run_delay_s or 0.0) - (earlier.run_delay_s or 0.0) if known else None
+        return Resources(self.elapsed_s - earlier.elapsed_s, self.cpu_s - earlier.cpu_s, delay)
+
+    @property
+    def cpu_share(self) -> float:
+        """Processor time ÷ elapsed time."""
+        return self.cpu_s / self.elapsed_s if self.elapsed_s > 0 else 0.0
+
     def to_json(self) -> dict[str, Any]:
         """As a worker reports it."""
         return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """The inverse of `to_json`."""
-        return cls(**{item.name: data[item.name] for item in fields(cls) if item.name in data})
 
 
 @dataclass(frozen=True)

@@ -83,3 +83,4 @@ def plain(one: Progress) -> str:
 def to_terminal(text: str) -> None:
     """The answer, on standard output."""
     sys.stdout.write(text if text.endswith("\n") else text + "\n")
+    sys.stdout.flush()

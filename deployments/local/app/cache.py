@@ -5,7 +5,7 @@ A cache that fails never fails a request: the error is counted and the database 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 from redis.asyncio import BlockingConnectionPool, Redis
@@ -50,7 +50,7 @@ class Cache:
     async def ping(self) -> bool:
         """Whether the server answers."""
         try:
-            return bool(await cast("Awaitable[bool]", self._redis.ping()))
+            return bool(await self._redis.ping())
         except (RedisError, OSError):
             self._counters.errors += 1
             return False

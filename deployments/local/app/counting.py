@@ -69,23 +69,29 @@ class Counters:
     websocket: WebSocketCounters = field(default_factory=WebSocketCounters)
     cache: CacheCounters = field(default_factory=CacheCounters)
 
-    def http(self) -> dict[str, Any]:
-        """The HTTP counts as GET /__platform__/counters answers them."""
+    def totals(self) -> dict[str, int]:
+        """The HTTP requests that arrived, and what became of them."""
         answered, unanswered = self.requests.total(), self.unanswered.total()
         return {
             "received": self.received,
             "answered": answered,
             "unanswered": unanswered,
             "inFlight": self.received - answered - unanswered,
-            "requests": [
-                {"method": method, "route": route, "status": status, "count": count}
-                for (method, route, status), count in sorted(self.requests.items())
-            ],
-            "broken": [
-                {"method": method, "route": route, "count": count}
-                for (method, route), count in sorted(self.unanswered.items())
-            ],
         }
+
+    def http(self) -> list[dict[str, Any]]:
+        """The answered requests by method, route and status, as GET /__platform__/counters gives them."""
+        return [
+            {"method": method, "route": route, "status": status, "count": count}
+            for (method, route, status), count in sorted(self.requests.items())
+        ]
+
+    def broken(self) -> list[dict[str, Any]]:
+        """The requests without a whole answer by method and route."""
+        return [
+            {"method": method, "route": route, "count": count}
+            for (method, route), count in sorted(self.unanswered.items())
+        ]
 
 
 class Counting:

@@ -15,6 +15,7 @@ from deployments.local.aws.series import Series
 
 STATISTICS = ("SampleCount", "Average", "Sum", "Minimum", "Maximum")
 
+_REDUCE = {"Sum": np.add.reduceat, "Minimum": np.minimum.reduceat, "Maximum": np.maximum.reduceat}
 _HUNDRED = 100.0
 _Ints = npt.NDArray[np.int64]
 _Floats = npt.NDArray[np.float64]
@@ -33,17 +34,13 @@ class Buckets:
         """`name` by period: one of STATISTICS, or a percentile such as p99 or p99.9."""
         if not len(self.first):
             return np.empty(0)
+        if name in _REDUCE:
+            return np.asarray(_REDUCE[name](self.values, self.first), dtype=np.float64)
         counts = np.diff(self.first, append=len(self.values)).astype(np.float64)
         if name == "SampleCount":
             return counts
-        if name == "Sum":
-            return np.add.reduceat(self.values, self.first)
         if name == "Average":
-            return np.add.reduceat(self.values, self.first) / counts
-        if name == "Minimum":
-            return np.minimum.reduceat(self.values, self.first)
-        if name == "Maximum":
-            return np.maximum.reduceat(self.values, self.first)
+            return np.asarray(np.add.reduceat(self.values, self.first) / counts, dtype=np.float64)
         percentile = percentile_of(name)
         if percentile is None:
             message = f"{name} is no statistic"
@@ -56,7 +53,7 @@ class Buckets:
         below = np.floor(rank).astype(np.int64)
         low = ordered[self.first + below]
         high = ordered[self.first + np.minimum(below + 1, counts.astype(np.int64) - 1)]
-        return low + (high - low) * (rank - below)
+        return np.asarray(low + (high - low) * (rank - below), dtype=np.float64)
 
 
 def cut(series: Series, *, start_ms: int, end_ms: int, period_ms: int) -> Buckets:

@@ -59,6 +59,7 @@ _FAMILIES: tuple[tuple[str, Behaviour], ...] = (
     ("payments-", Behaviour(60, shape="ordering", wait_ms=120, cpu_ms=20, used_mb=104)),
     ("nutrition-", Behaviour(26, wait_ms=180, cpu_ms=900, used_mb=310, used_spread_mb=25, init_ms=900)),
     ("analytics-", Behaviour(18, wait_ms=420, cpu_ms=520, used_mb=330, used_spread_mb=30, init_ms=840)),
+    ("extra-", Behaviour(3)),
     ("", Behaviour(30, wait_ms=90, cpu_ms=60, used_mb=130, used_spread_mb=10)),
 )
 

@@ -67,7 +67,9 @@ class CloudWatch:
         names = list(params.get("Statistics") or [])
         extended = list(params.get("ExtendedStatistics") or [])
         if not names and not extended:
-            raise AwsError("InvalidParameterCombination", "At least one of Statistics and ExtendedStatistics is required")
+            raise AwsError(
+                "InvalidParameterCombination", "At least one of Statistics and ExtendedStatistics is required"
+            )
         _check_statistics(names, extended)
         start_ms, end_ms = _window(params)
         period_ms = _period_ms(params.get("Period"))
@@ -119,7 +121,9 @@ class CloudWatch:
         self, stat: Params, start_ms: int, end_ms: int, *, descending: bool
     ) -> tuple[list[float], list[float]]:
         """The times (epoch seconds) and values of one query."""
-        buckets, _ = self._buckets(stat["Metric"] | {"Unit": stat.get("Unit")}, start_ms, end_ms, stat["Period"] * 1000)
+        buckets, _ = self._buckets(
+            stat["Metric"] | {"Unit": stat.get("Unit")}, start_ms, end_ms, stat["Period"] * 1000
+        )
         if buckets is None:
             return [], []
         step = -1 if descending else 1
@@ -188,7 +192,9 @@ def _check_statistics(names: list[str], extended: list[str]) -> None:
             raise validation(f"The value {name} for parameter Stat is not supported.")
     for name in extended:
         if percentile_of(name) is None:
-            raise AwsError("InvalidParameterValue", f"The value {name} for parameter ExtendedStatistics is not supported.")
+            raise AwsError(
+                "InvalidParameterValue", f"The value {name} for parameter ExtendedStatistics is not supported."
+            )
 
 
 def _period_ms(period: object) -> int:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from deployments.local.aws import DAYS
 from deployments.local.aws.behaviour import Behaviour, behaviour, mean_duration_ms
 from deployments.local.aws.environments import INIT_LIMIT_MS, Draws, simulate
-from deployments.local.aws.functions import MEMORY_HISTORY_MB, Function, load
+from deployments.local.aws.functions import MEMORY_HISTORY_MB, Function, idle, load
 from deployments.local.aws.planted import planted
 from deployments.local.aws.traffic import DAY_MS, arrivals, day_number, day_start_ms
 
@@ -62,7 +63,7 @@ class Invocations:
 
     def has(self, flag: int) -> npt.NDArray[np.bool_]:
         """Whether `flag` is set, by invocation."""
-        return (self.flags & flag) != 0
+        return np.asarray((self.flags & flag) != 0, dtype=np.bool_)
 
 
 @dataclass(frozen=True)
@@ -80,11 +81,11 @@ class Corpus:
         return sum(len(each.start) for each in self.invocations.values())
 
 
-def generate(now_ms: int, days: int = 14) -> Corpus:
-    """The corpus of the `days` before `now_ms` rounded down to the hour."""
+def generate(now_ms: int, *, extra: int = 0) -> Corpus:
+    """The corpus of the 14 days before `now_ms` rounded down to the hour; `extra` adds idle functions."""
     end_ms = now_ms // HOUR_MS * HOUR_MS
-    start_ms = end_ms - days * DAY_MS
-    functions = load()
+    start_ms = end_ms - DAYS * DAY_MS
+    functions = (*load(), *idle(extra))
     return Corpus(
         start_ms=start_ms,
         end_ms=end_ms,
@@ -158,7 +159,7 @@ def _day(function: Function, number: int, day: int, days_ago: int) -> Invocation
     served = Invocations(
         start=draws.start[index],
         duration=np.minimum(np.round(draws.busy[index] + extra, 2), function.timeout_s * 1000.0),
-        init=np.round(np.asarray(outcome.init, dtype=np.float64), 2),
+        init=np.asarray(outcome.init, dtype=np.float64).round(2),
         memory=np.full(len(index), memory_mb, dtype=np.int32),
         used=np.asarray(outcome.used, dtype=np.int32),
         flags=flags.astype(np.uint8),

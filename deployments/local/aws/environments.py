@@ -7,6 +7,7 @@ starts a new one and pays its init, unless the reserved concurrency is used up: 
 from __future__ import annotations
 
 import heapq
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -69,7 +70,7 @@ def simulate(draws: Draws, *, keep_alive_ms: float, memory_mb: int, reserved: in
             created += 1
             cold = float(draws.init[index])
             init, extra = (float("nan"), INIT_LIMIT_MS) if draws.init_times_out[index] else (cold, 0.0)
-        total = (0.0 if init != init else init) + extra + float(draws.busy[index])  # noqa: PLR0124  # NaN
+        total = (0.0 if math.isnan(init) else init) + extra + float(draws.busy[index])
         environment.used = min(memory_mb, max(environment.used, int(draws.need[index])))
         environment.freed = now + total
         outcome.index.append(index)

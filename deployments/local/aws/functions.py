@@ -14,13 +14,15 @@ from deployments.local.aws.planted import planted
 
 FACTS = Path(__file__).parent.parent / "facts" / "lambda_functions.json"
 
-MEMORY_HISTORY_MB: tuple[tuple[int, int], ...] = ((9, 1024), (4, 1536))
+MEMORY_HISTORY_MB: tuple[tuple[int, int], ...] = ((10, 1024), (5, 1536))
 """For the function with a memory history: until so many days before the end of the corpus, it had so many MB."""
 
 PROVISIONED = 5
 RESERVED = 2
 
-JSON_LOGS = frozenset({"menus-daily", "payments-webhook-handler", "analytics-executive-dashboard", "nutrition-compliance"})
+JSON_LOGS = frozenset(
+    {"menus-daily", "payments-webhook-handler", "analytics-executive-dashboard", "nutrition-compliance"}
+)
 """Keys of the functions whose LoggingConfig says JSON."""
 
 TRACED = frozenset({"orders-create", "payments-verify", "rfid-verify-card"})
@@ -70,6 +72,26 @@ def load() -> tuple[Function, ...]:
     """Every function of the platform, in the order of serverless.yml."""
     facts = json.loads(FACTS.read_text(encoding="utf-8"))
     return tuple(_function(row) for row in facts["functions"])
+
+
+def idle(count: int) -> tuple[Function, ...]:
+    """So many functions that are no part of the platform, for accounts larger than it: `extra-0001` and on."""
+    keys = (f"extra-{number:04d}" for number in range(1, count + 1))
+    return tuple(
+        Function(
+            key=key,
+            runtime="nodejs22.x",
+            memory_mb=256,
+            timeout_s=30,
+            reserved=None,
+            provisioned=None,
+            log_format="Text",
+            log_group=f"/aws/lambda/{function_name(key)}",
+            traced=False,
+            events=(),
+        )
+        for key in keys
+    )
 
 
 def _function(row: dict[str, Any]) -> Function:

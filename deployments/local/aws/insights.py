@@ -15,7 +15,8 @@ from deployments.local.aws import paging
 from deployments.local.aws.errors import AwsError, invalid, too_many
 from deployments.local.aws.insights_eval import Answer, run
 from deployments.local.aws.insights_frame import frame_of
-from deployments.local.aws.insights_syntax import Query, malformed, parse
+from deployments.local.aws.insights_syntax import malformed, parse
+from deployments.local.aws.insights_tree import Query
 from deployments.local.aws.logstore import LogGroup
 
 MAX_GROUPS = 50
@@ -149,7 +150,7 @@ class Insights:
     def _find(self, name: str, *, arns: bool) -> LogGroup:
         plain = name.split(":log-group:", 1)[1] if arns and ":log-group:" in name else name
         if plain.endswith("*"):
-            raise invalid(f"Value '{name}' at '{'logGroupIdentifiers'}' failed to satisfy constraint: no * at the end")
+            raise invalid(f"Value '{name}' at 'logGroupIdentifiers' failed to satisfy constraint: no * at the end")
         if plain not in self._groups:
             raise AwsError("ResourceNotFoundException", f"Log group '{plain}' does not exist.")
         return self._groups[plain]

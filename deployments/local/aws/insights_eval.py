@@ -9,24 +9,25 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from deployments.local.aws.insights_frame import Column, Frame, missing
-from deployments.local.aws.insights_syntax import (
+from deployments.local.aws.insights_show import show
+from deployments.local.aws.insights_syntax import malformed
+from deployments.local.aws.insights_tree import (
     Binary,
     Call,
     Command,
+    Constant,
     Field,
     Fields,
     Filter,
     In,
     Like,
     Limit,
-    Literal_,
     Named,
     Node,
     Not,
@@ -34,13 +35,9 @@ from deployments.local.aws.insights_syntax import (
     Sort,
     Star,
     Stats,
-    malformed,
 )
 
 DEFAULT_LIMIT = 10_000
-JAVA_SMALL, JAVA_LARGE = 1e-3, 1e7
-DECIMALS = 4
-"""Insights rounds what it shows to four decimals."""
 
 _Bools = npt.NDArray[np.bool_]
 _Floats = npt.NDArray[np.float64]
@@ -57,13 +54,12 @@ class Answer:
 def run(query: Query, frame: Frame, limit: int | None = None) -> Answer:
     """Execute the commands in order over `frame`."""
     shown: list[str] = []
-    matched: int | None = None
+    matched = frame.length
     limited = limit is not None
     aggregated = False
     for command in query.commands:
         if isinstance(command, Stats):
-            matched = frame.length if matched is None else matched
-            frame, shown, aggregated = _stats(command, frame), [], True
+            frame, aggregated = _stats(command, frame), True
             shown = [each.name for each in (*command.keys, *command.aggregates)]
         elif isinstance(command, Fields):
             for named in command.columns:
@@ -73,8 +69,8 @@ def run(query: Query, frame: Frame, limit: int | None = None) -> Answer:
         else:
             limited = limited or isinstance(command, Limit)
             frame = _narrow(command, frame)
+            matched = frame.length if isinstance(command, Filter) and not aggregated else matched
     most = limit if limit is not None else frame.length if limited else DEFAULT_LIMIT
-    matched = frame.length if matched is None else matched
     if not aggregated:
         shown = [*(shown or ["@timestamp", "@message"]), "@ptr"]
     return Answer(_rows(frame.take(np.arange(min(most, frame.length))), shown), matched)
@@ -114,28 +110,31 @@ def _condition(node: Node, frame: Frame) -> _Bools:
 
 
 def _value(node: Node, frame: Frame) -> Column:
-    if isinstance(node, Field):
-        return frame.column(node.name)
-    if isinstance(node, Literal_):
-        return _literal(node, frame.length)
-    if isinstance(node, Not):
-        return Column("boolean", ~_condition(node.operand, frame))
-    if isinstance(node, Like):
-        texts = _texts(_value(node.operand, frame))
-        found = (text is not None and node.pattern.search(text) is not None for text in texts)
-        return Column("boolean", np.fromiter(found, np.bool_, frame.length))
-    if isinstance(node, In):
-        operand = _value(node.operand, frame)
-        each = [_compare("=", operand, _literal(value, frame.length)) for value in node.values]
-        return Column("boolean", np.logical_or.reduce(each))
-    if isinstance(node, Binary):
-        return _binary(node, lambda operand: _value(operand, frame))
-    if isinstance(node, Call):
-        return _call(node, frame)
-    raise malformed("* stands for no value")
+    match node:
+        case Field():
+            column = frame.column(node.name)
+        case Constant():
+            column = _literal(node, frame.length)
+        case Not():
+            column = Column("boolean", ~_condition(node.operand, frame))
+        case Like():
+            texts = _texts(_value(node.operand, frame))
+            found = (text is not None and node.pattern.search(text) is not None for text in texts)
+            column = Column("boolean", np.fromiter(found, np.bool_, frame.length))
+        case In():
+            operand = _value(node.operand, frame)
+            each = [_compare("=", operand, _literal(value, frame.length)) for value in node.values]
+            column = Column("boolean", np.logical_or.reduce(each))
+        case Binary():
+            column = _binary(node, lambda operand: _value(operand, frame))
+        case Call():
+            column = _call(node, frame)
+        case Star():
+            raise malformed("* stands for no value")
+    return column
 
 
-def _literal(node: Literal_, length: int) -> Column:
+def _literal(node: Constant, length: int) -> Column:
     if node.kind == "string":
         return Column("string", np.full(length, node.value, dtype=object))
     return Column("number", np.full(length, float(node.value)))
@@ -185,7 +184,7 @@ def _call(node: Call, frame: Frame) -> Column:
 
 
 def _span(node: Node) -> float:
-    if not isinstance(node, Literal_):
+    if not isinstance(node, Constant):
         raise malformed("a span of time is missing")
     return float(node.value)
 
@@ -237,8 +236,7 @@ def _groups(keys: list[Column], length: int) -> tuple[npt.NDArray[np.int64], lis
         return np.empty(0, dtype=np.int64), []
     code = np.zeros(length, dtype=np.int64)
     for key in keys:
-        labels = np.array(["" if v is None else f"={v}" for v in key.values]) if key.kind == "string" else key.values
-        inverse = np.unique(labels, return_inverse=True, equal_nan=True)[1]
+        inverse = _codes(key)
         code = np.unique(code * (int(inverse.max()) + 1) + inverse, return_inverse=True)[1]
     order = np.argsort(code, kind="stable")
     parts = np.split(order, np.flatnonzero(np.diff(code[order])) + 1)
@@ -246,11 +244,19 @@ def _groups(keys: list[Column], length: int) -> tuple[npt.NDArray[np.int64], lis
     return np.array([part[0] for part in parts], dtype=np.int64), parts
 
 
+def _codes(key: Column) -> npt.NDArray[np.int64]:
+    """A number for each row that is the same where the value is, a missing value being one of its own."""
+    if key.kind != "string":
+        return np.unique(key.values, return_inverse=True, equal_nan=True)[1]
+    seen: dict[str | None, int] = {}
+    return np.fromiter((seen.setdefault(text, len(seen)) for text in key.values), np.int64, len(key.values))
+
+
 def _aggregate(named: Named, frame: Frame, groups: list[npt.NDArray[np.int64]]) -> Column:
     def value(node: Node) -> Column:
         if isinstance(node, Binary):
             return _binary(node, value)
-        if isinstance(node, Literal_):
+        if isinstance(node, Constant):
             return _literal(node, len(groups))
         if not isinstance(node, Call):
             raise malformed(f"{named.name!r} mixes aggregates with fields")
@@ -285,7 +291,7 @@ def _aggregated(call: Call, frame: Frame, groups: list[npt.NDArray[np.int64]]) -
 
 def _percentile(call: Call) -> Callable[[_Floats], Any]:
     percent = call.arguments[1]
-    if not isinstance(percent, Literal_):
+    if not isinstance(percent, Constant):
         raise malformed("pct takes a percentage")
     return lambda values: np.percentile(values, float(percent.value))
 
@@ -338,29 +344,3 @@ def _rows(frame: Frame, shown: list[str]) -> list[list[tuple[str, str]]]:
     return [
         [(name, text) for name, values in texts if (text := values[row]) is not None] for row in range(frame.length)
     ]
-
-
-def show(kind: str, value: Any) -> str | None:
-    """A value as Insights writes it: times in UTC, numbers as Java writes doubles but whole ones without `.0`."""
-    if kind == "string":
-        return None if value is None else str(value)
-    if kind == "boolean":
-        return "1" if value else "0"
-    number = float(value)
-    if math.isnan(number):
-        return None
-    if kind == "time":
-        return f"{datetime.fromtimestamp(number // 1000, UTC):%Y-%m-%d %H:%M:%S}.{int(number) % 1000:03d}"
-    return _show_number(number)
-
-
-def _show_number(number: float) -> str:
-    if abs(number) >= JAVA_LARGE:
-        mantissa, exponent = f"{number:.15E}".split("E")
-        digits = mantissa.rstrip("0")
-        return f"{digits}0E{int(exponent)}" if digits.endswith(".") else f"{digits}E{int(exponent)}"
-    if number == int(number):
-        return str(int(number))
-    if 0 < abs(number) < JAVA_SMALL:
-        return repr(number).upper().replace("E-0", "E-")
-    return f"{number:.{DECIMALS}f}".rstrip("0")

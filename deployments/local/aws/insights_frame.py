@@ -37,13 +37,15 @@ class Column:
             return np.fromiter((value is not None for value in self.values), np.bool_, len(self.values))
         if self.kind == "boolean":
             return np.ones(len(self.values), dtype=np.bool_)
-        return ~np.isnan(self.values)
+        return np.asarray(~np.isnan(self.values), dtype=np.bool_)
 
 
 class Frame:
     """Rows with named columns; `source` makes the columns that no command has made."""
 
-    def __init__(self, length: int, source: Callable[[str], Column], columns: dict[str, Column] | None = None) -> None:
+    def __init__(
+        self, length: int, source: Callable[[str], Column], columns: dict[str, Column] | None = None
+    ) -> None:
         self.length = length
         self._source = source
         self.columns = columns or {}
@@ -97,12 +99,12 @@ class _Events:
         return _Events(self.groups, self.owner[rows], self.position[rows])
 
     def __call__(self, name: str) -> Column:
-        if name == "@timestamp":
-            return Column("time", self._gather(lambda group, at: group.times[at].astype(np.float64)))
-        if name == "@ingestionTime":
-            return Column("time", self._each_number(lambda group, at: group.event(at).ingestion))
+        if name in _TIMES:
+            return Column("time", self._gather(_TIMES[name]))
         if name in _NUMBERS:
             return Column("number", self._gather(_NUMBERS[name]))
+        if name in _SHARED_TEXTS:
+            return Column("string", self._fill(_SHARED_TEXTS[name]))
         if name in _TEXTS:
             return Column("string", self._each(_TEXTS[name]))
         return self._json(name)
@@ -116,15 +118,19 @@ class _Events:
                 values[rows] = pick(group, self.position[rows])
         return values
 
+    def _fill(self, pick: Callable[[LogGroup, npt.NDArray[np.int64]], Any]) -> npt.NDArray[Any]:
+        """A text for each row, made group by group."""
+        values = np.full(len(self.owner), None, dtype=object)
+        for number, group in enumerate(self.groups):
+            rows = np.flatnonzero(self.owner == number)
+            values[rows] = pick(group, self.position[rows])
+        return values
+
     def _each(self, pick: Callable[[LogGroup, int], str | None]) -> npt.NDArray[Any]:
         values = np.full(len(self.owner), None, dtype=object)
         for row, (number, at) in enumerate(zip(self.owner.tolist(), self.position.tolist(), strict=True)):
             values[row] = pick(self.groups[number], at)
         return values
-
-    def _each_number(self, pick: Callable[[LogGroup, int], float]) -> npt.NDArray[np.float64]:
-        pairs = zip(self.owner.tolist(), self.position.tolist(), strict=True)
-        return np.fromiter((pick(self.groups[number], at) for number, at in pairs), np.float64, len(self.owner))
 
     def _json(self, name: str) -> Column:
         """A field of the JSON in the messages, by its dotted path; numbers where every value found is one."""
@@ -188,8 +194,11 @@ _TYPES: dict[int, str] = {
 }
 
 
-def _type(group: LogGroup, at: int) -> str | None:
-    return _TYPES.get(int(group.kinds[at])) if group.function.log_format == "Text" else None
+_TYPE_OF_KIND = np.array([_TYPES.get(kind) for kind in range(len(Line))], dtype=object)
+
+
+def _types(group: LogGroup, positions: npt.NDArray[np.int64]) -> Any:
+    return _TYPE_OF_KIND[group.kinds[positions]] if group.function.log_format == "Text" else None
 
 
 def _request(group: LogGroup, at: int) -> str | None:
@@ -207,12 +216,18 @@ def _trace(number: int) -> Callable[[LogGroup, int], str | None]:
     return of
 
 
+_TIMES: dict[str, Callable[[LogGroup, npt.NDArray[np.int64]], Any]] = {
+    "@timestamp": lambda group, at: group.times[at],
+    "@ingestionTime": lambda group, at: group.ingested(at),
+}
+_SHARED_TEXTS: dict[str, Callable[[LogGroup, npt.NDArray[np.int64]], Any]] = {
+    "@type": _types,
+    "@log": lambda group, _at: f"{ACCOUNT_ID}:{group.name}",
+}
 _TEXTS: dict[str, Callable[[LogGroup, int], str | None]] = {
     "@message": lambda group, at: group.message(at),
     "@logStream": lambda group, at: group.stream(at),
-    "@log": lambda group, _at: f"{ACCOUNT_ID}:{group.name}",
     "@ptr": lambda group, at: group.event(at).event_id,
-    "@type": _type,
     "@requestId": _request,
     "@xrayTraceId": _trace(0),
     "@xraySegmentId": _trace(1),

@@ -1,142 +1,41 @@
 """The query language of Logs Insights, as far as it is emulated: text to a tree.
 
-Commands: SOURCE (logGroups with namePrefix), filter, stats … by, fields, display, sort, limit. Expressions: comparisons, and/or/not,
-like, in, arithmetic, and the functions that `insights_eval` names. Whatever lies outside is refused with
+Commands: SOURCE (logGroups with namePrefix), filter, stats … by, fields, display, sort, limit. Expressions:
+comparisons, and/or/not, like, in, arithmetic, and the functions below. Whatever lies outside is refused with
 MalformedQueryException: an emulator that skips a command answers a different question.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from deployments.local.aws.errors import AwsError
+from deployments.local.aws.insights_tree import (
+    Binary,
+    Call,
+    Constant,
+    Field,
+    Fields,
+    Filter,
+    In,
+    Like,
+    Limit,
+    Named,
+    Node,
+    Not,
+    Query,
+    Sort,
+    Star,
+    Stats,
+)
 
 AGGREGATES = frozenset({"count", "count_distinct", "sum", "avg", "min", "max", "pct", "percentile", "median"})
 FUNCTIONS = frozenset({"ispresent", "coalesce", "abs", "ceil", "floor", "sqrt", "bin", "datefloor", "tomillis"})
 
 MAX_STATS = 2
 """A query may hold two stats commands."""
-
-
-@dataclass(frozen=True, slots=True)
-class Literal_:
-    """A number, a text, or a span of time in ms (`1h`)."""
-
-    value: float | str
-    kind: Literal["number", "string", "span"]
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """A field of the log events, such as `@duration` or `record.metrics.durationMs`."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Star:
-    """The `*` of `count(*)`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """A function, or an aggregate."""
-
-    name: str
-    arguments: tuple[Node, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Binary:
-    """Two operands and what joins them."""
-
-    operator: str
-    left: Node
-    right: Node
-
-
-@dataclass(frozen=True, slots=True)
-class Not:
-    """The opposite of a condition."""
-
-    operand: Node
-
-
-@dataclass(frozen=True, slots=True)
-class Like:
-    """`field like /regex/` or `field like "part"`: `pattern` searches the text."""
-
-    operand: Node
-    pattern: re.Pattern[str]
-
-
-@dataclass(frozen=True, slots=True)
-class In:
-    """`field in ["a", "b"]`."""
-
-    operand: Node
-    values: tuple[Literal_, ...]
-
-
-Node = Literal_ | Field | Star | Call | Binary | Not | Like | In
-
-
-@dataclass(frozen=True, slots=True)
-class Named:
-    """An expression with its name in the result: the alias, or the text as it was written."""
-
-    name: str
-    node: Node
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """`filter condition`."""
-
-    condition: Node
-
-
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """`stats aggregates by keys`."""
-
-    aggregates: tuple[Named, ...]
-    keys: tuple[Named, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Fields:
-    """`fields …` (adds to what is shown) or `display …` (replaces it)."""
-
-    columns: tuple[Named, ...]
-    only: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Sort:
-    """`sort field desc, …`."""
-
-    keys: tuple[tuple[Named, bool], ...]  # with: descending
-
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """`limit n`."""
-
-    count: int
-
-
-Command = Filter | Stats | Fields | Sort | Limit
-
-
-@dataclass(slots=True)
-class Query:
-    """A whole query; `prefixes` are those of SOURCE logGroups(namePrefix: […])."""
-
-    commands: list[Command] = field(default_factory=list)
-    prefixes: tuple[str, ...] = ()
 
 
 def malformed(message: str, start: int = 0, end: int = 0) -> AwsError:
@@ -342,11 +241,11 @@ class _Parser:
         except re.error as error:
             raise malformed(f"regular expression {text!r}: {error}") from error
 
-    def _list_until(self, closing: str) -> tuple[Literal_, ...]:
-        values: list[Literal_] = []
+    def _list_until(self, closing: str) -> tuple[Constant, ...]:
+        values: list[Constant] = []
         while True:
             node = self._primary()
-            if not isinstance(node, Literal_):
+            if not isinstance(node, Constant):
                 raise malformed("a list holds texts and numbers", self._at, self._at)
             values.append(node)
             if not self._accept(","):
@@ -365,23 +264,21 @@ class _Parser:
 
     def _primary(self) -> Node:
         token = self._next()
+        node: Node
         if token.text == "(":
             node = self._either()
             self._expect(")")
-            return node
-        if token.text == "-":
-            return Binary("-", Literal_(0.0, "number"), self._primary())
-        if token.kind == "number":
-            return Literal_(float(token.text), "number")
-        if token.kind == "string":
-            return Literal_(_unquote(token.text), "string")
-        if token.kind == "span":
-            return Literal_(_span_ms(token), "span")
-        if token.kind != "name":
+        elif token.text == "-":
+            node = Binary("-", Constant(0.0, "number"), self._primary())
+        elif token.kind in _CONSTANTS:
+            node = _CONSTANTS[token.kind](token)
+        elif token.kind != "name":
             raise malformed(f"unexpected {token.text or 'end'!r}", token.start, token.end)
-        if token.text.startswith("`") or not self._accept("("):
-            return Field(token.text.strip("`"))
-        return self._call(token)
+        elif not token.text.startswith("`") and self._accept("("):
+            node = self._call(token)
+        else:
+            node = Field(token.text.strip("`"))
+        return node
 
     def _call(self, token: _Token) -> Node:
         name = token.text.lower()
@@ -413,11 +310,11 @@ def _check_call(call: Call, token: _Token) -> None:
         raise malformed(f"{call.name} does not take these arguments", token.start, token.end)
     if call.name in {"pct", "percentile"}:
         percent = arguments[1]
-        if not isinstance(percent, Literal_) or percent.kind != "number" or not 0 <= float(percent.value) <= 100:  # noqa: PLR2004
+        if not isinstance(percent, Constant) or percent.kind != "number" or not 0 <= float(percent.value) <= 100:  # noqa: PLR2004
             raise malformed(f"{call.name} takes a percentage from 0 to 100", token.start, token.end)
     if call.name in {"bin", "datefloor"}:
         span = arguments[-1]
-        if not isinstance(span, Literal_) or span.kind != "span" or not span.value:
+        if not isinstance(span, Constant) or span.kind != "span" or not span.value:
             raise malformed(f"{call.name} takes a span of time such as 1h", token.start, token.end)
 
 
@@ -436,3 +333,10 @@ def _span_ms(token: _Token) -> float:
     if match is None or match[2] not in _SPAN_MS:
         raise malformed(f"the span {token.text!r} is not emulated here", token.start, token.end)
     return float(int(match[1]) * _SPAN_MS[match[2]])
+
+
+_CONSTANTS: dict[str, Callable[[_Token], Constant]] = {
+    "number": lambda token: Constant(float(token.text), "number"),
+    "string": lambda token: Constant(_unquote(token.text), "string"),
+    "span": lambda token: Constant(_span_ms(token), "span"),
+}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import IntEnum
 
@@ -126,8 +127,8 @@ class Writer:
         fake = _fake_report(self.request_id(index))
         return (
             f"{_iso(timestamp_ms)}\t{self.request_id(index)}\tINFO\t{fake}\n",
-            f"REPORT for school {index % 60}: Duration: 99999 ms, Billed Duration: 99999 ms, Init Duration: 99999 ms\n",
-            f"{_iso(timestamp_ms)}\t{self.request_id(index)}\tWARN\tretrying; last line was \"{fake}\"\n",
+            f"REPORT for school {index % 60}: Duration: 99999 ms, Billed Duration: 99999 ms, Init Duration: 9 ms\n",
+            f'{_iso(timestamp_ms)}\t{self.request_id(index)}\tWARN\tretrying; last line was "{fake}"\n',
         )[index // 90 % 3]
 
     def _trace(self, index: int) -> str:
@@ -160,7 +161,9 @@ class Writer:
 
     def json_start(self, index: int, timestamp_ms: int) -> str:
         """`platform.start`."""
-        return _platform("start", timestamp_ms, {"requestId": self.request_id(index), "version": self._version(index)})
+        return _platform(
+            "start", timestamp_ms, {"requestId": self.request_id(index), "version": self._version(index)}
+        )
 
     def json_end(self, index: int, timestamp_ms: int) -> str:
         """`platform.runtimeDone`."""
@@ -246,7 +249,7 @@ def _iso(timestamp_ms: int) -> str:
     return f"{at:%Y-%m-%dT%H:%M:%S}.{timestamp_ms % 1000:03d}Z"
 
 
-def _platform(kind: str, timestamp_ms: int, record: dict[str, object]) -> str:
+def _platform(kind: str, timestamp_ms: int, record: Mapping[str, object]) -> str:
     line = {"time": _iso(timestamp_ms), "type": f"platform.{kind}", "record": record}
     return json.dumps(line, separators=(",", ":")) + "\n"
 

@@ -17,7 +17,7 @@ PAGE_BYTES = 1_048_576
 EVENT_OVERHEAD_BYTES = 26
 
 SCANNED_PER_CALL = 20_000
-"""One FilterLogEvents call reads so many events at most: a page may be empty and still have a nextToken, as AWS says."""
+"""One FilterLogEvents call reads so many events at most: as at AWS, a page may be empty and have a nextToken."""
 
 FOREVER_MS = 2**62
 
@@ -80,18 +80,17 @@ class Logs:
         step, end = (-1, start - 1) if backwards else (1, stop)
         events: list[dict[str, Any]] = []
         room = PAGE_BYTES
-        scanned = 0
-        for position in range(position, end, step):  # noqa: B020  # goes on from the token's position
+        last = position + step * SCANNED_PER_CALL
+        while position not in {end, last}:
             message = group.message(position)
             if matches(message) and _chosen(group, position, params):
                 room -= len(message.encode()) + EVENT_OVERHEAD_BYTES
                 if (room < 0 and events) or len(events) == limit:
-                    return _with_token(_events(events), paging.issue([position, backwards], request))
+                    break
                 events.append(_event(group.event(position)))
-            scanned += 1
-            if scanned == SCANNED_PER_CALL and position + step != end:
-                return _with_token(_events(events), paging.issue([position + step, backwards], request))
-        return _events(events)
+            position += step
+        token = None if position == end else paging.issue([position, backwards], request)
+        return _with_token({"events": events, "searchedLogStreams": []}, token)
 
     def _group(self, params: Params) -> LogGroup:
         name, identifier = params.get("logGroupName"), params.get("logGroupIdentifier")
@@ -114,10 +113,6 @@ def _chosen(group: LogGroup, position: int, params: Params) -> bool:
         return True
     stream = group.stream(position)
     return stream in names if names else stream.startswith(prefix or "")
-
-
-def _events(events: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"events": events, "searchedLogStreams": []}
 
 
 def _event(event: LogEvent) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -83,14 +84,18 @@ class LogGroup:
         """The log stream of the event at `position`."""
         return self._writer.stream(int(self.refs[position]))
 
+    def ingested(self, positions: int | npt.NDArray[np.int64]) -> Any:
+        """When the events at `positions` arrived, epoch ms: up to 5 s after they were written."""
+        return self.times[positions] + 800 + self.refs[positions].astype(np.int64) * 37 % 4200
+
     def event(self, position: int) -> LogEvent:
         """The event at `position`, whole."""
-        at, ref = int(self.times[position]), int(self.refs[position])
+        at = int(self.times[position])
         return LogEvent(
             timestamp=at,
             message=self.message(position),
             stream=self.stream(position),
-            ingestion=at + 800 + ref * 37 % 4200,
+            ingestion=int(self.ingested(position)),
             event_id=f"{at + 10**14:020d}{self._number:06d}{position:030d}",
         )
 

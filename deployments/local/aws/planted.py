@@ -78,7 +78,7 @@ PLANTED: tuple[PlantedCase, ...] = (
     PlantedCase(
         "analytics-executive-dashboard",
         "provisioned-unused",
-        "5 provisioned environments on alias live, while callers use $LATEST: paid for, and used by a daily check alone",
+        "5 provisioned environments on alias live, callers use $LATEST: paid for, used by a daily check alone",
     ),
     PlantedCase(
         "nutrition-analyzer",

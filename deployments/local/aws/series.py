@@ -115,7 +115,9 @@ class MetricStore:
 
     def _add_account(self) -> None:
         each = [self._corpus.invocations[function.key] for function in self._corpus.functions]
-        self._add_subset((), _merge(each), np.ones(sum(len(it.start) for it in each), dtype=np.bool_), _throttled(each))
+        self._add_subset(
+            (), _merge(each), np.ones(sum(len(it.start) for it in each), dtype=np.bool_), _throttled(each)
+        )
         shared = _merge(self._corpus.invocations[f.key] for f in self._corpus.functions if not f.reserved)
         self._put("UnreservedConcurrentExecutions", (), shared.start, in_flight(shared.start, shared.reported))
 

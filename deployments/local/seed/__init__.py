@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from pathlib import Path
@@ -59,13 +59,14 @@ def school_day(today: date) -> date:
 
 def fingerprint() -> str:
     """Changes when anything that shapes the data changes; part of the cache key of a prepared data folder."""
-    local = HERE.parent
-    sources = sorted(
-        (*HERE.rglob("*.sql"), *HERE.glob("*.py"), schema.FACTS)
-        + tuple(local / name for name in ("identity.py", "schema.py", "defects.py", "postgres.py"))
+    sources = (
+        *HERE.rglob("*.sql"),
+        *HERE.glob("*.py"),
+        schema.FACTS,
+        *map(Path, (identity.__file__, schema.__file__)),
     )
-    digest = hashlib.sha256()
-    for path in sources:
+    digest = hashlib.sha256(repr((PLANT_STATEMENTS, WITHOUT_INDEX)).encode())
+    for path in sorted(sources):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:16]
 
@@ -146,7 +147,7 @@ def _in_parallel(url: str, owner: str, jobs: Sequence[Sequence[str]]) -> None:
 
 def _connected(url: str, owner: str) -> psycopg.Connection[tuple[object, ...]]:
     connection = psycopg.connect(url, autocommit=True)
-    connection.execute(f"SET ROLE {owner}")  # type: ignore[call-overload]
+    connection.execute(f"SET ROLE {owner}")
     return connection
 
 

@@ -209,7 +209,7 @@ def _json_report(record: dict[str, Any]) -> Report | None:
     status = record.get("status", "success")
     if not (isinstance(metrics, dict) and isinstance(request_id, str) and _REQUEST_ID.fullmatch(request_id)):
         return None
-    if not _is_status(status) or not _REQUIRED <= metrics.keys() or not all(map(_is_number, metrics.values())):
+    if not _is_status(status) or not metrics.keys() >= _REQUIRED or not all(map(_is_number, metrics.values())):
         return None
     if metrics["memorySizeMB"] < 1:
         return None

@@ -42,7 +42,7 @@ class Percentiles:
 
     @property
     def p95_interval(self) -> Interval | None:
-        """95 % interval of p95, None where n is too small for one (below 73)."""
+        """95 % interval of p95, None where n is too small for one (below 72)."""
         return self.intervals.get(0.95)
 
     @property
@@ -74,7 +74,7 @@ def interval_ranks(n: int, level: float) -> tuple[int, int] | None:
         return (low, high) if low >= 0 and high < n else None
     below = _binomial_cdf(n, level)
     low = int(np.searchsorted(below, _TAIL, side="right")) - 1  # the last k with P(B <= k) <= 2.5 %
-    high = int(np.searchsorted(below, 1 - _TAIL, side="left")) + 1  # the first k with P(B < k) >= 97.5 %
+    high = int(np.searchsorted(below, 1 - _TAIL, side="left"))  # the first k with P(B <= k) >= 97.5 %
     return (low, high) if low >= 0 and high < n else None
 
 

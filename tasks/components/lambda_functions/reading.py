@@ -87,7 +87,7 @@ class Reader:
         self._streams = Names()
         self._rows = Rows(self._functions)
         self._owners: dict[tuple[str, str, str], tuple[int, int]] = {}
-        self._first: dict[tuple[int, str], int] = {}
+        self._first: defaultdict[int, dict[str, int]] = defaultdict(dict)
         self._more: dict[tuple[int, str], list[int]] = {}
         self._phases: set[tuple[int, int, int, PhaseReport]] = set()
         self._timed_out: dict[tuple[int, str], float] = {}
@@ -105,8 +105,7 @@ class Reader:
         """Read one event; what is not the platform's word about an invocation or an init is passed over."""
         line = parse(event.message)
         if line is not None:
-            function, stream = self._place(event)
-            self._take(function, stream, event.timestamp, line)
+            self._take(*self._place(event), event.timestamp, line)
         elif looks_like_report(event.message):
             self._suspicious[self._place(event)[0]] += 1
 
@@ -135,10 +134,10 @@ class Reader:
                 self._timed_out[function, line.request_id] = line.after_s * 1000
 
     def _take_report(self, function: int, stream: int, timestamp: int, line: Report) -> None:
-        key, index = (function, line.request_id), len(self._rows)
-        first = self._first.setdefault(key, index)
+        index = len(self._rows)
+        first = self._first[function].setdefault(line.request_id, index)
         if first != index:
-            self._more.setdefault(key, [first]).append(index)
+            self._more.setdefault((function, line.request_id), [first]).append(index)
         kind = Kind.WARM
         if line.restore_ms is not None:
             kind = Kind.RESTORE

@@ -1,0 +1,372 @@
+"""The HTTP API under an open-model load of weighted endpoints: latency, errors and throughput, whole and by endpoint.
+
+Two phases: *ramp*, in which the rate grows from 0 to users ÷ pace, and *steady*. Latency and throughput speak of the
+steady phase; the error ratio, (unexpected answers + no answer) ÷ sent, of both. Every HTTP request that is sent has
+a row in `samples`: looking at the address before the load is a TCP (and TLS) connection without any request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from deployments.config import Endpoint, RunConfig, Target
+from storage.records import (
+    Collected,
+    ComponentId,
+    Finding,
+    Level,
+    Measurement,
+    Remedy,
+    Severity,
+    Threshold,
+    Trust,
+)
+from tasks.components.base import Check, CollectContext, Progress, Samples
+from tasks.load import figures, samples
+from tasks.load.http_load import SEED, HttpPlan, HttpRun, connections_for, run_http, schedule_stage
+from tasks.load.mix import endpoint_plan
+from tasks.load.samples import RAMP, STEADY
+from tasks.load.schedule import Phase
+
+_TOP = 10
+_ENOUGH = 20
+_HEAVY_SHARE = 0.2
+_PERCENTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
+
+
+@dataclass(frozen=True)
+class ApiComponent:
+    """See the module."""
+
+    id: ComponentId = ComponentId.API
+    title: str = "HTTP API"
+    metrics: frozenset[str] = frozenset(
+        {"api.latency.p50", "api.latency.p95", "api.latency.p99", "api.errors.ratio", "api.throughput"}
+    )
+
+    def collect(self, context: CollectContext) -> Collected:
+        """Load the API for the profile's duration; `NotMeasuredError` where its address is missing or has no host.
+
+        A target that refuses every connection is measured all the same: its errors are counted.
+        """
+        environment = context.config.environment
+        variable = environment.variables.api_url
+        url, address = figures.address_of(context.target.api_url, variable)
+        chosen, left_out = allowed(environment.api.endpoints, writes=environment.writes)
+        load = environment.load
+        plan = HttpPlan(
+            url=url,
+            variable=variable,
+            endpoints=[endpoint_plan(endpoint) for endpoint in chosen],
+            values=environment.api.values,
+            stages=[schedule_stage(_phases(context.config), range(len(chosen)))],
+            load=load,
+            timeout_s=environment.api.timeout_s,
+            max_connections=connections_for(load.rate),
+            headers=environment.api.headers,
+        )
+        run = run_http(plan, _teller(context, plan.duration_s))
+        context.sink.write("samples", run.table)
+        return Collected(
+            window=run.window,
+            load=run.summary(
+                steady=STEADY,
+                judged=(RAMP, STEADY),
+                rate=load.rate,
+                seconds=load.duration_s - load.ramp_up_s,
+                same_machine=context.target.local,
+            ),
+            load_plan=_described(context.config, chosen, run),
+            fingerprint={"target": address.shown, **run.release},
+            notes=_notes(left_out, run),
+        )
+
+    def measure(self, samples: Samples, config: RunConfig) -> list[Measurement]:  # noqa: ARG002 - the protocol's
+        """Latency, errors and throughput, then the same by endpoint."""
+        table = samples.tables["samples"]
+        return [*_figures(table, {}, _why_none(samples)), *_by_endpoint(table)]
+
+    def advise(self, samples: Samples, measurements: Sequence[Measurement], config: RunConfig) -> list[Finding]:
+        """A dead target, a stopped load, a generator that cannot be trusted, failing and slow endpoints."""
+        table = samples.tables["samples"]
+        return [
+            *_dead(table, samples.collected, measurements, config),
+            *_stopped(samples.collected, measurements, config),
+            *_untrusted(samples.collected, config),
+            *_failing(table, measurements, config),
+            *_slow(table, measurements, config),
+        ]
+
+    def check(self, config: RunConfig, target: Target) -> list[Check]:
+        """Name, TCP connection and TLS of the API's address, without any request."""
+        seen = figures.look(target.api_url, config.environment.variables.api_url)
+        return [Check(f"API {what}", ok, detail, remedy) for what, ok, detail, remedy in seen]
+
+
+API = ApiComponent()
+"""The one instance."""
+
+
+def allowed(endpoints: Sequence[Endpoint], *, writes: bool) -> tuple[list[Endpoint], list[Endpoint]]:
+    """Endpoints that may be asked, and those left out because they would change data."""
+    chosen = [endpoint for endpoint in endpoints if writes or not endpoint.writes]
+    return chosen, [endpoint for endpoint in endpoints if endpoint not in chosen]
+
+
+def _phases(config: RunConfig) -> list[Phase]:
+    load = config.environment.load
+    ramp = [Phase(RAMP, 0.0, load.rate, load.ramp_up_s)] if load.ramp_up_s > 0 else []
+    return [*ramp, Phase(STEADY, load.rate, load.rate, load.duration_s - load.ramp_up_s)]
+
+
+def _teller(context: CollectContext, total_s: float) -> Any:
+    """Turn a worker's progress into the component's."""
+
+    def tell(progress: Mapping[str, Any]) -> None:
+        context.progress(
+            Progress(
+                component=ComponentId.API,
+                elapsed_s=progress["elapsed_s"],
+                total_s=total_s,
+                rate=progress["rate"],
+                p95_ms=progress["p95_ms"],
+                failed=progress["failed"],
+            )
+        )
+
+    return tell
+
+
+def _described(config: RunConfig, chosen: Sequence[Endpoint], run: HttpRun) -> dict[str, str]:
+    load = config.environment.load
+    plan = {
+        "model": "open, Poisson arrivals",
+        "rate": f"{load.rate:g}/s",
+        "users": str(load.users),
+        "pace_s": f"{load.pace_s:g}",
+        "duration_s": f"{load.duration_s:g}",
+        "ramp_up_s": f"{load.ramp_up_s:g}",
+        "endpoints": str(len(chosen)),
+        "seed": str(SEED),
+        "connections": str(run.facts["connects"]),
+    }
+    return plan if run.stopped is None else plan | {"stopped": run.stopped}
+
+
+def _notes(left_out: Sequence[Endpoint], run: HttpRun) -> tuple[str, ...]:
+    notes = []
+    if left_out:
+        names = ", ".join(endpoint.name for endpoint in left_out)
+        notes.append(f"left out, because this environment forbids writes: {names}")
+    if run.stopped is not None:
+        notes.append(f"the load was {run.stopped}: the rest of its plan was not sent")
+    return tuple(notes)
+
+
+# --- measure ---
+
+
+def _why_none(samples: Samples) -> str:
+    stopped = samples.collected.load_plan.get("stopped")
+    return f"the load was {stopped}, before its steady phase" if stopped else "no request was sent"
+
+
+def _figures(table: pa.Table, labels: Mapping[str, str], why_none: str) -> list[Measurement]:
+    steady = samples.of_phase(table, STEADY)
+    return [
+        *(
+            figures.latency(f"api.latency.{name}", steady, q, labels=labels, why_none=why_none)
+            for name, q in _PERCENTILES.items()
+        ),
+        figures.errors("api.errors.ratio", table, labels=labels, why_none=why_none),
+        figures.throughput("api.throughput", steady, labels=labels, why_none=why_none),
+    ]
+
+
+def _by_endpoint(table: pa.Table) -> list[Measurement]:
+    return [
+        measurement
+        for endpoint in samples.endpoints(table)
+        for measurement in _figures(
+            samples.of_endpoint(table, endpoint), {"endpoint": endpoint}, "not asked in the steady phase"
+        )
+    ]
+
+
+# --- advise ---
+
+
+def _find(measurements: Sequence[Measurement], metric: str, endpoint: str | None = None) -> tuple[Measurement, ...]:
+    labels = {} if endpoint is None else {"endpoint": endpoint}
+    return tuple(m for m in measurements if m.metric == metric and dict(m.labels) == labels)
+
+
+def _threshold(config: RunConfig, metric: str) -> Threshold | None:
+    return next((threshold for threshold in config.thresholds if threshold.metric == metric), None)
+
+
+def _again(config: RunConfig, component: str = "api") -> str:
+    local = " --local" if config.local else ""
+    return f"hasivu-perf {component} {config.environment.name}{local}"
+
+
+def _dead(
+    table: pa.Table, collected: Collected, measurements: Sequence[Measurement], config: RunConfig
+) -> list[Finding]:
+    number = samples.counts(table)
+    if not number["sent"] or number["answered"]:
+        return []
+    target = collected.fingerprint.get("target", "the API")
+    return [
+        Finding(
+            id="api.unreachable:target",
+            component=ComponentId.API,
+            kind="unreachable",
+            subject=target,
+            title="The API answered no request",
+            detail=f"{target}: {figures.no_data(table)}.",
+            severity=Severity.CRITICAL,
+            impact=Level.HIGH,
+            effort=Level.LOW,
+            evidence=_find(measurements, "api.errors.ratio"),
+            remedy=Remedy(
+                summary=f"Start the API, or correct {config.environment.variables.api_url}; then look again",
+                commands=(f"hasivu-perf doctor {config.environment.name}", _again(config)),
+            ),
+        )
+    ]
+
+
+def _stopped(collected: Collected, measurements: Sequence[Measurement], config: RunConfig) -> list[Finding]:
+    stopped = collected.load_plan.get("stopped")
+    if stopped is None or collected.load is None:
+        return []
+    load = collected.load
+    return [
+        Finding(
+            id="api.stopped:load",
+            component=ComponentId.API,
+            kind="stopped",
+            subject="load",
+            title="The load was stopped to protect the API",
+            detail=f"It was {stopped}; {load.unsent} of {load.planned} requests were not sent.",
+            severity=Severity.CRITICAL,
+            impact=Level.HIGH,
+            effort=Level.MEDIUM,
+            evidence=_find(measurements, "api.errors.ratio") + _find(measurements, "api.latency.p95"),
+            remedy=Remedy(
+                summary="Find out what broke at this rate (see the failing and slow endpoints), then measure again",
+                commands=(_again(config),),
+            ),
+        )
+    ]
+
+
+def _untrusted(collected: Collected, config: RunConfig) -> list[Finding]:
+    if collected.load is None or collected.load.trust is not Trust.NOT_TRUSTED:
+        return []
+    return [
+        Finding(
+            id="api.generator:trust",
+            component=ComponentId.API,
+            kind="generator",
+            subject="load generator",
+            title="The API's figures cannot be trusted: the load generator was not up to it",
+            detail="; ".join(collected.load.reasons) + ".",
+            severity=Severity.WARNING,
+            impact=Level.MEDIUM,
+            effort=Level.LOW,
+            remedy=Remedy(
+                summary="Measure again from a machine that is idle and not the target's", commands=(_again(config),)
+            ),
+        )
+    ]
+
+
+def _failing(table: pa.Table, measurements: Sequence[Measurement], config: RunConfig) -> list[Finding]:
+    """Endpoints with unexpected or missing answers; nothing where all are dead (that is one finding of its own)."""
+    limit = _threshold(config, "api.errors.ratio")
+    if limit is None or not samples.counts(table)["answered"]:
+        return []
+    found = []
+    for endpoint in samples.endpoints(table):
+        rows = samples.of_endpoint(table, endpoint)
+        ratio = samples.error_ratio(rows) or 0.0
+        if not ratio:
+            continue
+        number = samples.counts(rows)
+        severity = Severity.WARNING if ratio > limit.fair else Severity.INFO
+        found.append(
+            Finding(
+                id=f"api.errors:{endpoint}",
+                component=ComponentId.API,
+                kind="errors",
+                subject=endpoint,
+                title=f"{endpoint} fails for {ratio:.1%} of its requests",
+                detail=f"{number['failed'] + number['errors']} of {number['sent']}: {figures.statuses_text(rows)}.",
+                severity=Severity.CRITICAL if ratio > limit.worst else severity,
+                impact=Level.HIGH if ratio > limit.fair else Level.MEDIUM,
+                effort=Level.MEDIUM,
+                evidence=_find(measurements, "api.errors.ratio", endpoint),
+                remedy=Remedy(
+                    summary="Look for these statuses in the endpoint's log, correct the cause, then measure again",
+                    commands=(_again(config),),
+                ),
+            )
+        )
+    return sorted(found, key=lambda finding: -(finding.evidence[0].value or 0.0))
+
+
+def _slow(table: pa.Table, measurements: Sequence[Measurement], config: RunConfig) -> list[Finding]:
+    """Endpoints whose p95 is past the good limit, those that cost callers the most time first."""
+    limit = _threshold(config, "api.latency.p95")
+    steady = samples.of_phase(table, STEADY)
+    total = float(samples.latency_ms(steady).sum())
+    if limit is None or total <= 0:
+        return []
+    found: list[tuple[float, Finding]] = []
+    for endpoint in samples.endpoints(steady):
+        values = samples.latency_ms(samples.of_endpoint(steady, endpoint))
+        p95 = samples.percentile(values, 0.95)
+        if p95 is not None and p95 > limit.good:
+            share = float(values.sum()) / total
+            found.append((share, _slow_one(endpoint, p95, share, len(values), limit, measurements, config)))
+    return [finding for _, finding in sorted(found, key=lambda pair: -pair[0])[:_TOP]]
+
+
+def _slow_one(  # noqa: PLR0917 - one row of figures
+    endpoint: str,
+    p95: float,
+    share: float,
+    n: int,
+    limit: Threshold,
+    measurements: Sequence[Measurement],
+    config: RunConfig,
+) -> Finding:
+    few = n < _ENOUGH
+    severity = Severity.INFO if few else Severity.WARNING
+    if not few and p95 > limit.poor and share > _HEAVY_SHARE:
+        severity = Severity.CRITICAL
+    doubt = f" Only {n} answers: look again with a longer load." if few else ""
+    return Finding(
+        id=f"api.slow:{endpoint}",
+        component=ComponentId.API,
+        kind="slow",
+        subject=endpoint,
+        title=f"{endpoint} takes {p95:.0f} ms at p95 (target {limit.good:.0f} ms)",
+        detail=f"It takes {share:.0%} of all the time that callers wait, over {n} answers.{doubt}",
+        severity=severity,
+        impact=Level.HIGH if share > _HEAVY_SHARE else Level.MEDIUM,
+        effort=Level.MEDIUM,
+        evidence=tuple(
+            m for metric in ("api.latency.p95", "api.throughput") for m in _find(measurements, metric, endpoint)
+        ),
+        remedy=Remedy(
+            summary="Look at the statements that it runs and at what it could take from the cache, then measure again",
+            commands=(_again(config, "database"), _again(config)),
+        ),
+    )

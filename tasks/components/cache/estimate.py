@@ -1,0 +1,288 @@
+"""Estimates the hit ratio of each key family from what a read-only observer can see. Pure.
+
+Redis counts hits and misses for the whole server only. Per family the traces are: keys that appear (a cache fills a
+key after a miss), keys that were read between two looks (the server's LRU clock), and the server's misses of the
+same second. From them:
+
+* reads: a look at a key tells whether it was read within an exposed time e. With a share p of looks at read keys,
+  reads come at λ = −ln(1 − p)/mean(e) per key-second (a Poisson process seen only as "none" or "some"), and
+  λ × (keys alive) × (seconds) is the family's number of hits. Keys that differ in popularity make it a lower bound.
+* fills: keys that were not there a round before; for keys that live shorter than two rounds Little's law instead:
+  (mean number alive) × seconds ÷ lifetime, since many live and die between two rounds.
+* misses: fills × β, where β, the share of fills that a miss came before, is fitted over the rounds:
+  misses(round) ≈ Σ β(family) × fills(family, round) + β₀, 0 ≤ β ≤ 1. A family that is written without being asked
+  for first (β ≈ 0) is so told from one whose lookups miss. Lookups that miss and are not filled leave no trace.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+MIN_EVIDENCE = 5
+"""Fewer fills and looks together say nothing about a family."""
+
+_MIN_ROUNDS = 8
+_SECOND_MS = 1000
+_CLOCK_LAG_MS = 150
+_MIN_EXPOSURE_MS = 200
+_SHORT_LIFE_MS = 2_500
+_Z95 = 1.959964
+_SWEEPS = 300
+
+Floats = NDArray[np.float64]
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Family:
+    """What is known of one family; counts are estimates for all its keys over the window.
+
+    `lifetime_ms` is the expiry that keys are given (None: no key had one). `looks` tells how many looks could tell
+    whether a key was read, `read` how many of them said yes. `fills_seen` is the plain count behind `fills`.
+    """
+
+    name: str
+    keys: float
+    seconds: float
+    lifetime_ms: float | None
+    fills: float
+    fills_seen: int
+    looks: int
+    read: int
+    exposure_s: float
+    gone: int
+    misses: float = 0.0
+    miss_share: float | None = None
+
+    def reads(self, share: float) -> float:
+        """Reads over the window where `share` of the looks found a key that was read."""
+        if self.looks == 0 or self.exposure_s == 0:
+            return 0.0
+        below_one = min(share, 1 - 0.5 / self.looks)
+        return -math.log1p(-below_one) / self.exposure_s * self.keys * self.seconds
+
+    @property
+    def hits(self) -> float:
+        """The estimated number of hits."""
+        return self.reads(self.read / self.looks) if self.looks else 0.0
+
+    @property
+    def n(self) -> int:
+        """Observations behind the ratio."""
+        return self.looks + self.fills_seen
+
+    @property
+    def ratio(self) -> float | None:
+        """Estimated hit ratio; None where too little was seen."""
+        total = self.hits + self.misses
+        if self.looks == 0 or self.n < MIN_EVIDENCE or total < 1:
+            return None
+        return self.hits / total
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """95 % interval of the ratio from the looks alone (Wilson's interval of their share)."""
+        if self.ratio is None:
+            return None
+        low, high = (self.reads(share) for share in wilson(self.read, self.looks))
+        return _share(low, self.misses), _share(high, self.misses)
+
+
+def _share(hits: float, misses: float) -> float:
+    return hits / (hits + misses) if hits + misses > 0 else 1.0
+
+
+def wilson(successes: int, n: int) -> tuple[float, float]:
+    """Wilson's 95 % score interval of a share (Wilson 1927)."""
+    if n == 0:
+        return 0.0, 1.0
+    share, z2 = successes / n, _Z95**2
+    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
+    half = _Z95 / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def estimate(scans: pa.Table, keys: pa.Table) -> list[Family]:
+    """All families that were seen, the one with the most estimated misses first."""
+    rounds = _by(scans.to_pylist(), "round")
+    if len(rounds) < 2:  # noqa: PLR2004 - what comes and goes is seen between two rounds
+        return []
+    looks = _by(keys.to_pylist(), "family")
+    times = [rows[0]["at_ns"] / 1e9 for _, rows in sorted(rounds.items())]
+    families = [
+        _family(name, rows, looks.get(name, []), times)
+        for name, rows in sorted(_by(scans.to_pylist(), "family").items())
+    ]
+    return sorted(_with_misses(families, rounds), key=lambda family: (-family.misses, family.name))
+
+
+def _by(rows: Sequence[Row], name: str) -> dict[Any, list[Row]]:
+    groups: dict[Any, list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[row[name]].append(row)
+    return groups
+
+
+def _family(name: str, scans: Sequence[Row], looks: Sequence[Row], times: Sequence[float]) -> Family:
+    seconds = times[-1] - times[0]
+    scale = 1 / _coverage(scans)
+    alive = sum(row["seen"] for row in scans) / len(times) * scale
+    seen = sum(row["new"] for row in scans)
+    lifetime = lifetime_ms(looks)
+    spacing_ms = seconds / max(len(times) - 1, 1) * 1000
+    if lifetime is not None and lifetime < 2 * spacing_ms:
+        fills = alive * seconds * 1000 / lifetime
+    else:
+        fills = seen * scale + _renewals(looks) * alive * seconds
+    told = [told for told in _told(looks, lifetime) if told is not None]
+    return Family(
+        name=name,
+        keys=alive,
+        seconds=seconds,
+        lifetime_ms=lifetime,
+        fills=fills,
+        fills_seen=seen,
+        looks=len(told),
+        read=sum(read for read, _ in told),
+        exposure_s=sum(exposure for _, exposure in told) / len(told) / 1000 if told else 0.0,
+        gone=sum(row["gone"] for row in scans),
+    )
+
+
+def _coverage(scans: Sequence[Row]) -> float:
+    """Share of all keys that a round looked at, 1 where it saw all."""
+    shares = [min(1.0, row["scanned"] / row["keys"]) for row in scans if row["keys"] and row["scanned"]]
+    return sum(shares) / len(shares) if shares else 1.0
+
+
+def lifetime_ms(looks: Sequence[Row]) -> float | None:
+    """The expiry that a family's keys are given: the longest that was left, up to the next whole second.
+
+    Expiries are nearly always whole seconds; where many looks all stayed clearly below that, the maximum of m
+    uniform draws is stretched by (m + 1)/m instead (German tank problem).
+    """
+    left = [row["ttl_ms"] for row in looks if row["ttl_ms"] > 0]
+    if not left or len(left) < len(looks) / 2:
+        return None
+    whole = math.ceil(max(left) / _SECOND_MS) * _SECOND_MS
+    stretched = max(left) * (len(left) + 1) / len(left)
+    return stretched if len(left) >= 2 * MIN_EVIDENCE and stretched < 0.8 * whole else float(whole)
+
+
+def _renewals(looks: Sequence[Row]) -> float:
+    """Keys that expired and were filled again between two rounds, per key-second of watching.
+
+    A key that had less time left than has passed, is there, and was never seen to be absent: it was filled again at
+    once (or its expiry was extended at the last moment, which is rarer).
+    """
+    renewed, watched_ms = 0, 0
+    for earlier, later in _pairs(looks):
+        elapsed = later["server_ms"] - earlier["server_ms"]
+        watched_ms += elapsed
+        seen_absent = (later["absent_ms"] or 0) > earlier["server_ms"]
+        renewed += not seen_absent and 0 <= earlier["ttl_ms"] < elapsed
+    return renewed / (watched_ms / 1000) if watched_ms else 0.0
+
+
+def _pairs(looks: Sequence[Row]) -> list[tuple[Row, Row]]:
+    """Consecutive looks at one key."""
+    return [pair for rows in _by(looks, "marker").values() for pair in pairwise(sorted(rows, key=_moment))]
+
+
+def _moment(row: Row) -> int:
+    return int(row["server_ms"])
+
+
+def _told(looks: Sequence[Row], lifetime: float | None) -> list[tuple[bool, float] | None]:
+    """(read, exposed ms) of each look that can tell; None for one that cannot.
+
+    The server stamps accesses in whole seconds of its clock. A look can tell of accesses from the first whole
+    second after a known earlier moment: the look before, or the key's birth.
+    """
+    if lifetime is not None and lifetime <= _SHORT_LIFE_MS:
+        lives = {(row["marker"], row["absent_ms"]): row for row in sorted(looks, key=_moment)}  # the last look at each
+        return [_read_since(row, born) for row in lives.values() if (born := _born(row, lifetime)) is not None]
+    return [
+        _read_since(later, float(earlier["server_ms"]))
+        for earlier, later in _pairs(looks)
+        if not _refilled(earlier, later)
+    ]
+
+
+def _refilled(earlier: Row, later: Row) -> bool:
+    """Whether the key was written in between: its stamp then tells of the write, not of a read."""
+    elapsed = later["server_ms"] - earlier["server_ms"]
+    expected = earlier["ttl_ms"] - elapsed
+    return later["ttl_ms"] > 0 and later["ttl_ms"] > expected + _CLOCK_LAG_MS
+
+
+def _born(row: Row, lifetime: float) -> float | None:
+    """When a key was made, by its expiry; None where it was there from the start."""
+    if row["absent_ms"] is None or row["ttl_ms"] < 0:
+        return None
+    by_expiry = float(row["server_ms"] - (lifetime - row["ttl_ms"]))
+    return max(by_expiry, float(row["absent_ms"])) + _CLOCK_LAG_MS
+
+
+def _read_since(row: Row, since_ms: float) -> tuple[bool, float] | None:
+    if row["idle_s"] is None:
+        return None
+    first_second = math.floor(since_ms / _SECOND_MS) + 1
+    exposed = row["server_ms"] - first_second * _SECOND_MS
+    if exposed < _MIN_EXPOSURE_MS:
+        return None
+    accessed = row["server_ms"] // _SECOND_MS - row["idle_s"]
+    return bool(accessed >= first_second), exposed
+
+
+def _with_misses(families: list[Family], rounds: Mapping[int, Sequence[Row]]) -> list[Family]:
+    """Share the server's misses out over the families."""
+    later = [rows for number, rows in sorted(rounds.items()) if number > 0 and rows[0]["misses"] is not None]
+    if not later:
+        return families
+    missed = np.array([rows[0]["misses"] for rows in later], np.float64)
+    places = {family.name: place for place, family in enumerate(families)}
+    came = np.zeros((len(later), len(families)))
+    for number, rows in enumerate(later):
+        for row in rows:
+            came[number, places[row["family"]]] = row["new"]
+    factors = np.array([family.fills / family.fills_seen if family.fills_seen else 0.0 for family in families])
+    fills = came * factors
+    total = max(float(missed.sum()), 0.0)
+    shares = bounded_fit(fills, missed) if len(later) >= _MIN_ROUNDS else np.ones(len(families))
+    wanted = shares * fills.sum(axis=0)
+    scale = min(1.0, total / wanted.sum()) if wanted.sum() > 0 else 0.0
+    return [
+        replace(family, misses=float(number * scale), miss_share=float(number * scale / total) if total else None)
+        for family, number in zip(families, wanted, strict=True)
+    ]
+
+
+def bounded_fit(columns: Floats, wanted: Floats) -> Floats:
+    """Least squares of `wanted` ≈ columns · β + β₀ with 0 ≤ β ≤ 1 and β₀ ≥ 0, by coordinate descent.
+
+    Rounds are weighted by 1/(1 + all fills): counts vary about as much as their mean (Poisson).
+    """
+    weight = 1 / np.sqrt(1 + columns.sum(axis=1))
+    design = np.column_stack([columns, np.ones(len(wanted))]) * weight[:, None]
+    target = wanted * weight
+    squares = (design**2).sum(axis=0)
+    beta = np.zeros(design.shape[1])
+    residual = target.copy()
+    for _ in range(_SWEEPS):
+        for place in np.flatnonzero(squares):
+            best = beta[place] + design[:, place] @ residual / squares[place]
+            new = max(best, 0.0) if place == len(beta) - 1 else min(max(best, 0.0), 1.0)
+            residual -= design[:, place] * (new - beta[place])
+            beta[place] = new
+    share: Floats = beta[:-1]
+    return share

@@ -1,0 +1,116 @@
+"""Tables, indexes, foreign keys, sequences and database counters: read at both ends of the window, then joined."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from tasks.components.database import queries
+from tasks.components.database.facts import Facts
+from tasks.load.database_session import QueryError, Row, Session
+
+_TYPE_LIMITS: Mapping[str, float] = {"smallint": 2**15 - 1, "integer": 2**31 - 1, "bigint": 2**63 - 1}
+
+
+@dataclass
+class Snapshot:
+    """One reading of the statistics; a part that could not be read is None, and `problems` say why."""
+
+    database: Row | None = None
+    tables: list[Row] | None = None
+    indexes: list[Row] | None = None
+    problems: list[str] = field(default_factory=list)
+
+
+def snapshot(session: Session, facts: Facts) -> Snapshot:
+    """Read counters of the database, its tables and indexes."""
+    found = Snapshot()
+    database = _attempt(session, queries.DATABASE, "database counters", found.problems)
+    found.database = database[0] if database else None
+    found.tables = _sized(session, queries.TABLES, "tables", found.problems)
+    found.indexes = _sized(session, queries.indexes(facts.version), "indexes", found.problems)
+    return found
+
+
+def foreign_keys(session: Session, problems: list[str]) -> list[Row]:
+    """Foreign keys of the database; none with a problem where they could not be read."""
+    return _attempt(session, queries.filled(queries.FOREIGN_KEYS), "foreign keys", problems) or []
+
+
+def sequences(session: Session, problems: list[str]) -> list[dict[str, Any]]:
+    """Rows of the table `sequences`."""
+    found = _attempt(session, queries.filled(queries.SEQUENCES), "sequences", problems) or []
+    return [sequence(row) for row in found]
+
+
+def sequence(row: Row) -> dict[str, Any]:
+    """The narrowest limit of a sequence: its own bounds, its type, or the column that it feeds."""
+    upward = row["increment"] > 0
+    types = [kind for kind in (row["sequence_type"], row["column_type"]) if kind in _TYPE_LIMITS]
+    reach = min((_TYPE_LIMITS[kind] for kind in types), default=_TYPE_LIMITS["bigint"])
+    narrow = min(types, key=lambda kind: _TYPE_LIMITS[kind], default="bigint")
+    limit = min(row["highest"], reach) if upward else max(row["lowest"], -reach - 1)
+    first = row["lowest"] if upward else row["highest"]
+    return {**row, "type": narrow, "first": first, "limit": limit}
+
+
+def _sized(session: Session, query: str, what: str, problems: list[str]) -> list[Row] | None:
+    """With real sizes; where a lock or a right denies them, with those of the catalogue."""
+    try:
+        return session.query(queries.filled(query, exact=True))
+    except QueryError as error:
+        problems.append(f"sizes of {what} are the catalogue's estimates: {error}")
+        return _attempt(session, queries.filled(query, exact=False), what, problems)
+
+
+def _attempt(session: Session, query: str, what: str, problems: list[str]) -> list[Row] | None:
+    try:
+        return session.query(query)
+    except QueryError as error:
+        problems.append(f"{what} could not be read: {error}")
+        return None
+
+
+def with_deltas(
+    first: Sequence[Row] | None, last: Sequence[Row] | None, counters: Iterable[str]
+) -> list[dict[str, Any]]:
+    """The last reading of each object with `<counter>_delta`; an object that is only in one reading has none.
+
+    Statistics that were reset in between start at zero again: a value below the first one is itself what came since.
+    """
+    before = {row["oid"]: row for row in first or ()}
+    joined = []
+    for row in last if last is not None else first or ():
+        old = before.get(row["oid"]) if last is not None else None
+        deltas = {f"{name}_delta": _gain(old[name], row[name]) if old else None for name in counters}
+        joined.append({**row, **deltas})
+    return joined
+
+
+def _gain(before: int | None, now: int | None) -> int | None:
+    if before is None or now is None:
+        return None
+    return now - before if now >= before else now
+
+
+def counters(first: Row | None, last: Row | None) -> list[dict[str, Any]]:
+    """Rows of the table `counters`."""
+    if first is None or last is None:
+        return []
+    return [
+        {"name": name, "first": first[name], "last": last[name], "delta": _gain(first[name], last[name])}
+        for name in first
+        if isinstance(first[name], int | float) and isinstance(last[name], int | float)
+    ]
+
+
+def was_reset(first: Row | None, last: Row | None) -> bool:
+    """Whether the database's statistics were reset within the window."""
+    return first is not None and last is not None and first["stats_reset"] != last["stats_reset"]
+
+
+def since(row: Row | None) -> datetime | None:
+    """Since when the database's statistics count; None where they never were reset or are unknown."""
+    return row["stats_reset"] if row else None

@@ -1,0 +1,329 @@
+"""Collects over the load window: snapshots at both ends, samples in between, timed reads in a process of their own.
+
+Three sessions at most: one here, two of the timed reads. All are read-only, with time-outs at the server and a total
+deadline at the client. A part that cannot be read becomes a note, never a crash and never a figure.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from deployments.config import RunConfig
+from storage.errors import NotMeasuredError
+from storage.records import Collected, ComponentId, Window
+from tasks.components.base import CollectContext, Progress, now
+from tasks.components.database import activity, catalog, facts, plans, queries, statements, timing
+from tasks.components.database.schemas import table
+from tasks.load.database_session import QueryError, Server, Session, Watchdog, parse
+from tasks.load.database_worker import draw
+from tasks.load.process import WorkerOutput
+
+POLL_S = 5.0
+"""Seconds between two polls of pg_stat_statements (17 ms of server time each with 5,000 entries)."""
+
+_RECONNECT_S = 2.0
+_NOTES = 40
+
+
+@dataclass
+class Seen:
+    """What the window's loop gathers."""
+
+    activity: list[dict[str, Any]] = field(default_factory=list)
+    sessions: list[dict[str, Any]] = field(default_factory=list)
+    deltas: statements.Deltas = field(default_factory=statements.Deltas)
+    samples: int = 0
+    missed: int = 0
+    reads_problem: str = ""
+
+
+class Collector:
+    """One collection: owns the session, the watchdog and the notes."""
+
+    def __init__(self, context: CollectContext) -> None:
+        self.context = context
+        self.config: RunConfig = context.config
+        self.settings = context.config.environment.database
+        self.url, self.server = address(context.config, context.target.database_url)
+        self.watchdog = Watchdog()
+        self.session: Session | None = None
+        self.notes: list[str] = []
+        self.progress: Mapping[str, Any] = {}
+        self.stop = threading.Event()
+
+    def run(self) -> Collected:
+        """Collect everything, write the tables, and tell when, under which load, against what."""
+        try:
+            self.session = self._connect()
+            known = facts.read(self.session)
+            self.notes += known.notes
+            with self._reads() as answer:
+                return self._over_window(known, answer)
+        except QueryError as error:
+            raise NotMeasuredError(f"database {self.server.shown} could not be read: {error}") from None
+        finally:
+            if self.session is not None:
+                self.session.close()
+            self.watchdog.close()
+
+    def _connect(self) -> Session:
+        return Session(self.server, self.watchdog, timeout_ms=self.settings.statement_timeout_ms)
+
+    @contextmanager
+    def _reads(self) -> Iterator[Callable[[], WorkerOutput | None]]:
+        """Time the reads beside the body; whatever ends the body ends the worker too."""
+        if not self.settings.statements:
+            yield lambda: None
+            return
+
+        def told(progress: Mapping[str, Any]) -> None:
+            if self.stop.is_set():
+                raise NotMeasuredError("the collection was stopped")
+            self.progress = progress
+
+        with ThreadPoolExecutor(1, thread_name_prefix="database-reads") as pool:
+            future = pool.submit(timing.run, self.config, self.url, told)
+            try:
+                yield future.result
+            except BaseException:
+                self.stop.set()
+                raise
+
+    def _over_window(self, known: facts.Facts, answer: Callable[[], WorkerOutput | None]) -> Collected:
+        start = now()
+        first = self._snapshot(known)
+        seen = self._watch(known)
+        end = now()
+        output, problem = self._answer(answer)
+        last = self._snapshot(known)
+        seen.reads_problem = problem
+        self._write(known, first, last, seen, output)
+        load = None
+        if output is not None:
+            load = timing.summary(self.config, output, same_machine=self.context.target.local)
+            self.notes += [f"timed reads: {text} ({count} times)" for text, count in output.facts["messages"].items()]
+        return Collected(
+            window=Window(start=start, end=end),
+            load=load,
+            load_plan=self._load_plan(),
+            fingerprint=fingerprint(known),
+            notes=tuple(dict.fromkeys(self.notes))[:_NOTES],
+        )
+
+    def _answer(self, answer: Callable[[], WorkerOutput | None]) -> tuple[WorkerOutput | None, str]:
+        """The timed reads' output, or why there is none: the rest of the collection stands without them."""
+        if not self.settings.statements:
+            return None, "the environment names no [[database.statements]]"
+        try:
+            return answer(), ""
+        except NotMeasuredError as error:
+            self.notes.append(f"timed reads: {error}")
+            return None, str(error)
+
+    def _load_plan(self) -> dict[str, str]:
+        return {
+            "reads_per_second": f"{timing.rate(self.config):g}",
+            "duration_s": f"{self.config.environment.load.duration_s:g}",
+            "statements": ", ".join(item.name for item in self.settings.statements) or "none",
+            "sample_every_s": f"{self.settings.sample_every_s:g}",
+            "model": "open, evenly spaced, latency from the intended start",
+        }
+
+    def _alive(self) -> Session | None:
+        """The session, opened anew where it broke; None where that fails."""
+        if self.session is not None and self.session.alive:
+            return self.session
+        if self.session is not None:
+            self.session.close()
+        try:
+            self.session = self._connect()
+        except NotMeasuredError as error:
+            self.session = None
+            self.notes.append(str(error))
+        return self.session
+
+    def _snapshot(self, known: facts.Facts) -> catalog.Snapshot:
+        session = self._alive()
+        if session is None:
+            return catalog.Snapshot(problems=["the database did not answer"])
+        found = catalog.snapshot(session, known)
+        self.notes += found.problems
+        return found
+
+    def _watch(self, known: facts.Facts) -> Seen:
+        """Sample until the window's end, at steady moments; a late sample does not shift the next ones."""
+        seen = Seen()
+        begin = time.monotonic()
+        total, every = self.config.environment.load.duration_s, self.settings.sample_every_s
+        polled = -POLL_S
+        for number in range(max(1, int(total / every))):
+            _sleep_until(begin + number * every)
+            elapsed = time.monotonic() - begin
+            if elapsed > (number + 1) * every:  # an operation took longer than the interval
+                seen.missed += 1
+                continue
+            due = elapsed - polled >= POLL_S
+            polled = elapsed if due else polled
+            self._sample(known, seen, number, polls=due)
+            self._tell(elapsed, total)
+        _sleep_until(begin + total)
+        self._poll(known, seen)
+        self._tell(total, total)
+        return seen
+
+    def _sample(self, known: facts.Facts, seen: Seen, number: int, *, polls: bool) -> None:
+        session = self._alive()
+        if session is None:
+            seen.missed += 1
+            return
+        try:
+            at, rows = now(), activity.sample(session, known)
+        except QueryError as error:
+            seen.missed += 1
+            self.notes.append(f"a sample of the sessions failed: {error}")
+            return
+        seen.samples += 1
+        seen.activity += activity.counted(number, at, rows)
+        seen.sessions += activity.noteworthy(number, at, rows)
+        if polls:
+            self._poll(known, seen)
+
+    def _poll(self, known: facts.Facts, seen: Seen) -> None:
+        if known.extension is None:
+            return
+        session = self._alive()
+        if session is None:
+            return
+        try:
+            seen.deltas.add(statements.poll(session, known))
+        except QueryError as error:
+            self.notes.append(f"a poll of pg_stat_statements failed: {error}")
+
+    def _tell(self, elapsed: float, total: float) -> None:
+        progress = self.progress
+        self.context.progress(
+            Progress(
+                component=ComponentId.DATABASE,
+                elapsed_s=elapsed,
+                total_s=total,
+                rate=timing.rate(self.config) if self.settings.statements else None,
+                p95_ms=progress.get("p95_ms"),
+                failed=progress.get("failed"),
+            )
+        )
+
+    def _write(
+        self,
+        known: facts.Facts,
+        first: catalog.Snapshot,
+        last: catalog.Snapshot,
+        seen: Seen,
+        output: WorkerOutput | None,
+    ) -> None:
+        """Write every table; what the window's end could not tell is null, not the window's start."""
+        sink = self.context.sink
+        if output is not None:
+            sink.write("samples", output.tables["samples"])
+        rows = self._statements(known, seen)
+        session = self._alive()
+        problems: list[str] = []
+        written = {
+            "counters": catalog.counters(first.database, last.database),
+            "activity": seen.activity,
+            "sessions": seen.sessions,
+            "statements": rows,
+            "tables": _tables(first, last),
+            "indexes": catalog.with_deltas(first.indexes, last.indexes, ("scans",)),
+            "foreign_keys": catalog.foreign_keys(session, problems) if session else [],
+            "sequences": catalog.sequences(session, problems) if session else [],
+            "plans": self._plans(session, rows) if session else [],
+        }
+        self.notes += [*problems, *seen.deltas.notes]
+        if catalog.was_reset(first.database, last.database):
+            self.notes.append("the database's statistics were reset within the window: its counters are lower bounds")
+        sink.write("facts", table("facts", _facts(known, last, seen)))
+        for name, content in written.items():
+            sink.write(name, table(name, content))
+
+    def _statements(self, known: facts.Facts, seen: Seen) -> list[dict[str, Any]]:
+        session = self._alive()
+        if known.extension is None or session is None or not seen.deltas.gained:
+            return []
+        try:
+            texts = statements.texts(session, known, seen.deltas.gained)
+        except QueryError as error:
+            self.notes.append(f"texts of statements could not be read: {error}")
+            texts = {}
+        return statements.rows(seen.deltas, texts)
+
+    def _plans(self, session: Session, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Plans of the most expensive statements of the application, then of the timed reads."""
+        found = []
+        foreign = [row for row in rows if not row["own"]][: self.settings.top]
+        for row in foreign:
+            name = statements.label(row["queryid"], row["text"])
+            found.append(plans.of_statement(session, row["queryid"], row["text"], name))
+        values = draw(self.settings.values, random.Random(timing.SEED))  # noqa: S311 - a load plan, not a secret
+        found += [plans.of_read(session, item.name, item.sql, values) for item in self.settings.statements]
+        refused = [row for row in found if row.get("error") not in (None, "it is not a read")]
+        if refused:
+            self.notes.append(
+                f"{len(refused)} of {len(found)} statements could not be planned, the first: "
+                f"{refused[0]['name']}: {refused[0]['error']}"
+            )
+        return found
+
+
+def address(config: RunConfig, url: Any) -> tuple[str, Server]:
+    """The database's address, or a `NotMeasuredError` that names the variable to set."""
+    variable = config.environment.variables.database_url
+    if url is None:
+        raise NotMeasuredError(f"{variable} is not set: set it to postgresql://user:password@host:5432/dbname")
+    return url.get_secret_value(), parse(url.get_secret_value(), variable)
+
+
+def fingerprint(known: facts.Facts) -> dict[str, str]:
+    """What was measured: version, database, and its size in whole MB."""
+    size = known.values.get("size_bytes", "")
+    return {
+        "server": known.values["version"],
+        "database": known.database,
+        "size_mb": str(round(int(size) / 2**20)) if size else "unknown",
+    }
+
+
+def _tables(first: catalog.Snapshot, last: catalog.Snapshot) -> list[dict[str, Any]]:
+    return catalog.with_deltas(first.tables, last.tables, queries.TABLE_COUNTERS)
+
+
+def _facts(known: facts.Facts, last: catalog.Snapshot, seen: Seen) -> list[dict[str, str]]:
+    reset: datetime | None = catalog.since(last.database)
+    values = {
+        **known.values,
+        "statistics_since": reset.isoformat() if reset else "",
+        "reads_all_stats": str(known.reads_all_stats).lower(),
+        "statements_problem": known.extension_problem,
+        "reads_problem": seen.reads_problem,
+        "samples_taken": str(seen.samples),
+        "samples_missed": str(seen.missed),
+    }
+    return [{"name": name, "value": value} for name, value in values.items()]
+
+
+def _sleep_until(moment: float) -> None:
+    left = moment - time.monotonic()
+    if left > 0:
+        time.sleep(left)
+
+
+def collect(context: CollectContext) -> Collected:
+    """Collect the database over the load window; see `Collector`."""
+    return Collector(context).run()

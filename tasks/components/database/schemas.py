@@ -1,0 +1,195 @@
+"""Columns of the raw tables that the database component stores; times UTC, durations ms or s as the name says.
+
+Counters of tables and indexes come as their value at the window's end and, with the suffix `_delta`, as what was
+added within the window; a delta is null where the figure was not there at both ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pyarrow as pa
+
+_TEXT, _INT, _FLOAT, _BOOL = pa.string(), pa.int64(), pa.float64(), pa.bool_()
+_TEXTS = pa.list_(pa.string())
+_MOMENT = pa.timestamp("us", tz="UTC")
+
+
+def _schema(**columns: pa.DataType) -> pa.Schema:
+    return pa.schema([pa.field(name, kind) for name, kind in columns.items()])
+
+
+FACTS = _schema(name=_TEXT, value=_TEXT)
+"""One row per fact of the server: version, rights, settings (`setting.…`), reset times, notes of the collection."""
+
+COUNTERS = _schema(name=_TEXT, first=_FLOAT, last=_FLOAT, delta=_FLOAT)
+"""pg_stat_database of this database at both ends."""
+
+ACTIVITY = _schema(
+    sample=_INT,
+    at=_MOMENT,
+    database=_BOOL,  # whether the sessions are of the database that is measured
+    application=_TEXT,
+    own=_BOOL,
+    state=_TEXT,  # null where the right to see it is missing
+    wait_type=_TEXT,
+    wait=_TEXT,
+    sessions=_INT,
+)
+"""Client sessions counted in each sample; a sample that saw no session has one row with `sessions` 0."""
+
+SESSIONS = _schema(
+    sample=_INT,
+    at=_MOMENT,
+    pid=_INT,
+    application=_TEXT,
+    user=_TEXT,
+    state=_TEXT,
+    transaction_s=_FLOAT,
+    state_s=_FLOAT,
+    wait_type=_TEXT,
+    wait=_TEXT,
+    blocked_by=pa.list_(pa.int64()),
+    queryid=_TEXT,
+)
+"""Sessions worth a look in each sample: idle in transaction, long transactions, blocked ones and their blockers."""
+
+STATEMENTS = _schema(
+    userid=_INT,
+    user=_TEXT,
+    queryid=_TEXT,
+    toplevel=_BOOL,
+    own=_BOOL,
+    text=_TEXT,
+    calls=_INT,
+    rows=_INT,
+    total_ms=_FLOAT,
+    planning_ms=_FLOAT,
+    blocks_hit=_INT,
+    blocks_read=_INT,
+    temp_written=_INT,
+    wal_bytes=_INT,
+    resets=_INT,
+)
+"""What each statement added to pg_stat_statements within the window; `resets` counts restarts of its counters."""
+
+TABLES = _schema(
+    oid=_INT,
+    schema=_TEXT,
+    name=_TEXT,
+    kind=_TEXT,
+    estimated_rows=_FLOAT,
+    pages=_INT,
+    bytes=_INT,
+    total_bytes=_INT,
+    index_bytes=_INT,
+    live=_INT,
+    dead=_INT,
+    modified_since_analyze=_INT,
+    last_vacuum=_MOMENT,
+    last_analyze=_MOMENT,
+    frozen_age=_INT,
+    options=_TEXTS,
+    seq_scan=_INT,
+    seq_scan_delta=_INT,
+    seq_rows_delta=_INT,
+    idx_scan=_INT,
+    idx_scan_delta=_INT,
+    idx_rows_delta=_INT,
+    inserts_delta=_INT,
+    updates_delta=_INT,
+    hot_updates_delta=_INT,
+    deletes_delta=_INT,
+    deletes=_INT,
+    blocks_hit_delta=_INT,
+    blocks_read_delta=_INT,
+)
+"""Ordinary tables, materialised views and partitioned tables outside the system's schemas."""
+
+INDEXES = _schema(
+    oid=_INT,
+    table_oid=_INT,
+    schema=_TEXT,
+    table=_TEXT,
+    name=_TEXT,
+    method=_TEXT,
+    columns=_TEXTS,  # key parts as SQL: a column or an expression
+    included=_TEXTS,
+    attributes=_TEXT,  # indkey: 0 stands for an expression
+    classes=_TEXTS,  # per key part: operator class, collation, sort options
+    expressions=_TEXT,
+    predicate=_TEXT,
+    unique=_BOOL,
+    primary=_BOOL,
+    exclusion=_BOOL,
+    nulls_not_distinct=_BOOL,
+    valid=_BOOL,
+    ready=_BOOL,
+    immediate=_BOOL,
+    replica_identity=_BOOL,
+    constraint=_BOOL,  # a constraint stands on it, a foreign key of another table included
+    attached=_BOOL,  # a part of a partitioned index: cannot be dropped alone
+    definition=_TEXT,
+    bytes=_INT,
+    scans=_INT,
+    scans_delta=_INT,
+)
+"""All indexes of those tables."""
+
+FOREIGN_KEYS = _schema(
+    name=_TEXT,
+    schema=_TEXT,
+    table=_TEXT,
+    table_oid=_INT,
+    columns=_TEXTS,
+    referenced_oid=_INT,
+    referenced=_TEXT,
+    on_delete=_TEXT,
+    on_update=_TEXT,
+)
+"""Foreign keys of those tables; columns in the constraint's order."""
+
+SEQUENCES = _schema(
+    schema=_TEXT,
+    name=_TEXT,
+    column=_TEXT,  # schema.table.column that it feeds, null where none
+    type=_TEXT,  # the narrower of the sequence's and the column's type
+    last=_FLOAT,
+    first=_FLOAT,
+    limit=_FLOAT,
+    increment=_INT,
+    cycles=_BOOL,
+    readable=_BOOL,
+)
+"""Sequences with the value at which the narrowest of sequence, type and column ends."""
+
+PLANS = _schema(
+    statement=_TEXT,
+    name=_TEXT,
+    how=_TEXT,  # GENERIC_PLAN, PREPARE, VALUES
+    text=_TEXT,
+    plan=_TEXT,  # JSON of EXPLAIN, null where the planner refused
+    error=_TEXT,
+)
+"""Plans of the statements that took the most time, and of the timed reads; estimates, nothing was executed."""
+
+SCHEMAS: Mapping[str, pa.Schema] = {
+    "facts": FACTS,
+    "counters": COUNTERS,
+    "activity": ACTIVITY,
+    "sessions": SESSIONS,
+    "statements": STATEMENTS,
+    "tables": TABLES,
+    "indexes": INDEXES,
+    "foreign_keys": FOREIGN_KEYS,
+    "sequences": SEQUENCES,
+    "plans": PLANS,
+}
+"""All raw tables but `samples`, whose schema is `tasks.load.samples.SCHEMA`."""
+
+
+def table(name: str, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
+    """Rows as the table `name`; keys that the schema does not have are left out, missing ones are null."""
+    schema = SCHEMAS[name]
+    return pa.Table.from_pylist([{column: row.get(column) for column in schema.names} for row in rows], schema=schema)

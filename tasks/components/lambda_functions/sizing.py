@@ -1,0 +1,235 @@
+"""Which memory size a function should have, from what it was measured to do, or the admission that nobody knows.
+
+Lambda gives CPU in proportion to memory, one whole vCPU at 1,769 MB, so more memory may be faster at the same cost.
+How much of a function's time is CPU cannot be told from one size: then there is a plan to probe, and no advice.
+Two sizes determine `a + b·max(1, 1769/m)` (waiting + computing); three or more are interpolated, monotone, between
+logarithms. Nothing is recommended outside the sizes that were measured, nor below what was used plus a margin.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import pairwise
+
+FULL_VCPU_MB = 1769
+SMALLEST_MB = 128
+LARGEST_MB = 10_240
+MARGIN = 0.25
+"""A size must exceed the largest use seen by this share."""
+
+COST_TOLERANCE = 0.05
+"""Balanced: the fastest of the sizes that cost at most this share more than the cheapest."""
+
+LADDER = (
+    128,
+    192,
+    256,
+    384,
+    512,
+    768,
+    1024,
+    1280,
+    1536,
+    FULL_VCPU_MB,
+    2048,
+    2560,
+    3072,
+    4096,
+    5120,
+    6144,
+    8192,
+    10_240,
+)
+"""Sizes worth naming between measured ones."""
+
+_MODEL_POINTS = 2
+_ENOUGH_POINTS = 3
+
+
+class Objective(StrEnum):
+    """What a size is chosen for."""
+
+    COST = "cost"
+    BALANCED = "balanced"
+    LATENCY = "latency"
+
+
+class Verdict(StrEnum):
+    """What the measured sizes say."""
+
+    RESIZE = "resize"
+    KEEP = "keep"
+    INSUFFICIENT = "insufficient evidence"
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryAdvice:
+    """The size to take, with what it is predicted to do; `memory_mb` is None where evidence lacks.
+
+    `duration_ms` and `gb_ms` (GB x billed ms of one invocation) are predicted at `memory_mb`; the ratios hold them
+    against `current_mb`. `probe_mb` are the sizes to measure next, `method` is how it was predicted.
+    """
+
+    verdict: Verdict
+    memory_mb: int | None
+    current_mb: int | None
+    floor_mb: int
+    method: str
+    reason: str
+    duration_ms: float | None = None
+    gb_ms: float | None = None
+    duration_ratio: float | None = None
+    cost_ratio: float | None = None
+    probe_mb: tuple[int, ...] = ()
+
+
+Curve = Callable[[float], float]
+
+
+def recommend(
+    points: Mapping[int, float],
+    *,
+    current_mb: int | None = None,
+    max_used_mb: float | None = None,
+    objective: Objective | str = Objective.BALANCED,
+    margin: float = MARGIN,
+    sizes: Sequence[int] | None = None,
+) -> MemoryAdvice:
+    """Advise on memory from measured `points` (MB → typical duration in ms, 1 invocation).
+
+    `max_used_mb` is the largest use that was seen: no advice goes below it plus `margin`. `sizes` are the sizes that
+    may be chosen (by default those of `LADDER` and the measured ones); those outside the measured range are not.
+    Raises ValueError for a size or duration that is not above 0.
+    """
+    measured = _checked(points)
+    floor = floor_mb(max_used_mb, margin)
+    now = current_mb if current_mb is not None else (max(measured) if len(measured) == 1 else None)
+    if len(measured) < _MODEL_POINTS:
+        return _abstain(
+            now, floor, "one size tells nothing of the share of CPU" if measured else "nothing was measured", measured
+        )
+    allowed = [size for size in _candidates(measured, sizes) if size >= floor]
+    if not allowed:
+        return _abstain(now, floor, f"every measured size is below {floor} MB, the use seen plus a margin", measured)
+    enough = len(measured) >= _ENOUGH_POINTS
+    curve = interpolation(measured) if enough else cpu_model(measured)
+    method = f"monotone log-log interpolation of {len(measured)} sizes" if enough else "CPU model of two sizes"
+    return _choose(curve, allowed, now, floor, method, Objective(objective))
+
+
+def floor_mb(max_used_mb: float | None, margin: float = MARGIN) -> int:
+    """The smallest size that holds the largest use seen plus a margin."""
+    return max(SMALLEST_MB, math.ceil((max_used_mb or 0) * (1 + margin)))
+
+
+def probe_plan(measured: Sequence[int], floor: int = SMALLEST_MB) -> tuple[int, ...]:
+    """Sizes to measure next, so that three lie around the present one, none below `floor`."""
+    present = max(measured, default=max(floor, 512))
+    wanted = (present // 2, present * 2, FULL_VCPU_MB, present * 4)
+    useful = [size for size in wanted if floor <= size <= LARGEST_MB and size not in measured]
+    return tuple(sorted(dict.fromkeys(useful[: max(0, _ENOUGH_POINTS - len(measured))])))
+
+
+def cpu_model(points: Mapping[int, float]) -> Curve:
+    """`a + b·max(1, 1769/m)` with a, b ≥ 0 through two points; a constant where the shares of CPU are the same."""
+    (m1, d1), (m2, d2) = sorted(points.items())
+    x1, x2 = _share(m1), _share(m2)
+    if x1 == x2:
+        mean = (d1 + d2) / 2
+        return lambda _: mean
+    slope = max(0.0, (d1 - d2) / (x1 - x2))
+    constant = d2 - slope * x2 if slope else (d1 + d2) / 2
+    if constant < 0:  # faster than CPU in proportion: no waiting at all, the line through the origin that fits best
+        constant, slope = 0.0, (d1 * x1 + d2 * x2) / (x1 * x1 + x2 * x2)
+    return lambda memory: constant + slope * _share(memory)
+
+
+def _share(memory: float) -> float:
+    return max(1.0, FULL_VCPU_MB / memory)
+
+
+def interpolation(points: Mapping[int, float]) -> Curve:
+    """Log-log interpolation, made non-increasing by pooling adjacent violators; constant beyond the ends."""
+    xs = [math.log(size) for size in sorted(points)]
+    ys = _non_increasing([math.log(points[size]) for size in sorted(points)])
+
+    def curve(memory: float) -> float:
+        x = math.log(memory)
+        if x <= xs[0]:
+            return math.exp(ys[0])
+        for (x0, y0), (x1, y1) in pairwise(zip(xs, ys, strict=True)):
+            if x <= x1:
+                return math.exp(y0 + (y1 - y0) * (x - x0) / (x1 - x0))
+        return math.exp(ys[-1])
+
+    return curve
+
+
+def _non_increasing(values: Sequence[float]) -> list[float]:
+    """The non-increasing sequence nearest to the values in least squares (pool adjacent violators)."""
+    blocks: list[tuple[float, int]] = []
+    for value in values:
+        blocks.append((value, 1))
+        while len(blocks) > 1 and blocks[-2][0] < blocks[-1][0]:
+            (right, n), (left, m) = blocks.pop(), blocks.pop()
+            blocks.append(((left * m + right * n) / (m + n), m + n))
+    return [value for value, count in blocks for _ in range(count)]
+
+
+def _checked(points: Mapping[int, float]) -> dict[int, float]:
+    for size, duration in points.items():
+        if size <= 0 or not math.isfinite(duration) or duration <= 0:
+            raise ValueError(f"a measured size and its duration must be above 0, not {size} MB → {duration} ms")
+    return dict(sorted(points.items()))
+
+
+def _candidates(measured: Mapping[int, float], sizes: Sequence[int] | None) -> list[int]:
+    low, high = min(measured), max(measured)
+    return sorted(size for size in {*(sizes or (*LADDER, *measured))} if low <= size <= high)
+
+
+def _choose(
+    curve: Curve, allowed: Sequence[int], now: int | None, floor: int, method: str, objective: Objective
+) -> MemoryAdvice:
+    costs = {size: size * curve(size) for size in allowed}
+    tolerance = {Objective.COST: 0.0, Objective.BALANCED: COST_TOLERANCE, Objective.LATENCY: math.inf}[objective]
+    affordable = [size for size in allowed if costs[size] <= min(costs.values()) * (1 + tolerance)]
+    best = min(affordable, key=lambda size: (curve(size), size))
+    duration, cost = curve(best), best * curve(best)
+    before = curve(now) if now is not None else None
+    change = (duration / before, cost / (now * before)) if now is not None and before is not None else (None, None)
+    return MemoryAdvice(
+        verdict=Verdict.KEEP if best == now else Verdict.RESIZE,
+        memory_mb=best,
+        current_mb=now,
+        floor_mb=floor,
+        method=method,
+        reason=_reason(objective),
+        duration_ms=duration,
+        gb_ms=cost / 1024,
+        duration_ratio=change[0],
+        cost_ratio=change[1],
+    )
+
+
+def _reason(objective: Objective) -> str:
+    return {
+        Objective.COST: "the cheapest of the sizes that were measured or lie between them",
+        Objective.BALANCED: f"the fastest of the sizes within {COST_TOLERANCE:.0%} of the cheapest",
+        Objective.LATENCY: "the fastest of the sizes that were measured or lie between them",
+    }[objective]
+
+
+def _abstain(now: int | None, floor: int, reason: str, measured: Mapping[int, float]) -> MemoryAdvice:
+    return MemoryAdvice(
+        verdict=Verdict.INSUFFICIENT,
+        memory_mb=None,
+        current_mb=now,
+        floor_mb=floor,
+        method="none",
+        reason=reason,
+        probe_mb=probe_plan(list(measured), floor) or probe_plan([floor], floor),
+    )

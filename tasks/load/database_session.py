@@ -1,0 +1,315 @@
+"""A read-only PostgreSQL session in which every operation has a total deadline; errors name the server, no secret.
+
+A time-out of libpq counts per read, and `statement_timeout` needs a server that keeps its word: a peer that trickles
+bytes would hold a client for ever. Here a watchdog cuts the socket when an operation's time is over.
+
+Through PgBouncer in transaction mode a session setting would leak to other clients. A pooler refuses start-up
+options, and then each statement runs in a transaction of its own, `READ ONLY` and with `SET LOCAL` time-outs.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Literal, Self
+from urllib.parse import quote
+
+import psycopg
+from psycopg import errors
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import dict_row
+
+from storage.errors import NotMeasuredError, TargetUnreachableError
+
+APPLICATION = "hasivu-perf"
+"""application_name of every session of this project."""
+
+MARK = "/* hasivu-perf */"
+"""Stands inside each statement of this project, so that pg_stat_statements tells it from the application's."""
+
+CONNECT_S = 10.0
+"""Total time for a connection, name service and handshake included."""
+
+_FIRST_WORD = re.compile(r"^(\s*\w+)")
+_HOST = re.compile(r"^[A-Za-z0-9_.:%/-]*$")
+_LOCK_MS = 500
+_IDLE_IN_TRANSACTION_MS = 10_000
+_GRACE_S = 1.0
+_TICK_S = 0.05
+_LINE = 300
+
+Row = dict[str, Any]
+Kind = Literal["timeout", "closed", "protocol", "refused"]
+
+
+class QueryError(Exception):
+    """A statement without a result; the text is one line without secrets, `kind` says what became of it.
+
+    `timeout` the server's or the client's limit · `closed` the connection broke · `protocol` bytes that cannot be
+    read · `refused` the server answered with an error, whose SQLSTATE is `state`.
+    """
+
+    def __init__(self, message: str, kind: Kind, state: str = "") -> None:
+        super().__init__(message)
+        self.kind: Kind = kind
+        self.state = state
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where to connect: libpq's parameters, and how a message calls it (`host:port/dbname`)."""
+
+    parameters: Mapping[str, str] = field(repr=False)
+    shown: str
+
+    @property
+    def user(self) -> str:
+        """The role that connects; empty where the address leaves it to the operating system."""
+        return self.parameters.get("user", "")
+
+    def clean(self, text: str) -> str:
+        """One short line of a message, the password masked in plain and in percent-quoted form."""
+        lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
+        line = lines[0] if lines else "no message"
+        for secret in _secrets(self.parameters):
+            line = line.replace(secret, "***")
+        return line if len(line) <= _LINE else line[: _LINE - 1] + "…"
+
+
+def marked(sql: str) -> str:
+    """A statement with this project's mark behind its first word (at its end where it begins otherwise)."""
+    found, count = _FIRST_WORD.subn(rf"\1 {MARK}", sql, count=1)
+    return found if count else f"{sql} {MARK}"
+
+
+def _secrets(parameters: Mapping[str, str]) -> list[str]:
+    found = [parameters[name] for name in ("password", "sslpassword") if parameters.get(name)]
+    return sorted({form for secret in found for form in (secret, quote(secret, safe=""))}, key=len, reverse=True)
+
+
+def parse(url: str, variable: str) -> Server:
+    """Take an address apart; `NotMeasuredError` names the variable that held it, never what it holds.
+
+    A password with an unquoted `@`, `:` or `/` would turn up in half as host, port or database: such an address is
+    refused before anything could print it.
+    """
+    wanted = "set it to postgresql://user:password@host:5432/dbname, with @ : / ? # % in the password percent-encoded"
+    try:
+        given = {key: str(value) for key, value in conninfo_to_dict(url.strip()).items() if value is not None}
+    except (psycopg.Error, ValueError):
+        raise NotMeasuredError(f"{variable} is not a valid PostgreSQL address: {wanted}") from None
+    host, port, name = given.get("host", ""), given.get("port", ""), given.get("dbname", "")
+    plausible = all(_HOST.match(part) for part in host.split(",")) and re.fullmatch(r"[0-9,]*", port)
+    if not plausible or "@" in name or "/" in name or "://" in name:
+        raise NotMeasuredError(f"{variable} is not a valid PostgreSQL address: {wanted}")
+    return Server(given, f"{host or 'localhost'}:{port or '5432'}/{name or given.get('user', '')}")
+
+
+class Watchdog:
+    """One thread that cuts the socket of each operation whose time is over."""
+
+    def __init__(self) -> None:
+        self._ends: dict[int, tuple[float, Session]] = {}
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="database-watchdog", daemon=True)
+        self._thread.start()
+
+    @contextmanager
+    def limit(self, session: Session, seconds: float) -> Iterator[None]:
+        """Cut `session` where the body takes longer than `seconds`."""
+        with self._lock:
+            self._ends[id(session)] = (time.monotonic() + seconds, session)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._ends.pop(id(session), None)
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._stop.wait(_TICK_S):
+            now = time.monotonic()
+            with self._lock:
+                late = [session for end, session in self._ends.values() if now >= end]
+                for session in late:
+                    self._ends.pop(id(session), None)
+                    session.sever()
+
+
+class Session:
+    """One read-only connection in autocommit; `query` answers rows or raises `QueryError`."""
+
+    def __init__(self, server: Server, watchdog: Watchdog, *, timeout_ms: int) -> None:
+        """Connect; `TargetUnreachableError` where nothing answers or lets us in, `NotMeasuredError` where refused."""
+        self.server = server
+        self.timeout_ms = timeout_ms
+        self._watchdog = watchdog
+        self._socket: socket.socket | None = None
+        self._severed = False
+        self.pooled = False
+        """Whether a pooler stands between: settings are set per transaction."""
+        try:
+            self._connection = self._connect(options=True)
+        except psycopg.OperationalError as error:
+            if "unsupported startup parameter" not in str(error):
+                raise _unreachable(server, error) from None
+            self.pooled = True
+            try:
+                self._connection = self._connect(options=False)
+            except psycopg.Error as second:
+                raise _unreachable(server, second) from None
+        except psycopg.Error as error:
+            raise _unreachable(server, error) from None
+        self._socket = socket.socket(fileno=os.dup(self._connection.fileno()))
+
+    def _connect(self, *, options: bool) -> psycopg.Connection[Row]:
+        parameters = dict(self.server.parameters)
+        parameters.setdefault("connect_timeout", "5")
+        parameters |= {"application_name": APPLICATION, "client_encoding": "UTF8"}
+        if options:
+            given = f"{parameters.get('options', '')} {_OPTIONS} -c statement_timeout={self.timeout_ms}"
+            parameters["options"] = given.strip()
+        return _bounded_connect(parameters)
+
+    @property
+    def version(self) -> int:
+        """The server's version number, e.g. 180006."""
+        return self._connection.info.server_version
+
+    @property
+    def alive(self) -> bool:
+        """Whether the connection can take another statement."""
+        return not (self._severed or self._connection.closed or self._connection.broken)
+
+    def query(self, sql: str, values: Mapping[str, Any] | Sequence[Any] | None = None) -> list[Row]:
+        """Run one statement and fetch all of its rows, within `statement_timeout` and a second of grace."""
+        with self._within(self.timeout_ms / 1000 + _GRACE_S), self._transaction():
+            return self._connection.execute(marked(sql).encode(), values, prepare=False).fetchall()
+
+    def run(self, sql: str) -> None:
+        """Run one statement that answers no rows, such as PREPARE."""
+        with self._within(self.timeout_ms / 1000 + _GRACE_S), self._transaction():
+            self._connection.execute(marked(sql).encode(), prepare=False)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """A read-only transaction with its own limits where a pooler forbids settings of the session."""
+        if not self.pooled:
+            yield
+            return
+        self._connection.execute("BEGIN READ ONLY")
+        try:
+            self._connection.execute(
+                f"SET LOCAL statement_timeout = {self.timeout_ms}; SET LOCAL lock_timeout = {_LOCK_MS}; "
+                f"SET LOCAL idle_in_transaction_session_timeout = {_IDLE_IN_TRANSACTION_MS}"
+            )
+            yield
+        finally:
+            if self.alive:
+                self._connection.execute("ROLLBACK")
+
+    @contextmanager
+    def _within(self, seconds: float) -> Iterator[None]:
+        try:
+            with self._watchdog.limit(self, seconds):
+                yield
+        except psycopg.Error as error:
+            raise self._explained(error, seconds) from None
+        except UnicodeDecodeError as error:
+            raise QueryError(f"{self.server.shown} sent text that is not UTF-8: {error.reason}", "protocol") from None
+
+    def _explained(self, error: psycopg.Error, seconds: float) -> QueryError:
+        """What became of the statement, in one line."""
+        if self._severed:
+            return QueryError(f"{self.server.shown} did not answer within {seconds:.1f} s: cut off", "timeout")
+        message = self.server.clean(str(error))
+        if isinstance(error, errors.QueryCanceled | errors.LockNotAvailable):
+            return QueryError(message, "timeout", error.sqlstate or "")
+        if not self.alive or (error.sqlstate is None and isinstance(error, psycopg.OperationalError)):
+            return QueryError(f"connection to {self.server.shown} lost: {message}", "closed", error.sqlstate or "")
+        if error.sqlstate is None and isinstance(error, psycopg.DataError):
+            return QueryError(f"an answer of {self.server.shown} cannot be read: {message}", "protocol")
+        return QueryError(message, "refused", error.sqlstate or "")
+
+    def sever(self) -> None:
+        """Cut the connection from another thread: whoever waits on it is woken with an error."""
+        self._severed = True
+        if self._socket is not None:
+            with suppress(OSError):  # the peer was faster
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        """End the session; safe to call twice."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+_OPTIONS = (
+    "-c default_transaction_read_only=on "
+    f"-c lock_timeout={_LOCK_MS} -c idle_in_transaction_session_timeout={_IDLE_IN_TRANSACTION_MS}"
+)
+
+
+def _bounded_connect(parameters: Mapping[str, str]) -> psycopg.Connection[Row]:
+    """Connect within `CONNECT_S` in all: the name service and a trickling handshake know no time-out of their own."""
+    answer: list[psycopg.Connection[Row] | BaseException] = []
+    abandoned = threading.Event()
+
+    def connect() -> None:
+        try:
+            connection = psycopg.Connection.connect(
+                make_conninfo("", **parameters), autocommit=True, row_factory=dict_row, prepare_threshold=None
+            )
+        except (psycopg.Error, OSError, UnicodeError) as error:
+            answer.append(error)
+            return
+        answer.append(connection)
+        if abandoned.is_set():
+            connection.close()
+
+    thread = threading.Thread(target=connect, name="database-connect", daemon=True)
+    thread.start()
+    thread.join(CONNECT_S)
+    if not answer:
+        abandoned.set()
+        raise errors.ConnectionTimeout(f"no connection within {CONNECT_S:.0f} s")
+    if isinstance(answer[0], psycopg.Connection):
+        return answer[0]
+    if isinstance(answer[0], psycopg.Error):
+        raise answer[0]
+    raise psycopg.OperationalError(str(answer[0]))
+
+
+def _unreachable(server: Server, error: psycopg.Error) -> NotMeasuredError:
+    """Why no session came about, with the remedy; libpq's prefix repeats the address and is left out."""
+    text = server.clean(str(error))
+    text = text.rpartition("FATAL:")[2].strip() if "FATAL:" in text else text.removeprefix("connection failed: ")
+    if "authentication failed" in text or "no pg_hba.conf entry" in text:
+        return TargetUnreachableError(
+            f"database {server.shown} lets {server.user} not in: {text}; check the password"
+        )
+    return TargetUnreachableError(
+        f"database {server.shown} does not answer: {text}; check that it runs and the address"
+    )

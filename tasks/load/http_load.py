@@ -1,0 +1,214 @@
+"""The owner's side of HTTP load: a plan runs in a process of its own and comes back as samples and facts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.parser import Parser
+from typing import Any
+
+import pyarrow as pa
+
+from deployments.config import Load, ValueRange
+from storage.records import LoadSummary, Window
+from tasks.load.capacity import Step
+from tasks.load.process import Progress, run_worker
+from tasks.load.samples import column, latency_ms, of_phase, percentile, sent_rate, summarise
+from tasks.load.schedule import Jitter, Phase
+from tasks.load.trust import Verdict, Vitals, judge
+
+SEED = 20_240_615
+"""The seed of every load plan: two runs of one configuration ask for the same things in the same order."""
+
+_START_S = 30.0
+_MOST_CONNECTIONS = 512
+_FEWEST_CONNECTIONS = 16
+_PER_RATE = 4
+_RELEASE_HEADERS = ("x-release", "x-app-version", "x-version", "server")
+
+
+@dataclass(frozen=True)
+class HttpPlan:
+    """All that a load worker needs; `url` may hold a secret and is never shown.
+
+    `endpoints` as `mix.endpoint_plan` makes them; `stages` as `schedule_stage` and `search_stage` make them, one
+    after the other; `drain_s` bounds how long after a stage queued requests may still be sent.
+    """
+
+    url: str = field(repr=False)
+    variable: str
+    endpoints: Sequence[Mapping[str, Any]]
+    values: Mapping[str, ValueRange]
+    stages: Sequence[Mapping[str, Any]]
+    load: Load
+    timeout_s: float
+    max_connections: int
+    headers: Mapping[str, str] = field(default_factory=dict)
+    seed: int = SEED
+
+    @property
+    def duration_s(self) -> float:
+        """How long the stages last, without the drains after them."""
+        return sum(float(stage["duration_s"]) for stage in self.stages)
+
+    def to_json(self) -> dict[str, Any]:
+        """As the worker reads it."""
+        return {
+            "url": self.url,
+            "variable": self.variable,
+            "endpoints": list(self.endpoints),
+            "values": {name: value.model_dump(mode="json") for name, value in self.values.items()},
+            "stages": list(self.stages),
+            "timeout_s": self.timeout_s,
+            "drain_s": self.timeout_s,
+            "max_connections": self.max_connections,
+            "headers": dict(self.headers),
+            "seed": self.seed,
+            "guard": {
+                "error_ratio": self.load.abort_error_ratio,
+                "latency_ms": self.load.abort_latency_ms,
+                "after_s": self.load.abort_after_s,
+            },
+        }
+
+
+def connections_for(rate: float) -> int:
+    """How many connections a rate may open: 4 × rate, at least 16 and at most 512."""
+    return min(_MOST_CONNECTIONS, max(_FEWEST_CONNECTIONS, math.ceil(_PER_RATE * rate)))
+
+
+def schedule_stage(
+    phases: Sequence[Phase], endpoints: Iterable[int], *, jitter: Jitter = "poisson"
+) -> dict[str, Any]:
+    """A stage that follows a schedule over some of the plan's endpoints."""
+    return {
+        "kind": "schedule",
+        "phases": [phase.to_json() for phase in phases],
+        "endpoints": list(endpoints),
+        "jitter": jitter,
+        "duration_s": sum(phase.duration_s for phase in phases),
+    }
+
+
+def search_stage(
+    rates: Sequence[float],
+    endpoints: Iterable[int],
+    *,
+    step_s: float,
+    latency_ms: float,
+    error_ratio: float,
+    budget_s: float,
+    until_s: float,
+) -> dict[str, Any]:
+    """A stage that raises the rate step by step; no step starts that would end after `until_s` of the whole load."""
+    return {
+        "kind": "search",
+        "rates": list(rates),
+        "endpoints": list(endpoints),
+        "jitter": "uniform",
+        "step_s": step_s,
+        "latency_ms": latency_ms,
+        "error_ratio": error_ratio,
+        "duration_s": budget_s,
+        "until_s": until_s,
+    }
+
+
+@dataclass(frozen=True)
+class HttpRun:
+    """What a load left: samples, and the facts that `tasks.load.http_worker` reports."""
+
+    table: pa.Table
+    facts: Mapping[str, Any]
+
+    @property
+    def steps(self) -> list[Step]:
+        """The steps of the capacity search, in their order."""
+        return [Step.from_json(step) for step in self.facts["steps"]]
+
+    @property
+    def window(self) -> Window:
+        """From the start of the first stage to the end of the last one."""
+        runs = self.facts["runs"]
+        return Window(start=_moment(runs[0]["start_ns"]), end=_moment(runs[-1]["end_ns"]))
+
+    @property
+    def same_machine(self) -> bool:
+        """Whether both ends of the connections had one IP address."""
+        here, there = self.facts["ends"]
+        return bool(here) and here == there
+
+    @property
+    def stopped(self) -> str | None:
+        """Why the guard stopped the load; None where it did not."""
+        reason: str | None = self.facts["stopped"]
+        return reason
+
+    @property
+    def release(self) -> Mapping[str, str]:
+        """What the target's answers say of its release, from the headers of the first good one."""
+        _, _, fields = str(self.facts["head"]).partition("\r\n")
+        headers = Parser().parsestr(fields.replace("\r\n", "\n"), headersonly=True)
+        return {name: headers[name] for name in _RELEASE_HEADERS if headers[name]}
+
+    def vitals(self, phases: Sequence[str]) -> Vitals:
+        """What the generator saw of itself in the runs of some phases; a run counts where it has one of them."""
+        runs = [run for run in self.facts["runs"] if not set(run["phases"]).isdisjoint(phases)]
+        rows = of_phase(self.table, *{phase for run in runs for phase in run["phases"]})
+        taken = column(rows, "taken_ns")
+        delays = [run["run_delay_s"] for run in runs]
+        elapsed = sum(run["elapsed_s"] for run in runs)
+        return Vitals(
+            due=sum(run["due"] for run in runs),
+            sent=rows.num_rows,
+            late_p99_ms=percentile((taken - column(rows, "intended_ns")) / 1e6, 0.99),
+            lag_p99_ms=max((run["lag_p99_ms"] for run in runs if run["lag_p99_ms"] is not None), default=None),
+            wait_p99_ms=percentile((column(rows, "sent_ns") - taken) / 1e6, 0.99),
+            pool_full=sum(run["pool_full"] for run in runs),
+            cpu_share=max((run["cpu_s"] / run["elapsed_s"] for run in runs if run["elapsed_s"] > 0), default=None),
+            run_queue_share=None if None in delays or elapsed <= 0 else sum(delays) / elapsed,
+            precise_timer=bool(self.facts["precise_timer"]),
+        )
+
+    def verdict(self, phases: Sequence[str], *, same_machine: bool) -> Verdict:
+        """Whether the figures of some phases can be trusted."""
+        rows = of_phase(self.table, *phases)
+        p99 = percentile(latency_ms(rows), 0.99)
+        return judge(self.vitals(phases), latency_p99_ms=p99, same_machine=same_machine or self.same_machine)
+
+    def summary(
+        self, *, steady: str, judged: Sequence[str], rate: float, seconds: float, same_machine: bool
+    ) -> LoadSummary:
+        """What was planned and what became of it; `rate` was asked for in the phase `steady` of `seconds`.
+
+        `judged` names the phases whose figures are reported: the verdict on the generator speaks of them.
+        """
+        verdict = self.verdict(judged, same_machine=same_machine)
+        stopped = () if self.stopped is None else (f"the load was {self.stopped}",)
+        return summarise(
+            self.table,
+            planned=int(self.facts["planned"]),
+            target_rate=rate,
+            achieved_rate=sent_rate(self.table, steady, seconds),
+            trust=verdict.trust,
+            reasons=(*stopped, *verdict.reasons),
+            late_p99_ms=self.vitals(judged).late_p99_ms,
+        )
+
+
+def run_http(plan: HttpPlan, on_progress: Progress = lambda _: None) -> HttpRun:
+    """Run a plan in a worker process; raises what `process.run_worker` raises."""
+    drains = len(plan.stages) * 2 * plan.timeout_s + (2 * plan.timeout_s if plan.stages else 0)
+    output = run_worker(
+        "tasks.load.http_worker",
+        plan.to_json(),
+        deadline_s=_START_S + plan.duration_s + drains,
+        on_progress=on_progress,
+    )
+    return HttpRun(output.tables["samples"], output.facts)
+
+
+def _moment(utc_ns: int) -> datetime:
+    return datetime.fromtimestamp(utc_ns / 1e9, UTC)

@@ -1,0 +1,202 @@
+"""The process that sends HTTP load: `python -m tasks.load.http_worker`, a plan in, samples and facts out.
+
+The plan is what `tasks.load.http_load.HttpPlan` writes. Stages run one after the other on the same connections.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import random
+import ssl
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
+from typing import Any
+
+from deployments.config import ValueRange
+from tasks.load.address import parse, probe
+from tasks.load.capacity import Limits, Step, judge_step, phase_of
+from tasks.load.generator import Generator, Second
+from tasks.load.guard import Guard
+from tasks.load.mix import Request
+from tasks.load.pool import Peer
+from tasks.load.process import Progress, WorkerOutput, serve
+from tasks.load.samples import Clock, Recorder
+from tasks.load.schedule import Phase, Schedule, arrivals
+from tasks.load.trust import Resources
+
+_CONFIRMATIONS = 2
+
+
+def work(plan: Mapping[str, Any], tell: Progress) -> WorkerOutput:
+    """Run a plan on the fastest event loop that is there."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(_Load(plan, tell).run())
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop  # noqa: PLC0415 - not on every system
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+class _Load:
+    """A plan on its way: its stages, what they planned, and what was seen meanwhile."""
+
+    def __init__(self, plan: Mapping[str, Any], tell: Progress) -> None:
+        self._plan = plan
+        self._tell = tell
+        self._address = parse(plan["url"], variable=plan["variable"])
+        values = {name: ValueRange.model_validate(value) for name, value in plan["values"].items()}
+        self._requests = [Request(endpoint, values, self._address, plan["headers"]) for endpoint in plan["endpoints"]]
+        self._recorder = Recorder([request.name for request in self._requests], [])
+        self._guard = Guard.from_plan(plan["guard"])
+        self._clock = Clock.read()
+        self._planned = 0
+        self._runs: list[dict[str, Any]] = []
+        self._steps: list[Step] = []
+        self._search_ended: str | None = None
+        self._stage = ""
+
+    async def run(self) -> WorkerOutput:
+        found = await asyncio.to_thread(probe, self._address)
+        context = _context() if self._address.tls else None
+        peer = Peer(found.ip, self._address.port, context, self._address.host if context else None)
+        self._started = time.monotonic()
+        generator = Generator(
+            peer,
+            self._requests,
+            self._recorder,
+            max_connections=self._plan["max_connections"],
+            timeout_s=self._plan["timeout_s"],
+            guard=self._guard,
+            rng=random.Random(self._plan["seed"]),  # noqa: S311 - a load plan, not a secret
+            on_second=self._on_second,
+        )
+        gc.collect()
+        gc.freeze()
+        stages: dict[str, Callable[[Generator, Mapping[str, Any]], Coroutine[None, None, None]]] = {
+            "schedule": self._run_schedule,
+            "search": self._run_search,
+        }
+        try:
+            for stage in self._plan["stages"]:
+                await stages[stage["kind"]](generator, stage)
+        finally:
+            await generator.close()
+        return WorkerOutput({"samples": self._recorder.table(self._clock)}, self._facts(generator, found.detail))
+
+    async def _run_schedule(self, generator: Generator, stage: Mapping[str, Any]) -> None:
+        phases = [Phase.from_json(phase) for phase in stage["phases"]]
+        schedule = arrivals(phases, jitter=stage["jitter"], seed=self._plan["seed"])
+        await self._run_one(generator, schedule, stage)
+
+    async def _run_one(self, generator: Generator, schedule: Schedule, stage: Mapping[str, Any]) -> tuple[int, float]:
+        """Run one schedule and note what the generator saw of itself; its start (monotonic ns) and share of CPU."""
+        self._stage = schedule.names[0]
+        self._planned += len(schedule)
+        before, due, unsent = Resources.read(), generator.due, generator.stopped_unsent
+        full, lags = generator.pool.full, len(generator.lags_ns)
+        endpoints = [int(number) for number in stage["endpoints"]]
+        weights = [float(self._plan["endpoints"][number]["weight"]) for number in endpoints]
+        start, end = await generator.run(schedule, endpoints, weights, self._plan["drain_s"])
+        used = Resources.read().since(before)
+        self._runs.append(
+            {
+                "phases": list(schedule.names),
+                "planned": len(schedule),
+                "due": generator.due - due - (generator.stopped_unsent - unsent),
+                "start_ns": start + self._clock.offset_ns,
+                "end_ns": end + self._clock.offset_ns,
+                "lag_p99_ms": _p99_ms(generator.lags_ns[lags:].tolist()),
+                "pool_full": generator.pool.full - full,
+                **used.to_json(),
+            }
+        )
+        return start, used.cpu_share
+
+    async def _run_search(self, generator: Generator, stage: Mapping[str, Any]) -> None:
+        """Raise the rate step by step; a step that breaks is tried once more before it ends the search."""
+        end = self._started + stage["until_s"]
+        for number, rate in enumerate(stage["rates"], 1):
+            for attempt in range(1, _CONFIRMATIONS + 1):
+                if self._guard.reason is not None or time.monotonic() + stage["step_s"] > end:
+                    self._search_ended = "stopped" if self._guard.reason is not None else "time"
+                    return
+                step = await self._run_step(generator, stage, number, attempt, rate)
+                if step.sustained:
+                    break
+            else:
+                self._search_ended = "limit"
+                return
+        self._search_ended = "ceiling"
+
+    async def _run_step(
+        self, generator: Generator, stage: Mapping[str, Any], number: int, attempt: int, rate: float
+    ) -> Step:
+        phase = Phase(phase_of(number, attempt), rate, rate, stage["step_s"])
+        seed = self._plan["seed"] + 1000 * attempt + number
+        schedule = arrivals([phase], jitter=stage["jitter"], seed=seed)
+        first = len(self._recorder)
+        start, cpu_share = await self._run_one(generator, schedule, stage)
+        times, codes = self._recorder.rows_since(first)
+        step = judge_step(
+            times,
+            codes,
+            number=number,
+            attempt=attempt,
+            rate=rate,
+            planned=len(schedule),
+            step_s=stage["step_s"],
+            start_ns=start,
+            limits=Limits(stage["latency_ms"], stage["error_ratio"]),
+            cpu_share=cpu_share,
+        )
+        offset = self._clock.offset_ns
+        self._steps.append(replace(step, start_ns=step.start_ns + offset, end_ns=step.end_ns + offset))
+        return step
+
+    def _on_second(self, second: Second) -> None:
+        self._tell(
+            {
+                "elapsed_s": time.monotonic() - self._started,
+                "rate": second.sent,
+                "p95_ms": second.p95_ms,
+                "failed": second.bad,
+                "stage": self._stage,
+            }
+        )
+
+    def _facts(self, generator: Generator, found: str) -> dict[str, Any]:
+        return {
+            "planned": self._planned,
+            "runs": self._runs,
+            "steps": [step.to_json() for step in self._steps],
+            "search_ended": self._search_ended,
+            "stopped": self._guard.reason,
+            "connects": generator.pool.connects,
+            "ends": list(generator.pool.ends),
+            "precise_timer": generator.precise,
+            "head": generator.first_head.decode("latin-1"),
+            "probe": found,
+            "clock_offset_ns": self._clock.offset_ns,
+        }
+
+
+def _context() -> ssl.SSLContext:
+    """Verified TLS, by the system's authorities or those of SSL_CERT_FILE."""
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def _p99_ms(values_ns: list[int]) -> float | None:
+    ordered = sorted(values_ns)
+    return ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))] / 1e6 if ordered else None
+
+
+if __name__ == "__main__":
+    serve(work)

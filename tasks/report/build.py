@@ -1,0 +1,119 @@
+"""Judges what was measured and puts it together: the one Report that every rendering is made from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from storage.records import (
+    ComponentId,
+    ComponentResult,
+    MeasuredComponent,
+    Regression,
+    Report,
+    RunInfo,
+    Score,
+    Threshold,
+    Trust,
+)
+from tasks.judge.gate import asked_components, gate, is_release_gate, left_out
+from tasks.judge.roadmap import failure_findings, ordered, roadmap
+from tasks.judge.score import score
+
+
+def build(
+    info: RunInfo,
+    results: Sequence[ComponentResult],
+    thresholds: Sequence[Threshold],
+    weights: Mapping[ComponentId, float],
+    regressions: Sequence[Regression] = (),
+    *,
+    compared: int = 0,
+) -> Report:
+    """The report of a run. Pure: the same inputs give the same report.
+
+    `compared` counts the metrics that were held against history or a baseline; 0 says that there was none, and the
+    gate then leaves the check of regressions out.
+    """
+    arranged = _arranged(results)
+    outcome = score(arranged, thresholds, weights)
+    found = [finding for result in _measured(arranged) for finding in result.findings]
+    findings = ordered([*found, *failure_findings(arranged, info.environment)])
+    return Report(
+        info=info,
+        components=arranged,
+        score=outcome,
+        gate=gate(outcome, arranged, thresholds, findings, regressions, compared=compared),
+        findings=findings,
+        roadmap=roadmap(findings),
+        regressions=tuple(regressions),
+        notes=(
+            *_scope(info, outcome),
+            *_absent(arranged, outcome),
+            *left_out(arranged, thresholds, compared=compared),
+            *_mixed(arranged),
+            *_untrusted(arranged),
+        ),
+    )
+
+
+def _arranged(results: Sequence[ComponentResult]) -> tuple[ComponentResult, ...]:
+    """In the order of `ComponentId`, whichever finished first; two results of one component are an error."""
+    order = list(ComponentId)
+    arranged = tuple(sorted(results, key=lambda result: order.index(result.component)))
+    if len({result.component for result in arranged}) != len(arranged):
+        msg = f"more than one result of a component: {', '.join(result.component for result in arranged)}"
+        raise ValueError(msg)
+    return arranged
+
+
+def _measured(results: Sequence[ComponentResult]) -> list[MeasuredComponent]:
+    return [result for result in results if result.status == "measured"]
+
+
+def _scope(info: RunInfo, outcome: Score) -> list[str]:
+    if is_release_gate(info, outcome):
+        return []
+    asked = ", ".join(sorted(asked_components(info, outcome)))
+    return [f"This run was asked for {asked} alone: it is no release gate, and its exit code answers for that alone"]
+
+
+def _absent(results: Sequence[ComponentResult], outcome: Score) -> list[str]:
+    notes = [
+        f"{result.component} is switched off for this environment and weighs nothing: {result.reason}"
+        for result in results
+        if result.status == "skipped" and result.switched_off
+    ]
+    present = {result.component for result in results}
+    missing = [part.component.value for part in outcome.components if part.component not in present]
+    if missing:
+        notes.append(f"The run holds no result of {', '.join(missing)}: not measured")
+    return notes
+
+
+def _mixed(results: Sequence[ComponentResult]) -> list[str]:
+    """A retry measures at another time, perhaps by other code: said wherever it happened."""
+    measured = _measured(results)
+    notes = [
+        f"{result.component} was measured by attempt {result.attempt}, from "
+        f"{result.collected.window.start:%Y-%m-%d %H:%M:%S} UTC: not in the same minutes as the rest"
+        for result in measured
+        if result.attempt > 1
+    ]
+    versions = sorted({result.code_version for result in measured})
+    if len(versions) > 1:
+        notes.append(f"The components were measured by different versions of this tool: {', '.join(versions)}")
+    return notes
+
+
+def _untrusted(results: Sequence[ComponentResult]) -> list[str]:
+    words = {
+        Trust.NOT_TRUSTED: "the load generator does not trust its own figures of",
+        Trust.INDICATIVE: "the load generator calls its figures indicative only for",
+    }
+    notes = []
+    for result in _measured(results):
+        load = result.collected.load
+        if load is not None and load.trust in words:
+            sentence = f"{words[load.trust]} {result.component}: {'; '.join(load.reasons) or 'no reason given'}"
+            notes.append(sentence[0].upper() + sentence[1:])
+    return notes

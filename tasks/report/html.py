@@ -1,0 +1,131 @@
+"""The HTML report: one file that asks the network for nothing, with everything escaped by Jinja2.
+
+Its Content-Security-Policy allows exactly its own style and script, by their hashes: even markup that slipped
+through could neither run nor load anything.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from storage.records import Report, RoadmapItem
+from tasks.judge.roadmap import top_actions
+from tasks.judge.score import display_grade, truncated
+from tasks.report import figures
+from tasks.report.cards import cards, methods
+from tasks.report.charts import loss_bars, range_charts, score_scale
+from tasks.report.tables import evidence, label_text, load_rows, not_measured, pairs, parts_tables
+from tasks.report.text import clean, shorten
+from tasks.report.words import SEVERITIES, VERDICTS, outcome_word, score_word, verdict_sentence
+
+TEMPLATES = Path(__file__).parent / "templates"
+MOST_FINDINGS, MOST_EVIDENCE, MOST_ROADMAP, MOST_GAPS = 60, 8, 12, 25
+
+
+def html(report: Report) -> bytes:
+    """The technical report as one self-contained page."""
+    measured = [result for result in report.components if result.status == "measured"]
+    measurements = [m for result in measured for m in result.measurements]
+    thresholds = [a.threshold for part in report.score.components for a in part.assessments]
+    return page(
+        "report.html.j2",
+        {
+            "report": report,
+            "sentence": verdict_sentence(report),
+            "outcome": outcome_word(report),
+            "grade": display_grade(report.score),
+            "scale": score_scale(report.score),
+            "score_tone": score_word(report.score.value if report.score.coverage else None).tone,
+            "actions": top_actions(report.findings),
+            "cards": cards(report),
+            "gaps": not_measured(report),
+            "bars": loss_bars(report.score),
+            "loads": load_rows(report),
+            "ranges": range_charts(report),
+            "parts": parts_tables(report),
+            "months": [(month, _items(report, month)) for month in (1, 2, 3)],
+            "methods": methods(report),
+            "limits": thresholds,
+            "units": {t.metric: t.unit for t in thresholds} | {m.metric: m.unit for m in measurements},
+            "shown": {finding.id for finding in report.findings[:MOST_FINDINGS]},
+            "verdicts": VERDICTS,
+            "severities": SEVERITIES,
+            "most_findings": MOST_FINDINGS,
+            "most_evidence": MOST_EVIDENCE,
+            "most_roadmap": MOST_ROADMAP,
+            "most_gaps": MOST_GAPS,
+        },
+    )
+
+
+def page(template: str, values: Mapping[str, Any]) -> bytes:
+    """Fill a template; it gets the style, the script and the policy that allows those two alone."""
+    environment = _environment()
+    style, script = _asset("report.css"), _asset("report.js")
+    policy = (
+        f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    # The two files are this project's own, read from beside this module: nothing else is ever marked as safe.
+    trusted = {"style": Markup(style), "script": Markup(script), "policy": policy}  # noqa: S704
+    return environment.get_template(template).render({**values, **trusted}).encode()
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_finalize,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {
+        "figure": figures.figure,
+        "number": figures.number,
+        "share": figures.share,
+        "moment": figures.moment,
+        "check_value": figures.check_value,
+        "check_limit": figures.check_limit,
+        "margin": figures.margin,
+        "truncated": truncated,
+        "lost": lambda points: f"{points:.1f}",
+        "shorten": shorten,
+        "evidence": evidence,
+        "labels": label_text,
+        "pairs": pairs,
+        "anchor": anchor,
+    }
+    return environment
+
+
+def _finalize(value: object) -> object:
+    """Every text that a template prints is cleaned; what is markup already was cleaned as it was made."""
+    return clean(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def anchor(finding: str) -> str:
+    """A name for the part of the page that holds a finding, whatever its id contains."""
+    return f"finding-{hashlib.sha256(finding.encode()).hexdigest()[:12]}"
+
+
+@cache
+def _asset(name: str) -> str:
+    return (TEMPLATES / name).read_text(encoding="utf-8")
+
+
+def _digest(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _items(report: Report, month: int) -> list[RoadmapItem]:
+    return [item for item in report.roadmap if item.month == month]

@@ -1,0 +1,114 @@
+"""The words and signs of a report: verdict sentences, and a sign and a word beside every colour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from storage.errors import ExitCode
+from storage.records import Band, ComponentId, GateVerdict, Report, Severity, Trust
+from tasks.judge.gate import SCORE_LIMIT, asked_checks, asked_components, asked_score, exit_code, is_release_gate
+from tasks.judge.score import truncated
+
+TITLES = {
+    ComponentId.DATABASE: "Database",
+    ComponentId.LAMBDA: "Lambda functions",
+    ComponentId.API: "API",
+    ComponentId.WEBSOCKET: "WebSocket",
+    ComponentId.CACHE: "Cache",
+    ComponentId.RFID: "RFID",
+}
+"""How a report calls the components."""
+
+
+@dataclass(frozen=True)
+class Word:
+    """A state for people: `tone` picks the colour (good, fair, poor, none), sign and word say the same without it."""
+
+    tone: str
+    sign: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.sign} {self.text}"
+
+
+VERDICTS = {
+    GateVerdict.PASS: Word("good", "✓", "pass"),
+    GateVerdict.FAIL: Word("poor", "✗", "fail"),
+    GateVerdict.NO_DATA: Word("none", "?", "no data"),
+}
+BANDS = {
+    Band.GOOD: Word("good", "✓", "good"),
+    Band.FAIR: Word("fair", "◐", "fair"),
+    Band.POOR: Word("poor", "✗", "poor"),
+    Band.NOT_MEASURED: Word("none", "–", "not measured"),
+}
+SEVERITIES = {
+    Severity.CRITICAL: Word("poor", "✗", "critical"),
+    Severity.WARNING: Word("fair", "!", "warning"),
+    Severity.INFO: Word("none", "i", "info"),
+}
+TRUSTS = {
+    Trust.TRUSTED: Word("good", "✓", "trusted"),
+    Trust.INDICATIVE: Word("fair", "◐", "indicative"),
+    Trust.NOT_TRUSTED: Word("poor", "✗", "not trusted"),
+}
+
+
+def score_word(value: float | None) -> Word:
+    """The state of a score by the points of the curve: good from 95, fair from 75."""
+    if value is None:
+        return BANDS[Band.NOT_MEASURED]
+    good, fair = 95, 75
+    return BANDS[Band.GOOD if value >= good else Band.FAIR if value >= fair else Band.POOR]
+
+
+def environment_title(report: Report) -> str:
+    """The environment's name as a sentence begins with it."""
+    return report.info.environment[:1].upper() + report.info.environment[1:]
+
+
+def outcome_word(report: Report) -> Word:
+    """The outcome of the whole run, as its exit code has it."""
+    code = exit_code(report)
+    if code is ExitCode.PASS:
+        return Word("good", "✓", "pass")
+    return VERDICTS[GateVerdict.NO_DATA if code is ExitCode.INCOMPLETE else GateVerdict.FAIL]
+
+
+def verdict_sentence(report: Report) -> str:
+    """The first sentence of every rendering: is it ready, and if not, how many checks say so."""
+    if not is_release_gate(report.info, report.score):
+        return _partial_sentence(report)
+    name = environment_title(report)
+    verdicts = [check.verdict for check in report.gate.checks]
+    whole, failed = len(verdicts), verdicts.count(GateVerdict.FAIL)
+    absent = verdicts.count(GateVerdict.NO_DATA)
+    if absent:
+        also = f", and {failed} {_verb(failed, 'fail')}" if failed else ""
+        return f"{name} is not proven ready: {absent} of {whole} checks {_verb(absent, 'have', 'has')} no data{also}."
+    if failed:
+        return f"{name} is not ready: {failed} of {whole} checks {_verb(failed, 'fail')}."
+    return f"{name} is ready: all {whole} checks pass."
+
+
+def _partial_sentence(report: Report) -> str:
+    """For a run of chosen components, which is no release gate."""
+    asked = sorted(asked_components(report.info, report.score), key=list(ComponentId).index)
+    name = " and ".join(TITLES[component] for component in asked)
+    where = f"of {report.info.environment}"
+    code = exit_code(report)
+    scored = (
+        f"{_verb(len(asked), 'score', 'scores')} {truncated(asked_score(report))}, at least {SCORE_LIMIT:g} is asked"
+    )
+    if code is ExitCode.INCOMPLETE:
+        return f"{name} {where}: part of what was asked could not be measured."
+    if code is ExitCode.PASS:
+        return f"{name} {where}: within the limits ({scored}). A part of the platform is no release gate."
+    failed = sum(check.verdict is GateVerdict.FAIL for check in asked_checks(report))
+    checks = f"{failed} {_verb(failed, 'checks', 'check')} {_verb(failed, 'fail')}; " if failed else ""
+    return f"{name} {where}: not within the limits ({checks}{scored})."
+
+
+def _verb(amount: int, many: str, one: str = "") -> str:
+    return (one or f"{many}s") if amount == 1 else many

@@ -1,0 +1,193 @@
+"""The flow on a real Prefect server: parallel stages, a partial run that fails, a retry that repairs it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pyarrow as pa
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.flow_engine import run_flow
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_HOME,
+    PREFECT_LOCAL_STORAGE_PATH,
+    PREFECT_LOGGING_TO_API_ENABLED,
+    temporary_settings,
+)
+from prefect.states import AwaitingRetry
+
+from deployments.config import RunConfig, Target
+from deployments.local.guardian import Guardian
+from deployments.local.orchestrator import start_server
+from deployments.parameters import ValidationParams
+from flows.pipeline import performance_pipeline
+from storage.errors import TargetUnreachableError
+from storage.parquet import Store
+from storage.records import Collected, ComponentId, Finding, Measurement, Report, Unit, Window
+from storage.runs import RunFolder
+from tasks.components import COMPONENTS
+from tasks.components.base import Check, CollectContext, Samples
+
+VARIABLES = {
+    "DEVELOPMENT_API_URL": "http://localhost:1",
+    "DEVELOPMENT_WS_URL": "ws://localhost:1",
+    "DEVELOPMENT_REDIS_URL": "redis://:canary-redis@localhost:1",
+    "DEVELOPMENT_DATABASE_URL": "postgresql://u:canary%40db@localhost:1/x",
+    "AWS_REGION": "ap-south-1",
+}
+
+
+class Scripted:
+    """A component that measures a value it was given, until it is told to fail."""
+
+    def __init__(self, component: ComponentId) -> None:
+        self.id = component
+        self.title = component.value
+        self.metrics = frozenset({f"{component.value}.latency.p95"})
+        self.error: Exception | None = None
+        self.collected = 0
+
+    def collect(self, context: CollectContext) -> Collected:
+        self.collected += 1
+        if self.error:
+            raise self.error
+        context.sink.write("samples", pa.table({"value": [1.0, 2.0, 3.0]}))
+        moment = datetime.now(UTC)
+        return Collected(window=Window(start=moment, end=moment))
+
+    def measure(self, samples: Samples, config: RunConfig) -> list[Measurement]:
+        values = samples.tables["samples"].column("value").to_pylist()
+        return [
+            Measurement(
+                metric=f"{self.id.value}.latency.p95",
+                value=max(values),
+                unit=Unit.MS,
+                n=len(values),
+                source="script",
+                window=samples.collected.window,
+            )
+        ]
+
+    def advise(self, samples: Samples, measurements: Sequence[Measurement], config: RunConfig) -> list[Finding]:
+        return []
+
+    def check(self, config: RunConfig, target: Target) -> list[Check]:
+        return []
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    folder = Path(tempfile.mkdtemp(prefix="hasivu-test-"))
+    with Guardian(folder) as guardian:
+        address = start_server(guardian)
+        home = folder / "client"
+        changes: dict[Any, Any] = {
+            PREFECT_API_URL: address,
+            PREFECT_HOME: home,
+            PREFECT_LOCAL_STORAGE_PATH: folder / "results",
+            PREFECT_LOGGING_TO_API_ENABLED: False,
+        }
+        with temporary_settings(changes):
+            yield address
+
+
+@pytest.fixture
+def scripted(monkeypatch: pytest.MonkeyPatch) -> dict[ComponentId, Scripted]:
+    for name, value in VARIABLES.items():
+        monkeypatch.setenv(name, value)
+    parts = {component: Scripted(component) for component in ComponentId}
+    for component, part in parts.items():
+        monkeypatch.setitem(COMPONENTS, component, part)
+    return parts
+
+
+def parameters(output: Path) -> ValidationParams:
+    return ValidationParams(output=str(output), run="r1")
+
+
+def report_of(output: Path) -> Report:
+    return RunFolder(Store(output), "development", "r1").report()
+
+
+def again(state: State[Any], params: ValidationParams) -> State[Any]:
+    """What the UI's Retry does: AwaitingRetry by the API, then the same flow run again."""
+    flow_run_id = state.state_details.flow_run_id
+    assert isinstance(flow_run_id, UUID)
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(flow_run_id, AwaitingRetry(), force=True)
+        flow_run: FlowRun = client.read_flow_run(flow_run_id)
+    ended: State[Any] = run_flow(
+        performance_pipeline, flow_run=flow_run, parameters={"params": params}, return_type="state"
+    )
+    return ended
+
+
+def test_all_components_are_measured_and_judged(
+    server: str, scripted: dict[ComponentId, Scripted], tmp_path: Path
+) -> None:
+    state = performance_pipeline(parameters(tmp_path), return_state=True)
+    assert state.is_completed(), state.message
+    report = report_of(tmp_path)
+    assert {one.component: one.status for one in report.components} == dict.fromkeys(ComponentId, "measured")
+    assert not report.partial
+
+
+def test_a_failed_component_leaves_the_others_whole_and_a_retry_measures_it_alone(
+    server: str, scripted: dict[ComponentId, Scripted], tmp_path: Path
+) -> None:
+    scripted[ComponentId.CACHE].error = TargetUnreachableError("nothing answers at localhost:1")
+    params = parameters(tmp_path)
+    first = performance_pipeline(params, return_state=True)
+    assert first.is_failed()
+    assert "cache" in str(first.message)
+    partial = report_of(tmp_path)
+    assert {one.component for one in partial.components if one.status != "measured"} == {ComponentId.CACHE}
+    assert partial.partial
+
+    scripted[ComponentId.CACHE].error = None
+    second = again(first, params)
+    assert second.is_completed(), second.message
+    whole = report_of(tmp_path)
+    assert {one.status for one in whole.components} == {"measured"}
+    assert {part.id: part.collected for part in scripted.values()} == {
+        component: 2 if component is ComponentId.CACHE else 1 for component in ComponentId
+    }
+    assert {one.component: one.attempt for one in whole.components if one.status == "measured"}[
+        ComponentId.CACHE
+    ] == 2
+
+
+def test_a_component_that_stays_dead_stays_not_measured(
+    server: str, scripted: dict[ComponentId, Scripted], tmp_path: Path
+) -> None:
+    scripted[ComponentId.RFID].error = TargetUnreachableError("nothing answers at localhost:1")
+    params = parameters(tmp_path)
+    first = performance_pipeline(params, return_state=True)
+    second = again(first, params)
+    assert second.is_failed()
+    assert scripted[ComponentId.RFID].collected == 2
+    (failed,) = [one for one in report_of(tmp_path).components if one.status == "failed"]
+    assert failed.attempt == 2
+
+
+def test_no_secret_reaches_the_report_or_the_server(
+    server: str, scripted: dict[ComponentId, Scripted], tmp_path: Path
+) -> None:
+    url = VARIABLES["DEVELOPMENT_DATABASE_URL"]
+    scripted[ComponentId.DATABASE].error = ValueError(f"no route to {url} with canary@db and canary%40db")
+    state = performance_pipeline(parameters(tmp_path), return_state=True)
+    text = report_of(tmp_path).model_dump_json()
+    assert "internal error" in text
+    for file in (path for path in tmp_path.rglob("*") if path.is_file()):
+        assert b"canary" not in file.read_bytes(), file
+    with get_client(sync_client=True) as client:
+        runs = client.read_task_runs()
+        seen = " ".join(one.model_dump_json() for one in runs) + str(state.message)
+    assert "canary" not in seen
