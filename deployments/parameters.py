@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from deployments.config import Profile
+from storage.errors import UsageError
 
 
 class ValidationParams(BaseModel):
@@ -22,3 +24,34 @@ class ValidationParams(BaseModel):
     output: str = Field(default=".", description="folder or s3:// bucket of the results")
     run: str | None = Field(default=None, description="name of the run; by default made from the flow run")
     local: bool = Field(default=False, description="the embedded platform stands in for the environment")
+
+
+@dataclass(frozen=True)
+class Overrides:
+    """What the command line changes of an environment for one run.
+
+    Parameters
+    ----------
+    users
+        Users that each send one request per pace.
+    duration
+        Seconds of load.
+    ramp_up
+        Seconds of them in which the rate rises.
+    set
+        Any field of the environment: --set api.timeout_s=5
+    """
+
+    users: int | None = None
+    duration: float | None = None
+    ramp_up: float | None = None
+    set: list[str] = field(default_factory=list)
+
+    def fields(self) -> dict[str, str]:
+        """As `field: value`; `UsageError` where a pair has no equals sign."""
+        wrong = [one for one in self.set if "=" not in one]
+        if wrong:
+            raise UsageError(f"--set {wrong[0]} is not field=value")
+        load = {"users": self.users, "duration_s": self.duration, "ramp_up_s": self.ramp_up}
+        given = {name: f"{value:g}" for name, value in load.items() if value is not None}
+        return given | dict(one.split("=", 1) for one in self.set)

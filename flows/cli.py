@@ -18,9 +18,9 @@ from rich.console import Console
 
 from deployments.config import Profile, RunConfig, build_config
 from deployments.masking import describe
-from deployments.parameters import ValidationParams
+from deployments.parameters import Overrides, ValidationParams
 from flows.host import needs_platform
-from storage.errors import ExitCode, HasivuError, UsageError
+from storage.errors import ExitCode, HasivuError
 from storage.runs import RunFolder, find_run
 
 REALTIME = ("api", "websocket", "cache", "rfid")
@@ -43,10 +43,7 @@ Local = Annotated[bool, Parameter(help="Let the embedded platform stand in for t
 Json = Annotated[bool, Parameter(name="--json", help="Print the report as JSON, alone, on standard output.")]
 Release = Annotated[str | None, Parameter(help="The release that is validated.")]
 Components = Annotated[list[str] | None, Parameter(consume_multiple=True, help="Only these components.")]
-Sets = Annotated[list[str] | None, Parameter(name="--set", help="Override a field: --set api.timeout_s=5")]
-Users = Annotated[int | None, Parameter(help="Users that each send one request per pace.")]
-Duration = Annotated[float | None, Parameter(help="Seconds of load.")]
-RampUp = Annotated[float | None, Parameter(help="Seconds of them in which the rate rises.")]
+Changes = Annotated[Overrides | None, Parameter(name="*")]
 Base = Annotated[Profile, Parameter(help="The environment behind quick and custom.")]
 
 
@@ -55,10 +52,7 @@ def run(
     profile: Profile,
     *,
     components: Components = None,
-    users: Users = None,
-    duration: Duration = None,
-    ramp_up: RampUp = None,
-    sets: Sets = None,
+    changes: Changes = None,
     base: Base = "development",
     release: Release = None,
     local: Local = False,
@@ -70,13 +64,11 @@ def run(
     Development without DEVELOPMENT_* variables starts the embedded platform; `quick` is the database alone; `custom`
     takes any field of the environment, e.g. --users 200 --duration 1800 --ramp-up 300.
     """
-    chosen = {"users": users, "duration_s": duration, "ramp_up_s": ramp_up}
-    overrides = {field: f"{value:g}" for field, value in chosen.items() if value is not None} | _pairs(sets)
     params = ValidationParams(
         profile=profile,
         base=base,
         components=tuple(components or ()),
-        overrides=overrides,
+        overrides=changes.fields() if changes else {},
         release=release,
         output=_absolute(output),
         local=local,
@@ -84,30 +76,34 @@ def run(
     return _validate(params, as_json=json)
 
 
-def _single(
-    component: str | tuple[str, ...], environment: Profile, output: str, *, local: bool, json: bool
-) -> ExitCode:
-    chosen = (component,) if isinstance(component, str) else component
-    params = ValidationParams(profile=environment, components=chosen, output=_absolute(output), local=local)
-    return _validate(params, as_json=json)
-
-
-def _command_of(component: str | tuple[str, ...], name: str, title: str) -> None:
+def _command_of(chosen: tuple[str, ...], name: str, title: str) -> None:
     def command(
-        environment: Profile = "development", *, local: Local = False, output: Output = ".", json: Json = False
+        environment: Profile = "development",
+        *,
+        changes: Changes = None,
+        local: Local = False,
+        output: Output = ".",
+        json: Json = False,
     ) -> ExitCode:
-        return _single(component, environment, output, local=local, json=json)
+        params = ValidationParams(
+            profile=environment,
+            components=chosen,
+            overrides=changes.fields() if changes else {},
+            output=_absolute(output),
+            local=local,
+        )
+        return _validate(params, as_json=json)
 
     command.__doc__ = title
     app.command(command, name=name, sort_key=1)
 
 
-_command_of("database", "database", "Measure the database alone.")
-_command_of("lambda", "lambda", "Measure the Lambda functions alone.")
-_command_of("api", "api", "Measure the HTTP API alone.")
-_command_of("websocket", "websocket", "Measure the WebSocket alone.")
-_command_of("cache", "cache", "Measure the cache alone.")
-_command_of("rfid", "rfid", "Measure the RFID readers' endpoints alone.")
+_command_of(("database",), "database", "Measure the database alone.")
+_command_of(("lambda",), "lambda", "Measure the Lambda functions alone.")
+_command_of(("api",), "api", "Measure the HTTP API alone.")
+_command_of(("websocket",), "websocket", "Measure the WebSocket alone.")
+_command_of(("cache",), "cache", "Measure the cache alone.")
+_command_of(("rfid",), "rfid", "Measure the RFID readers' endpoints alone.")
 _command_of(REALTIME, "realtime", "Measure API, WebSocket, cache and RFID together.")
 
 
@@ -191,13 +187,6 @@ def _find(run: str, output: str) -> RunFolder:
 
 def _absolute(output: str) -> str:
     return output if "://" in output else str(Path(output).resolve())
-
-
-def _pairs(sets: list[str] | None) -> dict[str, str]:
-    wrong = [one for one in sets or () if "=" not in one]
-    if wrong:
-        raise UsageError(f"--set {wrong[0]} is not field=value")
-    return dict(one.split("=", 1) for one in sets or ())
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -146,7 +146,7 @@ def finding(subject: str = "orders.user_id", **changes: Any) -> Finding:
         "kind": "unindexed_foreign_key",
         "subject": subject,
         "title": f"Foreign key {subject} has no index",
-        "detail": "Every deletion of a user reads the whole table of 220,000 orders, and so does a parent's order history.",
+        "detail": "Every deletion of a user reads the whole table of 220,000 orders.",
         "severity": Severity.WARNING,
         "impact": Level.HIGH,
         "effort": Level.LOW,
@@ -159,9 +159,9 @@ def finding(subject: str = "orders.user_id", **changes: Any) -> Finding:
         "remedy": Remedy(
             summary="Build the index without blocking writers, then look at the plan again.",
             commands=(
-                "psql \"$STAGING_DATABASE_URL\" -c 'CREATE INDEX CONCURRENTLY orders_user_id_idx ON orders (user_id)'",
+                "psql \"$STAGING_DATABASE_URL\" -c 'CREATE INDEX CONCURRENTLY orders_user ON orders (user_id)'",
             ),
-            rollback=("psql \"$STAGING_DATABASE_URL\" -c 'DROP INDEX CONCURRENTLY orders_user_id_idx'",),
+            rollback=("psql \"$STAGING_DATABASE_URL\" -c 'DROP INDEX CONCURRENTLY orders_user'",),
             predicted=(
                 PredictedChange(
                     metric="database.query.p95", value=42.0, how="what-if plan on a copy of the statistics"

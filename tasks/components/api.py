@@ -23,10 +23,11 @@ from storage.records import (
     Remedy,
     Severity,
     Threshold,
-    Trust,
+    Window,
 )
 from tasks.components.base import Check, CollectContext, Progress, Samples
-from tasks.load import figures, samples
+from tasks.load import advice, figures, samples
+from tasks.load.advice import again, of_metric
 from tasks.load.http_load import SEED, HttpPlan, HttpRun, connections_for, run_http, schedule_stage
 from tasks.load.mix import endpoint_plan
 from tasks.load.samples import RAMP, STEADY
@@ -88,15 +89,14 @@ class ApiComponent:
     def measure(self, samples: Samples, config: RunConfig) -> list[Measurement]:  # noqa: ARG002 - the protocol's
         """Latency, errors and throughput, then the same by endpoint."""
         table = samples.tables["samples"]
-        return [*_figures(table, {}, _why_none(samples)), *_by_endpoint(table)]
+        steady = steady_window(table)
+        return [*_figures(table, {}, _why_none(samples), steady), *_by_endpoint(table, steady)]
 
     def advise(self, samples: Samples, measurements: Sequence[Measurement], config: RunConfig) -> list[Finding]:
         """A dead target, a stopped load, a generator that cannot be trusted, failing and slow endpoints."""
         table = samples.tables["samples"]
         return [
-            *_dead(table, samples.collected, measurements, config),
-            *_stopped(samples.collected, measurements, config),
-            *_untrusted(samples.collected, config),
+            *advice.common(ComponentId.API, table, samples.collected, measurements, config),
             *_failing(table, measurements, config),
             *_slow(table, measurements, config),
         ]
@@ -170,12 +170,17 @@ def _notes(left_out: Sequence[Endpoint], run: HttpRun) -> tuple[str, ...]:
 # --- measure ---
 
 
+def steady_window(table: pa.Table) -> Window | None:
+    """From the first intended moment of the steady phase to the end of its last request."""
+    return samples.window(samples.of_phase(table, STEADY))
+
+
 def _why_none(samples: Samples) -> str:
     stopped = samples.collected.load_plan.get("stopped")
     return f"the load was {stopped}, before its steady phase" if stopped else "no request was sent"
 
 
-def _figures(table: pa.Table, labels: Mapping[str, str], why_none: str) -> list[Measurement]:
+def _figures(table: pa.Table, labels: Mapping[str, str], why_none: str, within: Window | None) -> list[Measurement]:
     steady = samples.of_phase(table, STEADY)
     return [
         *(
@@ -183,108 +188,24 @@ def _figures(table: pa.Table, labels: Mapping[str, str], why_none: str) -> list[
             for name, q in _PERCENTILES.items()
         ),
         figures.errors("api.errors.ratio", table, labels=labels, why_none=why_none),
-        figures.throughput("api.throughput", steady, labels=labels, why_none=why_none),
+        figures.throughput("api.throughput", steady, labels=labels, why_none=why_none, within=within),
     ]
 
 
-def _by_endpoint(table: pa.Table) -> list[Measurement]:
+def _by_endpoint(table: pa.Table, within: Window | None) -> list[Measurement]:
+    why_none = "not asked in the steady phase"
     return [
         measurement
         for endpoint in samples.endpoints(table)
-        for measurement in _figures(
-            samples.of_endpoint(table, endpoint), {"endpoint": endpoint}, "not asked in the steady phase"
-        )
+        for measurement in _figures(samples.of_endpoint(table, endpoint), {"endpoint": endpoint}, why_none, within)
     ]
 
 
 # --- advise ---
 
 
-def _find(measurements: Sequence[Measurement], metric: str, endpoint: str | None = None) -> tuple[Measurement, ...]:
-    labels = {} if endpoint is None else {"endpoint": endpoint}
-    return tuple(m for m in measurements if m.metric == metric and dict(m.labels) == labels)
-
-
 def _threshold(config: RunConfig, metric: str) -> Threshold | None:
     return next((threshold for threshold in config.thresholds if threshold.metric == metric), None)
-
-
-def _again(config: RunConfig, component: str = "api") -> str:
-    local = " --local" if config.local else ""
-    return f"hasivu-perf {component} {config.environment.name}{local}"
-
-
-def _dead(
-    table: pa.Table, collected: Collected, measurements: Sequence[Measurement], config: RunConfig
-) -> list[Finding]:
-    number = samples.counts(table)
-    if not number["sent"] or number["answered"]:
-        return []
-    target = collected.fingerprint.get("target", "the API")
-    return [
-        Finding(
-            id="api.unreachable:target",
-            component=ComponentId.API,
-            kind="unreachable",
-            subject=target,
-            title="The API answered no request",
-            detail=f"{target}: {figures.no_data(table)}.",
-            severity=Severity.CRITICAL,
-            impact=Level.HIGH,
-            effort=Level.LOW,
-            evidence=_find(measurements, "api.errors.ratio"),
-            remedy=Remedy(
-                summary=f"Start the API, or correct {config.environment.variables.api_url}; then look again",
-                commands=(f"hasivu-perf doctor {config.environment.name}", _again(config)),
-            ),
-        )
-    ]
-
-
-def _stopped(collected: Collected, measurements: Sequence[Measurement], config: RunConfig) -> list[Finding]:
-    stopped = collected.load_plan.get("stopped")
-    if stopped is None or collected.load is None:
-        return []
-    load = collected.load
-    return [
-        Finding(
-            id="api.stopped:load",
-            component=ComponentId.API,
-            kind="stopped",
-            subject="load",
-            title="The load was stopped to protect the API",
-            detail=f"It was {stopped}; {load.unsent} of {load.planned} requests were not sent.",
-            severity=Severity.CRITICAL,
-            impact=Level.HIGH,
-            effort=Level.MEDIUM,
-            evidence=_find(measurements, "api.errors.ratio") + _find(measurements, "api.latency.p95"),
-            remedy=Remedy(
-                summary="Find out what broke at this rate (see the failing and slow endpoints), then measure again",
-                commands=(_again(config),),
-            ),
-        )
-    ]
-
-
-def _untrusted(collected: Collected, config: RunConfig) -> list[Finding]:
-    if collected.load is None or collected.load.trust is not Trust.NOT_TRUSTED:
-        return []
-    return [
-        Finding(
-            id="api.generator:trust",
-            component=ComponentId.API,
-            kind="generator",
-            subject="load generator",
-            title="The API's figures cannot be trusted: the load generator was not up to it",
-            detail="; ".join(collected.load.reasons) + ".",
-            severity=Severity.WARNING,
-            impact=Level.MEDIUM,
-            effort=Level.LOW,
-            remedy=Remedy(
-                summary="Measure again from a machine that is idle and not the target's", commands=(_again(config),)
-            ),
-        )
-    ]
 
 
 def _failing(table: pa.Table, measurements: Sequence[Measurement], config: RunConfig) -> list[Finding]:
@@ -311,10 +232,10 @@ def _failing(table: pa.Table, measurements: Sequence[Measurement], config: RunCo
                 severity=Severity.CRITICAL if ratio > limit.worst else severity,
                 impact=Level.HIGH if ratio > limit.fair else Level.MEDIUM,
                 effort=Level.MEDIUM,
-                evidence=_find(measurements, "api.errors.ratio", endpoint),
+                evidence=of_metric(measurements, "api.errors.ratio", endpoint=endpoint),
                 remedy=Remedy(
                     summary="Look for these statuses in the endpoint's log, correct the cause, then measure again",
-                    commands=(_again(config),),
+                    commands=(again(config, "api"),),
                 ),
             )
         )
@@ -362,11 +283,9 @@ def _slow_one(  # noqa: PLR0917 - one row of figures
         severity=severity,
         impact=Level.HIGH if share > _HEAVY_SHARE else Level.MEDIUM,
         effort=Level.MEDIUM,
-        evidence=tuple(
-            m for metric in ("api.latency.p95", "api.throughput") for m in _find(measurements, metric, endpoint)
-        ),
+        evidence=of_metric(measurements, "api.latency.p95", "api.throughput", endpoint=endpoint),
         remedy=Remedy(
-            summary="Look at the statements that it runs and at what it could take from the cache, then measure again",
-            commands=(_again(config, "database"), _again(config)),
+            summary="Look at the statements that it runs, and at what a cache could answer; then measure again",
+            commands=(again(config, "database"), again(config, "api")),
         ),
     )

@@ -7,17 +7,39 @@ end plus the latency limit, per second of the step.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from tasks.load.samples import percentile
 from tasks.load.trust import CPU_LIMIT, LATE_MS
 
 ACHIEVED_SHARE = 0.95
+
+_FIELDS: dict[str, pa.DataType] = {
+    "number": pa.int32(),
+    "attempt": pa.int32(),
+    "rate": pa.float64(),
+    "planned": pa.int64(),
+    "sent": pa.int64(),
+    "good": pa.int64(),
+    "p95_ms": pa.float64(),
+    "error_ratio": pa.float64(),
+    "achieved": pa.float64(),
+    "late_p99_ms": pa.float64(),
+    "cpu_share": pa.float64(),
+    "sustained": pa.bool_(),
+    "generator_limited": pa.bool_(),
+    "why": pa.string(),
+    "start_ns": pa.int64(),
+    "end_ns": pa.int64(),
+}
+SCHEMA = pa.schema(_FIELDS)
+"""Schema of the steps of a search, the fields of `Step`; times are UTC epoch ns once a worker has reported them."""
 
 Ints = NDArray[np.int64]
 
@@ -131,9 +153,19 @@ def _why(p95: float | None, ratio: float, achieved: float, rate: float, limits: 
     return ", ".join(broken)
 
 
+def steps_table(steps: Sequence[Step]) -> pa.Table:
+    """Steps as rows of `SCHEMA`."""
+    return pa.Table.from_pylist([step.to_json() for step in steps], schema=SCHEMA)
+
+
+def steps_from(table: pa.Table) -> list[Step]:
+    """The inverse of `steps_table`."""
+    return [Step.from_json(row) for row in table.to_pylist()]
+
+
 @dataclass(frozen=True)
 class Capacity:
-    """The outcome of a search: the highest sustained step, and the step that ended it, where there is one.
+    """The outcome of a search: the highest sustained step, and the last step where that one broke.
 
     `ended` is `limit` (a step broke twice), `ceiling` (every rate was sustained), `time` (the budget was used up)
     or `stopped` (the guard).
@@ -149,5 +181,5 @@ def outcome(steps: list[Step], ended: str) -> Capacity:
     """The outcome of the steps of a search, in their order."""
     sustained = [step for step in steps if step.sustained]
     best = max(sustained, key=lambda step: step.rate, default=None)
-    broken = steps[-1] if steps and ended == "limit" else None
+    broken = steps[-1] if steps and not steps[-1].sustained else None
     return Capacity(ended=ended, best=best, broken=broken, tried=len(steps))

@@ -16,7 +16,7 @@ import time
 from array import array
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -246,7 +246,7 @@ def work(plan_json: Mapping[str, Any], tell: Progress) -> WorkerOutput:
     )
     facts = {
         "planned": len(reads.schedule),
-        "vitals": vitals.to_json(),
+        "vitals": asdict(vitals),
         "stopped": reads.stopped,
         "messages": dict(reads.messages.most_common(10)),
         "pooled": any(session.pooled for session in reads.sessions if session is not None),

@@ -9,7 +9,7 @@ import pyarrow as pa
 from pydantic import SecretStr
 
 from storage.errors import NotMeasuredError
-from storage.records import Measurement, Unit
+from storage.records import Measurement, Unit, Window
 from tasks.load import samples
 from tasks.load.address import Address, parse, probe
 
@@ -88,18 +88,27 @@ def wilson(hits: int, n: int) -> tuple[float, float]:
     share = hits / n
     middle = (share + z2 / (2 * n)) / (1 + z2 / n)
     half = _NORMAL_975 / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    return (middle - half if hits else 0.0, middle + half if hits < n else 1.0)
 
 
 def throughput(
-    metric: str, rows: pa.Table, *, labels: Mapping[str, str] | None = None, why_none: str = "", items: bool = False
+    metric: str,
+    rows: pa.Table,
+    *,
+    labels: Mapping[str, str] | None = None,
+    why_none: str = "",
+    items: bool = False,
+    within: Window | None = None,
 ) -> Measurement:
-    """Good answers per second, from the first intended moment to the last end; `items` counts what a bulk carried."""
-    window = samples.window(rows)
+    """Good answers per second of `within`, or else from the first intended moment to the last end.
+
+    `items` counts what bulk requests carried. A part of a load is held against the window of the whole.
+    """
+    window = within or samples.window(rows)
     good = samples.answered(rows) & ~samples.failed(rows)
     weight = samples.column(rows, "items") if items else None
     done = int(good.sum() if weight is None else weight[good].sum())
-    value = done / window.seconds if window is not None and window.seconds > 0 else None
+    value = done / window.seconds if rows.num_rows and window is not None and window.seconds > 0 else None
     return Measurement(
         metric=metric,
         value=value,

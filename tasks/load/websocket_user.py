@@ -107,9 +107,7 @@ class User:
         """Open the connection, now."""
         self._attempt += 1
         self._intended, self._started, self._opened = intended_ns, time.monotonic_ns(), None
-        connection = Connection(
-            self._place.uri, on_open=self._on_open, on_text=self._on_text, on_end=self._on_end
-        )
+        connection = Connection(self._place.uri, on_open=self._on_open, on_text=self._on_text, on_end=self._on_end)
         self._connection = connection
         self._connecting = asyncio.get_running_loop().create_task(self._open_in_time(connection))
 

@@ -12,6 +12,7 @@ import ssl
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 from urllib.parse import parse_qs
 
 from websockets.client import ClientProtocol
@@ -64,7 +65,9 @@ def parse(url: str) -> WebSocketURI:
     except (InvalidURI, ValueError):
         port = 0
     if not 0 < port < 1 << 16:
-        raise NotMeasuredError("the WebSocket address is not a valid URL; give it the form ws[s]://host[:port][/path]")
+        raise NotMeasuredError(
+            "the WebSocket address is not a valid URL; give it the form ws[s]://host[:port][/path]"
+        )
     return uri
 
 
@@ -149,11 +152,9 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """TCP (and TLS) is there: ask for the upgrade."""
-        if not isinstance(transport, asyncio.Transport):
-            raise TypeError(f"a stream transport is needed, not {type(transport).__name__}")
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's own class does not inherit from it
         if self._ended:
-            transport.abort()
+            self._transport.abort()
             return
         self._protocol.send_request(self._protocol.connect())
         self._flush()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import math
 import random
 import ssl
 import time
@@ -32,6 +33,7 @@ from tasks.load.websocket_wire import Place, parse, resolve
 _SECOND = 1_000_000_000
 _TICK_NS = 20_000_000
 _CLOSING_S = 2.0
+_POLL_S = 0.01
 _SETUP, _RAMP, _STEADY = range(len(PHASES))
 
 
@@ -241,9 +243,10 @@ class _Fleet:
 
 async def _until(settled: Callable[[], bool], limit_s: float) -> None:
     """Wait until something has settled, `limit_s` at most; the tick goes on meanwhile."""
-    end = time.monotonic() + limit_s
-    while not settled() and (left := end - time.monotonic()) > 0:
-        await asyncio.sleep(min(0.01, left))
+    for _ in range(math.ceil(limit_s / _POLL_S)):
+        if settled():
+            return
+        await asyncio.sleep(_POLL_S)
 
 
 def _counted(failures: Iterable[Mapping[str, int]]) -> dict[str, int]:

@@ -18,6 +18,7 @@ from storage.records import (
 from tasks.judge.gate import asked_components, gate, is_release_gate, left_out
 from tasks.judge.roadmap import failure_findings, ordered, roadmap
 from tasks.judge.score import score
+from tasks.report.words import TITLES
 
 
 def build(
@@ -73,18 +74,18 @@ def _measured(results: Sequence[ComponentResult]) -> list[MeasuredComponent]:
 def _scope(info: RunInfo, outcome: Score) -> list[str]:
     if is_release_gate(info, outcome):
         return []
-    asked = ", ".join(sorted(asked_components(info, outcome)))
+    asked = " and ".join(TITLES[c] for c in TITLES if c in asked_components(info, outcome))
     return [f"This run was asked for {asked} alone: it is no release gate, and its exit code answers for that alone"]
 
 
 def _absent(results: Sequence[ComponentResult], outcome: Score) -> list[str]:
     notes = [
-        f"{result.component} is switched off for this environment and weighs nothing: {result.reason}"
+        f"{TITLES[result.component]} is switched off for this environment and weighs nothing: {result.reason}"
         for result in results
         if result.status == "skipped" and result.switched_off
     ]
     present = {result.component for result in results}
-    missing = [part.component.value for part in outcome.components if part.component not in present]
+    missing = [TITLES[part.component] for part in outcome.components if part.component not in present]
     if missing:
         notes.append(f"The run holds no result of {', '.join(missing)}: not measured")
     return notes
@@ -94,7 +95,7 @@ def _mixed(results: Sequence[ComponentResult]) -> list[str]:
     """A retry measures at another time, perhaps by other code: said wherever it happened."""
     measured = _measured(results)
     notes = [
-        f"{result.component} was measured by attempt {result.attempt}, from "
+        f"{TITLES[result.component]} was measured by attempt {result.attempt}, from "
         f"{result.collected.window.start:%Y-%m-%d %H:%M:%S} UTC: not in the same minutes as the rest"
         for result in measured
         if result.attempt > 1
@@ -114,6 +115,7 @@ def _untrusted(results: Sequence[ComponentResult]) -> list[str]:
     for result in _measured(results):
         load = result.collected.load
         if load is not None and load.trust in words:
-            sentence = f"{words[load.trust]} {result.component}: {'; '.join(load.reasons) or 'no reason given'}"
+            reasons = "; ".join(load.reasons) or "no reason given"
+            sentence = f"{words[load.trust]} {TITLES[result.component]}: {reasons}"
             notes.append(sentence[0].upper() + sentence[1:])
     return notes

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from storage.records import Measurement, Report, Score, Threshold, Unit
 from tasks.judge.score import GRADES, Loss, run_losses, truncated
 from tasks.report.figures import figure, number
-from tasks.report.tables import MOST_ROWS, by_labels, by_part
+from tasks.report.tables import by_labels, by_part
 from tasks.report.text import shorten
 from tasks.report.words import TITLES
 
 PERCENTILES = ("p50", "p95", "p99")
-MOST_BARS = 12
+MOST_BARS = MOST_RANGES = 12
 _LEFT, _RIGHT = 1.5, 98.5
 _LABEL = 48
 _MOST_TICKS = 7
@@ -143,7 +143,7 @@ def _range_chart(
     if not parts:
         return None
     parts.sort(key=lambda part: (-(part[1]["p95"].value or 0), part[0]))
-    shown = parts[:MOST_ROWS]
+    shown = parts[:MOST_RANGES]
     unit = shown[0][1]["p95"].unit
     limit = _limit(threshold, unit)
     axis = _Axis.around([*(m.value or 0 for _, found in shown for m in found.values()), *([limit] if limit else [])])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from storage.records import Assessment, ComponentScore, Direction, LoadSummary, Measurement, Report
+from storage.records import Assessment, ComponentScore, Direction, LoadSummary, Measurement, Report, Unit
 from tasks.judge.score import metric_losses
 from tasks.report.figures import NOT_MEASURED, count, figure, number, seconds
 from tasks.report.text import shorten
@@ -168,12 +168,15 @@ def _other_gaps(report: Report) -> list[tuple[str, str]]:
         for m in result.measurements if result.status == "measured" else ():
             if m.value is None and (m.labels or m.metric not in judged):
                 gaps.setdefault((m.metric, m.note), []).append(label_text(m.labels))
-    return [(_gap(metric, parts), note) for (metric, note), parts in gaps.items()]
+    return [(metric, _gap(note, [part for part in parts if part])) for (metric, note), parts in gaps.items()]
 
 
-def _gap(metric: str, parts: Sequence[str]) -> str:
+def _gap(note: str, parts: Sequence[str]) -> str:
+    """The reason, and for which parts it holds."""
+    if not parts:
+        return note
     more = f" and {len(parts) - _PARTS_NAMED} more" if len(parts) > _PARTS_NAMED else ""
-    return f"{metric} {'; '.join(parts[:_PARTS_NAMED])}{more}".strip()
+    return f"{note} ({'; '.join(parts[:_PARTS_NAMED])}{more})"
 
 
 def label_text(labels: Mapping[str, str]) -> str:
@@ -182,9 +185,16 @@ def label_text(labels: Mapping[str, str]) -> str:
 
 
 def evidence(measurement: Measurement) -> str:
-    """What a number rests on: samples, source and window."""
+    """What a number rests on: samples, window, source, and its interval where one is known."""
     window = f", over {seconds(measurement.window.seconds)}" if measurement.window else ""
-    return f"n {count(measurement.n)}{window}, {measurement.source}"
+    interval = measurement.interval if measurement.value is not None else None
+    between = f", 95 %: {interval_text(interval, measurement.unit)}" if interval else ""
+    return f"n {count(measurement.n)}{window}, {measurement.source}{between}"
+
+
+def interval_text(interval: tuple[float, float], unit: Unit) -> str:
+    """An interval with its unit."""
+    return " to ".join(figure(end, unit) for end in interval)
 
 
 def pairs(values: Mapping[str, str]) -> str:
@@ -199,8 +209,8 @@ def _metric_row(assessment: Assessment, lost: float | None) -> MetricRow:
     return MetricRow(
         metric=threshold.metric,
         title=threshold.title,
-        value=figure(value, threshold.unit),
-        interval=" to ".join(figure(end, threshold.unit) for end in interval) if interval else "",
+        value=figure(value, threshold.unit, unlike=threshold.good),
+        interval=f"95 %: {interval_text(interval, threshold.unit)}" if interval else "",
         word=BANDS[assessment.band],
         lost=_points(lost),
         reason=assessment.reason,

@@ -11,14 +11,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from werkzeug.test import Client
 
-from deployments.local.aws import function_name
+from deployments.local.aws import READY_PATH, function_name
 from deployments.local.aws.aggregate import cut, percentile_of
 from deployments.local.aws.cloudwatch import CloudWatch
 from deployments.local.aws.corpus import generate
 from deployments.local.aws.errors import AwsError
 from deployments.local.aws.guard import Guard
 from deployments.local.aws.series import MetricStore, Series, in_flight
+from deployments.local.aws.wire import Application
 
 CORPUS = generate(int(datetime(2026, 11, 20, 7, 15, tzinfo=UTC).timestamp() * 1000))
 CLOUDWATCH = CloudWatch(MetricStore(CORPUS))
@@ -37,6 +39,17 @@ def data(*queries: dict[str, Any], **more: Any) -> dict[str, Any]:
     )
 
 
+def by_hand(statistic: str, values: list[float]) -> float:
+    known: dict[str, Callable[[list[float]], float]] = {
+        "Sum": math.fsum,
+        "Average": statistics.fmean,
+        "Minimum": min,
+        "Maximum": max,
+        "SampleCount": len,
+    }
+    return known[statistic](values) if statistic in known else float(np.percentile(values, float(statistic[1:])))
+
+
 @pytest.mark.parametrize(
     "statistic", ["Sum", "Average", "Minimum", "Maximum", "SampleCount", "p50", "p95", "p99.9", "p100"]
 )
@@ -46,17 +59,9 @@ def test_each_statistic_equals_numpy(statistic: str, period: int) -> None:
     buckets: dict[int, list[float]] = defaultdict(list)
     for start, duration in zip(it.start.tolist(), it.duration.tolist(), strict=True):
         buckets[START + (start // 60_000 * 60 - START) // period * period].append(duration)
-    known: dict[str, Callable[[list[float]], float]] = {
-        "Sum": math.fsum,
-        "Average": statistics.fmean,
-        "Minimum": min,
-        "Maximum": max,
-        "SampleCount": len,
-    }
-    compute = known.get(statistic, lambda each: float(np.percentile(each, float(statistic[1:]))))
     (result,) = data(stat("Duration", statistic, period), ScanBy="TimestampAscending")["MetricDataResults"]
     assert result["Timestamps"] == sorted(buckets)
-    assert result["Values"] == pytest.approx([compute(buckets[at]) for at in sorted(buckets)])
+    assert result["Values"] == pytest.approx([by_hand(statistic, buckets[at]) for at in sorted(buckets)])
     assert result["StatusCode"] == "Complete"
 
 
@@ -183,3 +188,12 @@ def test_the_guard_throttles_and_denies() -> None:
     with pytest.raises(AwsError, match="ThrottlingException"):
         guard.admit("logs", "FilterLogEvents")
     guard.admit("lambda", "ListFunctions")
+
+
+def test_it_is_not_ready_before_it_is_seeded() -> None:
+    application = Application(Guard())
+    client = Client(application)
+    assert client.get(READY_PATH).status_code == 503
+    application.seed(CORPUS)
+    assert client.get(READY_PATH).status_code == 200
+    assert client.get("/anything").status_code == 400

@@ -36,7 +36,7 @@ def read(environment: Mapping[str, str] = os.environ) -> Settings:
         database_url=_required(environment, "DATABASE_URL", problems),
         redis_url=_required(environment, "REDIS_URL", problems),
         release=environment.get("PLATFORM_RELEASE") or "local",
-        pool_size=int(_number(environment, "PLATFORM_POOL_SIZE", POOL_SIZE, problems)),
+        pool_size=_whole(environment, "PLATFORM_POOL_SIZE", POOL_SIZE, problems),
         tick_s=_number(environment, "PLATFORM_TICK_S", TICK_S, problems),
         faults_allowed=environment.get("PLATFORM_FAULTS") == "1",
         fault_plan=environment.get("PLATFORM_FAULT_PLAN", ""),
@@ -51,6 +51,14 @@ def _required(environment: Mapping[str, str], name: str, problems: list[str]) ->
     if not value:
         problems.append(f"{name} is not set: the application needs it to start")
     return value
+
+
+def _whole(environment: Mapping[str, str], name: str, default: int, problems: list[str]) -> int:
+    text = environment.get(name) or str(default)
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        problems.append(f"{name} is not a whole number above 0: correct or remove it")
+        return default
+    return int(text)
 
 
 def _number(environment: Mapping[str, str], name: str, default: float, problems: list[str]) -> float:

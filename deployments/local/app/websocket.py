@@ -28,6 +28,7 @@ PATH = "/ws"
 MAX_MESSAGE_BYTES = 65_536
 
 _CHANNEL = re.compile(r"(orders|announcements|notifications|analytics|stats)(:[0-9a-fA-F-]{36})?")
+_TOKEN = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 _UUID = re.compile(UUID_PATTERN.replace("$", r"\Z"))
 
 _STATUS: LiteralString = """
@@ -164,7 +165,7 @@ class WebSocketEndpoint:
     async def _authenticate(self, listener: Listener, content: Incoming) -> Outgoing:
         """Bind the connection to the user of a session that POST /auth/login opened."""
         token = content.get("token")
-        if not isinstance(token, str) or _UUID.match(token) is None:
+        if not isinstance(token, str) or _TOKEN.fullmatch(token) is None:
             return error("INVALID_TOKEN", "token is not a session's", field="token")
         session = await self._services.cache.get(f"session:{token}")
         if session is None:

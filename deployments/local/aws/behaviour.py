@@ -105,7 +105,7 @@ _SPECIAL: dict[str, dict[str, float | int]] = {
     "billing-automation": {"wait_ms": 2400, "cpu_ms": 300},
     "nutrition-meal-optimization": {"wait_ms": 60, "cpu_ms": 2600},  # CPU-bound: its memory buys speed
     planted("memory-oversized").function: {"wait_ms": 1900, "cpu_ms": 60, "used_mb": 205, "used_spread_mb": 12},
-    planted("memory-undersized").function: {"used_mb": 988, "used_spread_mb": 14, "wait_ms": 700, "cpu_ms": 1100},
+    planted("memory-undersized").function: {"used_mb": 988, "used_spread_mb": 14.5, "wait_ms": 700, "cpu_ms": 1100},
     # a large bundle, and environments that are taken away soon after each peak
     planted("cold-starts").function: {
         "init_ms": 2500,

@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import IntEnum
+from functools import lru_cache
 
 from deployments.local.aws.corpus import OUT_OF_MEMORY, PROVISIONED, TIMED_OUT, Invocations
 from deployments.local.aws.environments import INIT_LIMIT_MS
@@ -56,12 +57,9 @@ class Writer:
 
     def stream(self, index: int) -> str:
         """The log stream: one for each environment, named after the day on which it began."""
-        number = int(self._it.environment[index])
-        day = datetime.fromtimestamp(number // 100_000 * 86_400, UTC)
-        name = hashlib.md5(f"{self.function.key}/{number}".encode(), usedforsecurity=False).hexdigest()
         # a custom log group names the function in its streams, as several may share it
         owner = "" if self.function.log_group.startswith("/aws/lambda/") else self.function.name
-        return f"{day:%Y/%m/%d}/{owner}[{self._version(index)}]{name}"
+        return _stream(self.function.key, owner, self._version(index), int(self._it.environment[index]))
 
     def _version(self, index: int) -> str:
         return ALIAS_VERSION if self._it.flags[index] & PROVISIONED else "$LATEST"
@@ -237,6 +235,13 @@ _JSON = {
     Line.REPORT: Writer.json_report,
     Line.PROVISIONED_INIT: Writer.json_provisioned_init,
 }
+
+
+@lru_cache(maxsize=4096)
+def _stream(key: str, owner: str, version: str, environment: int) -> str:
+    day = datetime.fromtimestamp(environment // 100_000 * 86_400, UTC)
+    name = hashlib.md5(f"{key}/{environment}".encode(), usedforsecurity=False).hexdigest()
+    return f"{day:%Y/%m/%d}/{owner}[{version}]{name}"
 
 
 def _uuid(seed: str) -> str:

@@ -87,7 +87,7 @@ class Logs:
                 room -= len(message.encode()) + EVENT_OVERHEAD_BYTES
                 if (room < 0 and events) or len(events) == limit:
                     break
-                events.append(_event(group.event(position)))
+                events.append(_event(group.event(position, message)))
             position += step
         token = None if position == end else paging.issue([position, backwards], request)
         return _with_token({"events": events, "searchedLogStreams": []}, token)

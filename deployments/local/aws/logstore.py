@@ -88,12 +88,12 @@ class LogGroup:
         """When the events at `positions` arrived, epoch ms: up to 5 s after they were written."""
         return self.times[positions] + 800 + self.refs[positions].astype(np.int64) * 37 % 4200
 
-    def event(self, position: int) -> LogEvent:
-        """The event at `position`, whole."""
+    def event(self, position: int, message: str | None = None) -> LogEvent:
+        """The event at `position`, whole; `message` where the caller has made it already."""
         at = int(self.times[position])
         return LogEvent(
             timestamp=at,
-            message=self.message(position),
+            message=self.message(position) if message is None else message,
             stream=self.stream(position),
             ingestion=int(self.ingested(position)),
             event_id=f"{at + 10**14:020d}{self._number:06d}{position:030d}",

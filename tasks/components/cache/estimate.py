@@ -209,7 +209,9 @@ def _told(looks: Sequence[Row], lifetime: float | None) -> list[tuple[bool, floa
     second after a known earlier moment: the look before, or the key's birth.
     """
     if lifetime is not None and lifetime <= _SHORT_LIFE_MS:
-        lives = {(row["marker"], row["absent_ms"]): row for row in sorted(looks, key=_moment)}  # the last look at each
+        lives = {
+            (row["marker"], row["absent_ms"]): row for row in sorted(looks, key=_moment)
+        }  # the last look at each
         return [_read_since(row, born) for row in lives.values() if (born := _born(row, lifetime)) is not None]
     return [
         _read_since(later, float(earlier["server_ms"]))

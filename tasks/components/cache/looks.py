@@ -82,7 +82,14 @@ class Looker:
     def _batch(self, batch: Sequence[tuple[bytes, bool]]) -> tuple[list[Look], tuple[int, int]]:
         commands = [command for key, full in batch for command in self._commands(key, full=full)]
         if self.atomic:
-            wrapped: list[Command] = [("MULTI",), ("TIME",), ("INFO", "stats"), *commands, ("INFO", "stats"), ("EXEC",)]
+            wrapped: list[Command] = [
+                ("MULTI",),
+                ("TIME",),
+                ("INFO", "stats"),
+                *commands,
+                ("INFO", "stats"),
+                ("EXEC",),
+            ]
             answer = self._connection.pipeline(wrapped)[-1]
             if isinstance(answer, ReplyError):
                 raise answer

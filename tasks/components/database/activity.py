@@ -67,3 +67,17 @@ def _stands_out(row: Row) -> bool:
     state = row["state"] or ""
     waiting = state.startswith("idle in transaction") and (row["state_s"] or 0) >= 1
     return waiting or bool(row["blocked_by"]) or (row["transaction_s"] or 0) >= LONG_S
+
+
+def locks(session: Session, pids: Sequence[int]) -> list[Row]:
+    """Tables that some sessions hold locks on; by name, in this database alone."""
+    return session.query(
+        """SELECT DISTINCT l.pid, n.nspname || '.' || c.relname AS relation, l.mode
+FROM pg_catalog.pg_locks l
+JOIN pg_catalog.pg_class c ON c.oid = l.relation
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_database d ON d.oid = l.database AND d.datname = current_database()
+WHERE l.granted AND l.pid = ANY(%(pids)s) AND c.relkind IN ('r', 'm', 'p', 'S')
+  AND n.nspname NOT IN ('pg_catalog', 'information_schema')""",
+        {"pids": list(pids)},
+    )

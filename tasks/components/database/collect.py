@@ -29,7 +29,9 @@ from tasks.load.process import WorkerOutput
 POLL_S = 5.0
 """Seconds between two polls of pg_stat_statements (17 ms of server time each with 5,000 entries)."""
 
-_RECONNECT_S = 2.0
+LOCK_LOOKS = 50
+"""Sessions whose locks are read, at most."""
+
 _NOTES = 40
 
 
@@ -39,6 +41,8 @@ class Seen:
 
     activity: list[dict[str, Any]] = field(default_factory=list)
     sessions: list[dict[str, Any]] = field(default_factory=list)
+    locks: list[dict[str, Any]] = field(default_factory=list)
+    looked_at: set[int] = field(default_factory=set)
     deltas: statements.Deltas = field(default_factory=statements.Deltas)
     samples: int = 0
     missed: int = 0
@@ -192,9 +196,22 @@ class Collector:
             return
         seen.samples += 1
         seen.activity += activity.counted(number, at, rows)
-        seen.sessions += activity.noteworthy(number, at, rows)
+        notable = activity.noteworthy(number, at, rows)
+        seen.sessions += notable
+        self._locks(session, seen, {row["pid"] for row in notable})
         if polls:
             self._poll(known, seen)
+
+    def _locks(self, session: Session, seen: Seen, pids: set[int]) -> None:
+        """What a session holds, asked once for each that stands out: pg_locks is not for every second."""
+        new = pids - seen.looked_at
+        if not new or len(seen.looked_at) > LOCK_LOOKS:
+            return
+        seen.looked_at |= new
+        try:
+            seen.locks += activity.locks(session, sorted(new))
+        except QueryError as error:
+            self.notes.append(f"locks could not be read: {error}")
 
     def _poll(self, known: facts.Facts, seen: Seen) -> None:
         if known.extension is None:
@@ -239,6 +256,7 @@ class Collector:
             "counters": catalog.counters(first.database, last.database),
             "activity": seen.activity,
             "sessions": seen.sessions,
+            "locks": seen.locks,
             "statements": rows,
             "tables": _tables(first, last),
             "indexes": catalog.with_deltas(first.indexes, last.indexes, ("scans",)),

@@ -99,9 +99,12 @@ def measure(samples: Samples, config: RunConfig) -> list[Measurement]:
         connections,
         cache,
         idle_in_transaction,
+        sessions,
+        deadlocks,
         by_statement,
         by_table,
         by_index,
+        by_sequence,
     )
     return [found for part in parts for found in part(data, config)]
 
@@ -257,7 +260,44 @@ def idle_in_transaction(data: Data, _: RunConfig) -> list[Measurement]:
     return [data.measurement(metric, float(seen.max()), Unit.COUNT, len(seen), source)]
 
 
+def sessions(data: Data, _: RunConfig) -> list[Measurement]:
+    """Greatest ages by application, and most sessions that were blocked at once."""
+    if _sessions_problem(data):
+        return []
+    source = "pg_stat_activity sampled: greatest age seen"
+    idle: dict[str, list[float]] = defaultdict(list)
+    transactions: dict[str, list[float]] = defaultdict(list)
+    blocked: dict[int, int] = defaultdict(int)
+    for row in data.rows("sessions"):
+        name = row["application"] or "(no application_name)"
+        if (row["state"] or "").startswith("idle in transaction"):
+            idle[name].append(row["state_s"] or 0.0)
+        else:
+            transactions[name].append(row["transaction_s"] or 0.0)
+        blocked[row["sample"]] += bool(row["blocked_by"])
+    found = [
+        data.measurement(metric, max(ages) * 1e3, Unit.MS, len(ages), source, labels={"application": name})
+        for metric, groups in (("database.idle_in_transaction.age", idle), ("database.transaction.age", transactions))
+        for name, ages in sorted(groups.items())
+    ]
+    samples = int(data.number("samples_taken") or 0)
+    if samples:
+        source = "pg_stat_activity sampled, pg_blocking_pids: most sessions blocked at once"
+        most = float(max(blocked.values(), default=0))
+        found.append(data.measurement("database.blocked.count", most, Unit.COUNT, samples, source))
+    return found
+
+
 # --- server counters ---
+
+
+def deadlocks(data: Data, _: RunConfig) -> list[Measurement]:
+    """Deadlocks of this database within the window."""
+    row = next((row for row in data.rows("counters") if row["name"] == "deadlocks"), None)
+    if row is None or row["delta"] is None:
+        return []
+    source = "pg_stat_database, difference over the window"
+    return [data.measurement("database.deadlocks.count", row["delta"], Unit.COUNT, 1, source)]
 
 
 def cache(data: Data, _: RunConfig) -> list[Measurement]:
@@ -365,3 +405,28 @@ def index_figures(data: Data, row: Mapping[str, Any], since: str) -> list[Measur
         scans = float(row["scans"])
         found.append(data.measurement("database.index.scans", scans, Unit.COUNT, 1, source, labels=labels))
     return found
+
+
+def sequence_share(row: Mapping[str, Any]) -> float | None:
+    """Share of a sequence's range that is used: (last − first) ÷ (limit − first); None where it was never called."""
+    if row["last"] is None or row["limit"] == row["first"]:
+        return None
+    return min(1.0, max(0.0, (row["last"] - row["first"]) / (row["limit"] - row["first"])))
+
+
+def by_sequence(data: Data, _: RunConfig) -> list[Measurement]:
+    """Share of its range that each sequence has used, the fullest first."""
+    shares = [(sequence_share(row), row) for row in data.rows("sequences")]
+    known = sorted(((share, row) for share, row in shares if share is not None), key=lambda pair: -pair[0])
+    source = "pg_sequences: (last − first) ÷ (limit − first), the limit of the narrowest of sequence and column"
+    return [
+        data.measurement(
+            "database.sequence.used",
+            share,
+            Unit.RATIO,
+            1,
+            source,
+            labels={"sequence": f"{row['schema']}.{row['name']}"},
+        )
+        for share, row in known[:TABLES_SHOWN]
+    ]

@@ -55,6 +55,9 @@ SESSIONS = _schema(
 )
 """Sessions worth a look in each sample: idle in transaction, long transactions, blocked ones and their blockers."""
 
+LOCKS = _schema(pid=_INT, relation=_TEXT, mode=_TEXT)
+"""Locks on tables that a session idle in a transaction, or a long one, was seen to hold."""
+
 STATEMENTS = _schema(
     userid=_INT,
     user=_TEXT,
@@ -179,6 +182,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
     "counters": COUNTERS,
     "activity": ACTIVITY,
     "sessions": SESSIONS,
+    "locks": LOCKS,
     "statements": STATEMENTS,
     "tables": TABLES,
     "indexes": INDEXES,

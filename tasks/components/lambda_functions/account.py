@@ -1,7 +1,6 @@
 """The door to one AWS account: clients with retries and a deadline, and a count of every request that is made.
 
-A request that AWS refuses becomes `Denied` with the permission that would allow it; an endpoint that does not answer
-becomes `TargetUnreachableError`; missing credentials become `NotMeasuredError`. Each is one line with its remedy.
+A request that AWS refuses becomes `DeniedError` with the permission to allow; an endpoint that does not answer `TargetUnreachableError`; missing credentials become `NotMeasuredError`. Each is one line with its remedy.
 """
 
 from __future__ import annotations
@@ -17,13 +16,15 @@ from botocore.config import Config
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
-    ConnectionError as BotoConnectionError,
     CredentialRetrievalError,
     HTTPClientError,
     NoCredentialsError,
     PartialCredentialsError,
     ProfileNotFound,
     SSOError,
+)
+from botocore.exceptions import (
+    ConnectionError as BotoConnectionError,
 )
 
 from deployments.config import Target
@@ -59,12 +60,14 @@ _BAD_CREDENTIALS = frozenset(
 )
 
 
-class Denied(NotMeasuredError):
+class DeniedError(NotMeasuredError):
     """A permission that the credentials lack; `permission` is what an IAM policy must allow."""
 
     def __init__(self, permission: str) -> None:
         self.permission = permission
-        super().__init__(f"{permission} is denied: allow it in the policy of these credentials: {statement([permission])}")
+        super().__init__(
+            f"{permission} is denied: allow it in the policy of these credentials: {statement([permission])}"
+        )
 
 
 class DeadlineError(NotMeasuredError):
@@ -109,7 +112,10 @@ class Account:
 
     def call(self, service: str, operation: str, **parameters: Any) -> dict[str, Any]:
         """One call by the name of the API's operation, such as `ListFunctions`; its answer as it came."""
-        return self._guarded(service, operation, lambda client, method: getattr(client, method)(**parameters))
+        answer: dict[str, Any] = self._guarded(
+            service, operation, lambda client, method: getattr(client, method)(**parameters)
+        )
+        return answer
 
     def pages(self, service: str, operation: str, **parameters: Any) -> Iterator[dict[str, Any]]:
         """All pages of an operation, one call each, fetched as they are needed."""
@@ -141,8 +147,11 @@ class Account:
             config = Config(
                 connect_timeout=PROBE_TIMEOUT_S if probe else CONNECT_TIMEOUT_S,
                 read_timeout=PROBE_TIMEOUT_S if probe else READ_TIMEOUT_S,
-                retries={"mode": "standard" if probe else "adaptive", "total_max_attempts": 2 if probe else self._attempts},
-                user_agent_appid="hasivu-perf",
+                retries={
+                    "mode": "standard" if probe else "adaptive",
+                    "total_max_attempts": 2 if probe else self._attempts,
+                },
+                user_agent_extra="hasivu-perf",
             )
             client = self._session.client(service, endpoint_url=self.endpoint, config=config)  # type: ignore[call-overload]
             client.meta.events.register("before-send", self._before_send(service))
@@ -162,10 +171,12 @@ class Account:
         if code in _BAD_CREDENTIALS:
             return NotMeasuredError(f"AWS refuses these credentials ({code}); renew them or set AWS_PROFILE")
         if code in _DENIED or code.startswith("AccessDenied"):
-            return Denied(permission)
+            return DeniedError(permission)
         if code == "ResourceNotFoundException":
             return UnknownResourceError(f"{permission}: {_first_line(error.response['Error'].get('Message', code))}")
-        return NotMeasuredError(f"{permission} failed ({code}): {_first_line(error.response['Error'].get('Message', ''))}")
+        return NotMeasuredError(
+            f"{permission} failed ({code}): {_first_line(error.response['Error'].get('Message', ''))}"
+        )
 
     def _unreachable(self, service: str, error: BotoCoreError) -> NotMeasuredError:
         where = _host(self.endpoint) if self.endpoint else f"the {service} endpoint of {self.region}"

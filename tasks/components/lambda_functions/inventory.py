@@ -4,37 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
 from storage.errors import NotMeasuredError
 from tasks.components.lambda_functions.account import Account, DeadlineError, UnknownResourceError
 
-FUNCTIONS = pa.schema(
-    [
-        pa.field("function", pa.string()),
-        pa.field("arn", pa.string()),
-        pa.field("runtime", pa.string()),
-        pa.field("memory_mb", pa.int32()),
-        pa.field("timeout_s", pa.int32()),
-        pa.field("architecture", pa.string()),
-        pa.field("package", pa.string()),
-        pa.field("code_bytes", pa.int64()),
-        pa.field("storage_mb", pa.int32()),
-        pa.field("snap_start", pa.bool_()),
-        pa.field("managed_instances", pa.bool_()),
-        pa.field("revision", pa.string()),
-        pa.field("modified", pa.string()),
-        pa.field("log_group", pa.string()),
-        pa.field("log_format", pa.string()),
-        pa.field("reserved", pa.int32()),
-        pa.field("provisioned", pa.map_(pa.string(), pa.int32())),
-        pa.field("tags", pa.map_(pa.string(), pa.string())),
-        pa.field("sources", pa.list_(pa.string())),
-    ]
-)
-"""One row per function. `reserved` is null where there is none or it was not asked for; `provisioned` by qualifier."""
+T = TypeVar("T")
+
+_FUNCTIONS_FIELDS: list[pa.Field[Any]] = [
+    pa.field("function", pa.string()),
+    pa.field("arn", pa.string()),
+    pa.field("runtime", pa.string()),
+    pa.field("memory_mb", pa.int32()),
+    pa.field("timeout_s", pa.int32()),
+    pa.field("architecture", pa.string()),
+    pa.field("package", pa.string()),
+    pa.field("code_bytes", pa.int64()),
+    pa.field("storage_mb", pa.int32()),
+    pa.field("snap_start", pa.bool_()),
+    pa.field("managed_instances", pa.bool_()),
+    pa.field("revision", pa.string()),
+    pa.field("modified", pa.string()),
+    pa.field("log_group", pa.string()),
+    pa.field("log_format", pa.string()),
+    pa.field("reserved", pa.int32()),
+    pa.field("provisioned", pa.map_(pa.string(), pa.int32())),
+    pa.field("tags", pa.map_(pa.string(), pa.string())),
+    pa.field("sources", pa.list_(pa.string())),
+]
+FUNCTIONS = pa.schema(_FUNCTIONS_FIELDS)
+"""One row per function. `reserved` is null where there is none or nobody asked; `provisioned` is by qualifier."""
 
 
 @dataclass
@@ -53,7 +55,10 @@ class Inventory:
 
     def table(self) -> pa.Table:
         """The rows of `FUNCTIONS`."""
-        rows = [{**row, "provisioned": list(row["provisioned"].items()), "tags": list(row["tags"].items())} for row in self.functions]
+        rows = [
+            {**row, "provisioned": list(row["provisioned"].items()), "tags": list(row["tags"].items())}
+            for row in self.functions
+        ]
         return pa.Table.from_pylist(rows, schema=FUNCTIONS)
 
 
@@ -75,11 +80,11 @@ def read_inventory(account: Account, prefix: str, log_group: str) -> Inventory:
         )
     inventory = Inventory(sorted(rows, key=lambda row: str(row["function"])))
     for what, step in _STEPS:
-        tolerate(inventory.notes, what, lambda step=step: step(account, inventory))  # type: ignore[misc]  # bound now
+        tolerate(inventory.notes, what, partial(step, account, inventory))
     return inventory
 
 
-def tolerate[T](notes: list[str], what: str, work: Callable[[], T]) -> T | None:
+def tolerate(notes: list[str], what: str, work: Callable[[], T]) -> T | None:
     """Do what may be denied: None and a note where it is, so that the rest is measured all the same."""
     try:
         return work()

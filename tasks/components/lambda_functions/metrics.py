@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import batched, product
+from itertools import product
 from typing import Any
 
 import pyarrow as pa
@@ -35,14 +35,13 @@ PROVISIONED_STATISTICS: tuple[tuple[str, str], ...] = (
     ("ProvisionedConcurrentExecutions", "Maximum"),
 )
 
-METRICS = pa.schema(
-    [
-        pa.field("function", pa.string()),
-        pa.field("metric", pa.string()),
-        pa.field("statistic", pa.string()),
-        pa.field("value", pa.float64()),
-    ]
-)
+_METRICS_FIELDS: list[pa.Field[Any]] = [
+    pa.field("function", pa.string()),
+    pa.field("metric", pa.string()),
+    pa.field("statistic", pa.string()),
+    pa.field("value", pa.float64()),
+]
+METRICS = pa.schema(_METRICS_FIELDS)
 """One row per function, metric and statistic over the window; no row where CloudWatch has no data point."""
 
 
@@ -79,7 +78,8 @@ def read_metrics(
     wanted += [(name, *statistic) for name, statistic in product(provisioned, PROVISIONED_STATISTICS)]
     read = MetricsRead(asked=len(wanted))
     points: dict[tuple[str, str, str], list[float]] = {}
-    for batch in batched(wanted, MOST_QUERIES):
+    for first in range(0, len(wanted), MOST_QUERIES):
+        batch = wanted[first : first + MOST_QUERIES]
         queries = [_query(number, key, period) for number, key in enumerate(batch)]
         for result in _results(account, queries, start, end):
             points.setdefault(batch[int(result["Id"][1:])], []).extend(result["Values"])

@@ -117,7 +117,7 @@ def recommend(
     enough = len(measured) >= _ENOUGH_POINTS
     curve = interpolation(measured) if enough else cpu_model(measured)
     method = f"monotone log-log interpolation of {len(measured)} sizes" if enough else "CPU model of two sizes"
-    return _choose(curve, allowed, now, floor, method, Objective(objective))
+    return _choose(curve, allowed, now=now, floor=floor, method=method, objective=Objective(objective))
 
 
 def floor_mb(max_used_mb: float | None, margin: float = MARGIN) -> int:
@@ -192,7 +192,7 @@ def _candidates(measured: Mapping[int, float], sizes: Sequence[int] | None) -> l
 
 
 def _choose(
-    curve: Curve, allowed: Sequence[int], now: int | None, floor: int, method: str, objective: Objective
+    curve: Curve, allowed: Sequence[int], *, now: int | None, floor: int, method: str, objective: Objective
 ) -> MemoryAdvice:
     costs = {size: size * curve(size) for size in allowed}
     tolerance = {Objective.COST: 0.0, Objective.BALANCED: COST_TOLERANCE, Objective.LATENCY: math.inf}[objective]

@@ -1,0 +1,42 @@
+"""Advice on the database: one small file per kind of check, each pure over what was collected and measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from deployments.config import RunConfig
+from storage.records import Finding, Measurement
+from tasks.components.base import Samples
+from tasks.components.database.advise import (
+    capacity,
+    foreign_keys,
+    invalid,
+    missing_index,
+    redundant,
+    sequences,
+    slow,
+    transactions,
+    unused,
+    vacuum,
+)
+from tasks.components.database.advise.case import Case
+
+CHECKS: tuple[Callable[[Case], list[Finding]], ...] = (
+    missing_index.check,
+    foreign_keys.check,
+    redundant.check,
+    unused.check,
+    invalid.check,
+    transactions.check,
+    vacuum.check,
+    sequences.check,
+    capacity.check,
+    slow.check,
+)
+"""All checks, in the order in which their findings are listed."""
+
+
+def advise(samples: Samples, measurements: Sequence[Measurement], config: RunConfig) -> list[Finding]:
+    """All findings; each names its subject, its evidence, a remedy and the way back."""
+    case = Case.of(samples, measurements, config)
+    return [finding for check in CHECKS for finding in check(case)]

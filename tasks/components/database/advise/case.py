@@ -1,0 +1,186 @@
+"""What every check reasons over: rows, measurements and settings, with the words that findings share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from deployments.config import RunConfig
+from storage.records import ComponentId, Finding, Level, Measurement, Remedy, Severity, Threshold
+from tasks.components.base import Samples
+from tasks.components.database.measure import Data
+
+NOT_TESTED = "not what-if tested: planner and run time after the change are unknown"
+"""Said of every proposed index that no what-if has tried."""
+
+_PLAIN = re.compile(r"^[a-z_][a-z0-9_$]*$")
+_RESERVED = frozenset(
+    {
+        *(
+            "all",
+            "analyse",
+            "analyze",
+            "and",
+            "any",
+            "array",
+            "as",
+            "asc",
+            "both",
+            "case",
+            "cast",
+            "check",
+            "collate",
+        ),
+        *("column", "constraint", "create", "default", "desc", "distinct", "do", "else", "end", "except", "false"),
+        *("fetch", "for", "foreign", "from", "grant", "group", "having", "in", "into", "limit", "not", "null"),
+        *("offset", "on", "only", "or", "order", "primary", "references", "select", "some", "table", "then", "to"),
+        *("trailing", "true", "union", "unique", "user", "using", "when", "where", "window", "with"),
+    }
+)
+_NAME_BYTES = 63
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One collection with its measurements."""
+
+    data: Data
+    measurements: Sequence[Measurement]
+    config: RunConfig
+
+    @classmethod
+    def of(cls, samples: Samples, measurements: Sequence[Measurement], config: RunConfig) -> Case:
+        """The case of some samples."""
+        return cls(Data.of(samples), measurements, config)
+
+    @cached_property
+    def tables(self) -> dict[int, Row]:
+        """Tables by oid."""
+        return {row["oid"]: row for row in self.data.rows("tables")}
+
+    @cached_property
+    def indexes(self) -> list[Row]:
+        """All indexes."""
+        return list(self.data.rows("indexes"))
+
+    @cached_property
+    def by_name(self) -> dict[tuple[str, str], Row]:
+        """Tables by schema and name."""
+        return {(row["schema"], row["name"]): row for row in self.tables.values()}
+
+    def indexes_of(self, table_oid: int) -> list[Row]:
+        """Indexes of one table."""
+        return [row for row in self.indexes if row["table_oid"] == table_oid]
+
+    def evidence(self, metrics: Iterable[str], **labels: str) -> tuple[Measurement, ...]:
+        """Measurements of these names with exactly these labels, those with a value."""
+        wanted = set(metrics)
+        return tuple(
+            found
+            for found in self.measurements
+            if found.metric in wanted and dict(found.labels) == labels and found.value is not None
+        )
+
+    def of_table(self, row: Row) -> tuple[Measurement, ...]:
+        """What was measured of one table's size and use."""
+        names = ("size", "scans_sequential", "scans_index", "rows_read", "writes", "dead_ratio")
+        return self.evidence((f"database.table.{name}" for name in names), table=qualified(row))
+
+    def of_index(self, row: Row) -> tuple[Measurement, ...]:
+        """Size and scans of one index."""
+        names = ("database.index.size", "database.index.scans")
+        return self.evidence(names, index=f"{row['schema']}.{row['name']}")
+
+    def threshold(self, metric: str) -> Threshold | None:
+        """The limits of a metric."""
+        return next((found for found in self.config.thresholds if found.metric == metric), None)
+
+    @property
+    def since(self) -> str:
+        """Since when the server's statistics count, in words."""
+        moment = self.data.facts.get("statistics_since")
+        return f"{moment[:16].replace('T', ' ')} UTC" if moment else "the statistics began (they were never reset)"
+
+
+def qualified(row: Row) -> str:
+    """`schema.name` as measurements and findings call it."""
+    return f"{row['schema']}.{row['name']}"
+
+
+def ident(name: str) -> str:
+    """A name as SQL: quoted only where it must be."""
+    if _PLAIN.match(name) and name not in _RESERVED:
+        return name
+    return '"' + name.replace('"', '""') + '"'
+
+
+def relation(schema: str, name: str) -> str:
+    """`schema.name` as SQL."""
+    return f"{ident(schema)}.{ident(name)}"
+
+
+def index_name(table: str, columns: Iterable[str], taken: Iterable[str]) -> str:
+    """A free name for a new index, as PostgreSQL forms it: table, columns, `idx`."""
+    names, number = set(taken), 0
+    while True:
+        suffix = "_idx" + (str(number) if number else "")
+        stem = "_".join([table, *(re.sub(r"\W+", "", column) for column in columns)])
+        name = stem.encode()[: _NAME_BYTES - len(suffix)].decode(errors="ignore") + suffix
+        if name not in names:
+            return name
+        number += 1
+
+
+def size_words(number: float | None) -> str:
+    """Bytes for a person."""
+    if number is None:
+        return "unknown size"
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1024:  # noqa: PLR2004 - the next unit
+            return f"{number:.0f} {unit}"
+        number /= 1024
+    return f"{number:.1f} TB"
+
+
+def drop_index(row: Row, *, concurrently: bool = True) -> str:
+    """The command that removes an index."""
+    word = "CONCURRENTLY " if concurrently else ""
+    return f"DROP INDEX {word}{relation(row['schema'], row['name'])};"
+
+
+def recreate_index(row: Row) -> str:
+    """The command that brings a removed index back."""
+    return re.sub(r"^(CREATE (?:UNIQUE )?INDEX) ", r"\1 CONCURRENTLY ", row["definition"]) + ";"
+
+
+def finding(
+    kind: str,
+    subject: str,
+    *,
+    title: str,
+    detail: str,
+    severity: Severity,
+    impact: Level,
+    effort: Level = Level.LOW,
+    evidence: tuple[Measurement, ...] = (),
+    remedy: Remedy,
+) -> Finding:
+    """A finding of this component; its id is stable between runs."""
+    return Finding(
+        id=f"database.{kind}:{subject}",
+        component=ComponentId.DATABASE,
+        kind=kind,
+        subject=subject,
+        title=title,
+        detail=detail,
+        severity=severity,
+        impact=impact,
+        effort=effort,
+        evidence=evidence,
+        remedy=remedy,
+    )

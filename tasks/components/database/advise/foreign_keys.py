@@ -1,0 +1,125 @@
+"""Foreign keys without an index on the referencing side.
+
+PostgreSQL indexes the referenced key only. Each delete (or key update) of a referenced row, and each join from there,
+then reads the whole referencing table. Small tables are read whole anyway: their findings weigh little.
+"""
+
+from __future__ import annotations
+
+from storage.records import Finding, Level, Remedy, Severity
+from tasks.components.database.advise import missing_index
+from tasks.components.database.advise.case import (
+    Case,
+    Row,
+    finding,
+    ident,
+    index_name,
+    qualified,
+    relation,
+    size_words,
+)
+
+SMALL_PAGES = 128
+"""Below 1 MB a whole read costs less than a millisecond or two."""
+
+LARGE_PAGES = 1024
+_USABLE = frozenset({"btree", "hash"})
+_ACTIONS = {"a": "NO ACTION", "r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
+
+
+def serves(index: Row, columns: list[str]) -> bool:
+    """Whether an index finds rows by these columns: they are its first keys in any order, and it holds all rows.
+
+    A predicate that only excludes nulls of these columns is no obstacle: a key with nulls references nothing.
+    """
+    have = [column.strip('"') for column in index["columns"]][: len(columns)]
+    excluded = {f"({ident(column)} IS NOT NULL)" for column in columns}
+    whole = index["predicate"] is None or index["predicate"] in excluded
+    return bool(index["valid"] and whole and index["method"] in _USABLE and sorted(have) == sorted(columns))
+
+
+def unindexed(case: Case) -> list[Row]:
+    """Foreign keys that no index serves; tables without a single page are left out."""
+    return [
+        key
+        for key in case.data.rows("foreign_keys")
+        if not any(serves(index, key["columns"]) for index in case.indexes_of(key["table_oid"]))
+        and (case.tables.get(key["table_oid"]) or {}).get("bytes", 1)
+    ]
+
+
+def supports(case: Case, index: Row) -> str | None:
+    """The foreign key that only this index serves; None where there is none."""
+    others = [row for row in case.indexes_of(index["table_oid"]) if row["oid"] != index["oid"]]
+    for key in case.data.rows("foreign_keys"):
+        mine = key["table_oid"] == index["table_oid"] and serves(index, key["columns"])
+        if mine and not any(serves(other, key["columns"]) for other in others):
+            return str(key["name"])
+    return None
+
+
+def check(case: Case) -> list[Finding]:
+    """One finding per key, the largest tables first."""
+    proposed = missing_index.candidates(case)
+    keys = sorted(unindexed(case), key=lambda key: -((case.tables.get(key["table_oid"]) or {}).get("bytes") or 0))
+    return [_finding(case, key, proposed) for key in keys]
+
+
+def _finding(case: Case, key: Row, proposed: list[missing_index.Candidate]) -> Finding:
+    table = case.tables.get(key["table_oid"]) or {"schema": key["schema"], "name": key["table"]}
+    where, columns = qualified(table), ", ".join(ident(column) for column in key["columns"])
+    pages, used = table.get("pages") or 0, _used(case, key, table)
+    wider = next((item for item in proposed if _covers(item, key)), None)
+    return finding(
+        "unindexed_foreign_key",
+        f"{where}({','.join(key['columns'])})",
+        title=f"Foreign key {key['name']}: no index on {where} ({columns})",
+        detail=(
+            f"{key['name']} references {key['referenced']} (ON DELETE {_ACTIONS.get(key['on_delete'], '?')}); a join "
+            f"from there, or a delete or key update there, reads all of {where} ({size_words(table.get('bytes'))}). "
+            f"{used or 'No sequential scan of it was seen in the window.'}"
+            + (f" The index proposed for a filter on ({wider.shown}) covers this key as well." if wider else "")
+        ),
+        severity=Severity.WARNING if pages >= SMALL_PAGES and used else Severity.INFO,
+        impact=_impact(pages, used=bool(used)),
+        evidence=case.of_table(table),
+        remedy=_remedy(case, key, wider),
+    )
+
+
+def _used(case: Case, key: Row, table: Row) -> str:
+    """Signs that the missing index is paid for: sequential scans in the window, deletes of referenced rows."""
+    signs = []
+    scans = table.get("seq_scan_delta") or 0
+    if scans:
+        signs.append(f"{scans} sequential scans of it read {table.get('seq_rows_delta') or 0} rows in the window.")
+    deletes = (case.tables.get(key["referenced_oid"]) or {}).get("deletes") or 0
+    if deletes:
+        signs.append(f"{deletes} rows of {key['referenced']} were deleted since {case.since}.")
+    return " ".join(signs)
+
+
+def _impact(pages: int, *, used: bool) -> Level:
+    if pages < SMALL_PAGES or not used:
+        return Level.LOW
+    return Level.HIGH if pages >= LARGE_PAGES else Level.MEDIUM
+
+
+def _covers(candidate: missing_index.Candidate, key: Row) -> bool:
+    first = candidate.columns[: len(key["columns"])]
+    return candidate.table["oid"] == key["table_oid"] and sorted(first) == sorted(key["columns"])
+
+
+def _remedy(case: Case, key: Row, wider: missing_index.Candidate | None) -> Remedy:
+    if wider is not None:
+        make, undo = missing_index.create(case, wider)
+        summary = "Create the wider index: one index serves the filter and the foreign key."
+        return Remedy(summary=summary, commands=(make,), rollback=(undo,))
+    name = index_name(key["table"], key["columns"], [row["name"] for row in case.indexes])
+    columns = ", ".join(ident(column) for column in key["columns"])
+    where = relation(key["schema"], key["table"])
+    return Remedy(
+        summary="Create the index without blocking writers.",
+        commands=(f"CREATE INDEX CONCURRENTLY {ident(name)} ON {where} ({columns});",),
+        rollback=(f"DROP INDEX CONCURRENTLY {relation(key['schema'], name)};",),
+    )

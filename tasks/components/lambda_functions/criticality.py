@@ -1,0 +1,115 @@
+"""Which functions serve lunch, with the evidence for it: what someone declared first, a function's name last.
+
+In this order: the environment file's list, tags, what triggers it, its share of traffic in school hours, its name.
+Where the environment file has a list, whoever wrote it has named them all: only a tag adds to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from deployments.config import LambdaSettings
+from tasks.components.lambda_functions.reports import FunctionStatistics
+
+CRITICAL_SHARE = 0.03
+"""A function with this share of all invocations in school hours carries lunch (three times an even share of 80)."""
+
+_ENOUGH = 1000
+_TAGS = ("criticality", "critical", "tier", "importance")
+_YES = frozenset({"critical", "high", "true", "yes", "1", "tier1", "tier-1"})
+_NO = frozenset({"low", "normal", "medium", "none", "non-critical", "noncritical", "false", "no", "2", "3"})
+_NAMES = ("order", "payment", "rfid", "auth", "menu", "health")
+
+
+class Evidence(StrEnum):
+    """What says whether a function is critical, the strongest first."""
+
+    CONFIGURED = "environment file"
+    TAG = "tag"
+    TRIGGER = "trigger"
+    TRAFFIC = "traffic in school hours"
+    NAME = "name"
+
+
+@dataclass(frozen=True, slots=True)
+class Criticality:
+    """Whether a function is critical, by which evidence, and what was seen."""
+
+    critical: bool
+    evidence: Evidence
+    detail: str
+
+
+def classify(
+    functions: Sequence[Mapping[str, Any]],
+    statistics: Mapping[str, FunctionStatistics],
+    settings: LambdaSettings,
+) -> dict[str, Criticality]:
+    """Judge each function (rows of the inventory, `tags` and `sources` among them) by the strongest evidence."""
+    listed = configured([row["function"] for row in functions], settings)
+    shares = _school_shares(statistics, settings)
+    return {row["function"]: _judge(row, listed, shares, settings) for row in functions}
+
+
+def configured(names: Sequence[str], settings: LambdaSettings) -> dict[str, str]:
+    """Deployed names of the functions that the environment file lists, with the key that names each.
+
+    A key names the function `key`, `prefix + key`, or `prefix + stage + "-" + key` where all functions share the
+    stage, as the Serverless Framework deploys them.
+    """
+    rests = [name.removeprefix(settings.name_prefix) for name in names]
+    stages = {rest.partition("-")[0] for rest in rests}
+    stage = f"{stages.pop()}-" if len(stages) == 1 and all("-" in rest for rest in rests) else ""
+    keys = set(settings.critical)
+    found = {}
+    for name, rest in zip(names, rests, strict=True):
+        for form in (name, rest, rest.removeprefix(stage)):
+            if form in keys:
+                found[name] = form
+                break
+    return found
+
+
+def _judge(
+    row: Mapping[str, Any], listed: Mapping[str, str], shares: Mapping[str, float], settings: LambdaSettings
+) -> Criticality:
+    name = row["function"]
+    if name in listed:
+        return Criticality(critical=True, evidence=Evidence.CONFIGURED, detail=f"listed as {listed[name]}")
+    if (tagged := _by_tag(dict(row["tags"]))) is not None:
+        return tagged
+    if settings.critical:
+        return Criticality(critical=False, evidence=Evidence.CONFIGURED, detail="not among those listed")
+    if row["sources"]:
+        return Criticality(
+            critical=False, evidence=Evidence.TRIGGER, detail=f"fed by {row['sources'][0]}: nobody waits"
+        )
+    if shares:
+        share = shares.get(name, 0.0)
+        detail = f"{share:.1%} of invocations in school hours"
+        return Criticality(critical=share >= CRITICAL_SHARE, evidence=Evidence.TRAFFIC, detail=detail)
+    part = next((part for part in _NAMES if part in name), None)
+    detail = f"its name holds {part!r}" if part else "its name says nothing"
+    return Criticality(critical=part is not None, evidence=Evidence.NAME, detail=detail)
+
+
+def _by_tag(tags: Mapping[str, str]) -> Criticality | None:
+    for key, value in tags.items():
+        if key.lower() in _TAGS and value.lower() in _YES | _NO:
+            critical = value.lower() in _YES
+            return Criticality(critical=critical, evidence=Evidence.TAG, detail=f"tagged {key}={value}")
+    return None
+
+
+def _school_shares(statistics: Mapping[str, FunctionStatistics], settings: LambdaSettings) -> dict[str, float]:
+    """Each function's share of the invocations in school hours; empty where there are too few to tell."""
+    first, end = settings.school_hours
+    calls = {
+        name: sum(hour.invocations for hour in each.by_hour.values() if first <= hour.hour < end)
+        for name, each in statistics.items()
+    }
+    total = sum(calls.values())
+    return {name: count / total for name, count in calls.items()} if total >= _ENOUGH else {}

@@ -1,0 +1,427 @@
+"""RFID readers at the school gate: how fast one card is verified, how fast a bulk, and how many cards a second.
+
+Three parts, one after the other, within the load's duration:
+
+1. *single*: verifications at a moderate rate, min(50/s, a quarter of the target): `rfid.latency.*`;
+2. *bulk*: requests that each carry `bulk_size` verifications: `rfid.bulk.*`;
+3. *search*: single verifications at rates that grow step by step through the target up to target × margin, never
+   above the load's `max_rate`. A step is sustained while p95 and errors keep their limits and 95 % of its rate is
+   achieved; the first step that breaks is tried once more, and ends the search when it breaks again.
+   `rfid.throughput` is what the highest sustained step achieved. Where none was sustained it is what the
+   first step achieved when it was tried again; where nothing was answered it has no value.
+
+The search disturbs whatever else runs against the same platform. It therefore comes last and is short;
+`load_plan` records from when to when it ran. A verification is good when its status and its body say so.
+`rfid.errors.ratio` speaks of the first two parts: a search overloads its target on purpose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any
+
+import pyarrow as pa
+
+from deployments.config import Endpoint, Load, RfidSettings, RunConfig, Target, ValueRange
+from storage.records import (
+    Collected,
+    ComponentId,
+    Finding,
+    Level,
+    Measurement,
+    Remedy,
+    Severity,
+    Unit,
+    Window,
+)
+from tasks.components.base import Check, CollectContext, Progress, Samples
+from tasks.load import advice, figures, samples
+from tasks.load.advice import again, of_metric
+from tasks.load.capacity import Capacity, Step, outcome, steps_from, steps_table
+from tasks.load.http_load import (
+    SEED,
+    HttpPlan,
+    HttpRun,
+    connections_for,
+    run_http,
+    schedule_stage,
+    search_stage,
+)
+from tasks.load.mix import endpoint_plan
+from tasks.load.samples import STEADY, WARMUP
+from tasks.load.schedule import Phase, steps
+
+BULK = "bulk"
+_SINGLE_RATE = 50.0
+_TARGET_PART = 4
+_FIRST_STEP = 0.2
+_GROWTH = 1.5
+_SEARCH_SHARE = 0.45
+_SINGLE_SHARE = 0.6
+_WARMUP_SHARE = 0.1
+_WARMUP_S = 2.0
+_DRAIN_S = 0.1
+_GOOD = r'"success"\s*:\s*true'
+_ALL_GOOD = r'\A(?![\s\S]*"success"\s*:\s*false)[\s\S]*"success"\s*:\s*true'
+_SECONDS_A_MINUTE = 60
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How the load's duration is shared out; seconds, and requests a second."""
+
+    single_rate: float
+    warmup_s: float
+    single_s: float
+    bulk_rate: float
+    bulk_s: float
+    rates: tuple[float, ...]
+    step_s: float
+    search_s: float
+
+
+@dataclass(frozen=True)
+class RfidComponent:
+    """See the module."""
+
+    id: ComponentId = ComponentId.RFID
+    title: str = "RFID readers"
+    metrics: frozenset[str] = frozenset(
+        {
+            "rfid.throughput",
+            "rfid.latency.p50",
+            "rfid.latency.p95",
+            "rfid.bulk.throughput",
+            "rfid.bulk.p95",
+            "rfid.errors.ratio",
+        }
+    )
+
+    def collect(self, context: CollectContext) -> Collected:
+        """Present test cards to the readers; `NotMeasuredError` where the address is missing or has no host."""
+        environment = context.config.environment
+        url, address = figures.address_of(context.target.api_url, environment.variables.api_url)
+        settings, load = environment.rfid, environment.load
+        timing = share_out(settings, load)
+        plan = HttpPlan(
+            url=url,
+            variable=environment.variables.api_url,
+            endpoints=_endpoints(settings),
+            values=_values(settings),
+            stages=_stages(settings, timing, load),
+            load=load,
+            timeout_s=settings.timeout_s,
+            max_connections=connections_for(timing.rates[-1]),
+            headers=environment.api.headers,
+        )
+        run = run_http(plan, _teller(context, load.duration_s))
+        context.sink.write("samples", run.table)
+        context.sink.write("steps", steps_table(run.steps))
+        sustained = [step.phase for step in run.steps if step.sustained]
+        return Collected(
+            window=run.window,
+            load=run.summary(
+                steady=STEADY,
+                judged=(STEADY, BULK, *sustained),
+                rate=timing.single_rate,
+                seconds=timing.single_s,
+                same_machine=context.target.local,
+            ),
+            load_plan=_described(settings, timing, run),
+            fingerprint={"target": address.shown, **run.release},
+            notes=_notes(settings, load, run),
+        )
+
+    def measure(self, samples: Samples, config: RunConfig) -> list[Measurement]:
+        """Throughput of the search, latency of single verifications, figures of bulks, errors of both."""
+        return _figures(samples, config.environment.rfid)
+
+    def advise(self, samples: Samples, measurements: Sequence[Measurement], config: RunConfig) -> list[Finding]:
+        """The shared findings of load, refused payloads and errors, too few verifications a second."""
+        table = samples.tables["samples"]
+        return [
+            *advice.common(ComponentId.RFID, table, samples.collected, measurements, config),
+            *_refused(table, measurements, config),
+            *_too_slow(samples, measurements, config),
+        ]
+
+    def check(self, config: RunConfig, target: Target) -> list[Check]:
+        """Name, TCP connection and TLS of the address that readers call, without any request."""
+        seen = figures.look(target.api_url, config.environment.variables.api_url)
+        return [Check(f"RFID {what}", ok, detail, remedy) for what, ok, detail, remedy in seen]
+
+
+RFID = RfidComponent()
+"""The one instance."""
+
+
+def share_out(settings: RfidSettings, load: Load) -> Timing:
+    """Share the load's duration out: the search takes what its steps need, but never more than 45 %.
+
+    A short load has shorter steps. Of the rest, single verifications take 60 % (a tenth of it, at most 2 s, as
+    warm-up) and bulks 40 %.
+    """
+    ceiling = min(settings.target_rate * settings.margin, load.max_rate)
+    rates = steps(settings.target_rate, first=settings.target_rate * _FIRST_STEP, growth=_GROWTH, ceiling=ceiling)
+    runs = len(rates) + 1  # the step that breaks runs twice
+    step_s = min(settings.step_s, _SEARCH_SHARE * load.duration_s / runs)
+    search_s = runs * (step_s + _DRAIN_S)
+    rest = max(load.duration_s - search_s, (1 - _SEARCH_SHARE) * load.duration_s / 2)
+    single = _SINGLE_SHARE * rest
+    warmup = min(_WARMUP_S, _WARMUP_SHARE * single)
+    return Timing(
+        single_rate=min(_SINGLE_RATE, settings.target_rate / _TARGET_PART, load.max_rate),
+        warmup_s=warmup,
+        single_s=single - warmup,
+        bulk_rate=min(settings.bulk_rate, load.max_rate),
+        bulk_s=rest - single,
+        rates=tuple(rates),
+        step_s=step_s,
+        search_s=search_s,
+    )
+
+
+def _endpoints(settings: RfidSettings) -> list[dict[str, Any]]:
+    one = {"cardNumber": "{card}", "readerId": "{reader}"}
+    many = [{"cardNumber": f"{{card{n}}}", "readerId": "{reader}"} for n in range(settings.bulk_size)]
+    return [
+        endpoint_plan(Endpoint(method="POST", path=settings.verify_path, body=one), expect_body=_GOOD),
+        endpoint_plan(
+            Endpoint(method="POST", path=settings.bulk_path, body={"verifications": many}),
+            items=settings.bulk_size,
+            expect_body=_ALL_GOOD,
+        ),
+    ]
+
+
+def _values(settings: RfidSettings) -> dict[str, ValueRange]:
+    bulk = {f"card{n}": settings.cards for n in range(settings.bulk_size)}
+    return {"card": settings.cards, "reader": settings.readers, **bulk}
+
+
+def _stages(settings: RfidSettings, timing: Timing, load: Load) -> list[dict[str, Any]]:
+    single = [
+        Phase(WARMUP, timing.single_rate, timing.single_rate, timing.warmup_s),
+        Phase(STEADY, timing.single_rate, timing.single_rate, timing.single_s),
+    ]
+    return [
+        schedule_stage(single, [0]),
+        schedule_stage([Phase(BULK, timing.bulk_rate, timing.bulk_rate, timing.bulk_s)], [1], jitter="uniform"),
+        search_stage(
+            timing.rates,
+            [0],
+            step_s=timing.step_s,
+            latency_ms=settings.latency_limit_ms,
+            error_ratio=settings.error_limit,
+            budget_s=timing.search_s,
+            until_s=load.duration_s,
+        ),
+    ]
+
+
+def _teller(context: CollectContext, total_s: float) -> Any:
+    """Turn a worker's progress into the component's."""
+
+    def tell(progress: Mapping[str, Any]) -> None:
+        context.progress(
+            Progress(
+                component=ComponentId.RFID,
+                elapsed_s=progress["elapsed_s"],
+                total_s=total_s,
+                rate=progress["rate"],
+                p95_ms=progress["p95_ms"],
+                failed=progress["failed"],
+                message=progress["stage"],
+            )
+        )
+
+    return tell
+
+
+def _described(settings: RfidSettings, timing: Timing, run: HttpRun) -> dict[str, str]:
+    plan = {
+        "single": f"{timing.single_rate:g}/s for {timing.single_s:.1f} s after {timing.warmup_s:.1f} s of warm-up",
+        "bulk": f"{timing.bulk_rate:g}/s of {settings.bulk_size} verifications for {timing.bulk_s:.1f} s",
+        "search": f"{', '.join(f'{rate:g}' for rate in timing.rates)}/s, {timing.step_s:.1f} s each",
+        "seed": str(SEED),
+        "connections": str(run.facts["connects"]),
+    }
+    if run.steps:
+        plan["search_start"] = _clock(run.steps[0].start_ns)
+        plan["search_end"] = _clock(run.steps[-1].end_ns)
+    if run.facts["search_ended"] is not None:
+        plan["search_ended"] = str(run.facts["search_ended"])
+    return plan if run.stopped is None else plan | {"stopped": run.stopped}
+
+
+def _clock(utc_ns: int) -> str:
+    return datetime.fromtimestamp(utc_ns / 1e9, UTC).isoformat(timespec="milliseconds")
+
+
+def _notes(settings: RfidSettings, load: Load, run: HttpRun) -> tuple[str, ...]:
+    notes = []
+    if run.stopped is not None:
+        notes.append(f"the load was {run.stopped}: the rest of its plan was not sent")
+    if load.max_rate < settings.target_rate:
+        notes.append(
+            f"max_rate {load.max_rate:g}/s is below the target of {settings.target_rate:g}/s: "
+            "the search cannot show that the target is reached"
+        )
+    return tuple(notes)
+
+
+# --- measure ---
+
+
+def _search(samples_: Samples) -> Capacity:
+    ended = samples_.collected.load_plan.get("search_ended", "stopped")
+    return outcome(steps_from(samples_.tables["steps"]), ended)
+
+
+def _figures(samples_: Samples, settings: RfidSettings) -> list[Measurement]:
+    table = samples_.tables["samples"]
+    stopped = samples_.collected.load_plan.get("stopped")
+    why = f"the load was {stopped}, before this part" if stopped else "no request was sent"
+    single, bulk = samples.of_phase(table, STEADY), samples.of_phase(table, BULK)
+    both = samples.of_phase(table, WARMUP, STEADY, BULK)
+    return [
+        _throughput(_search(samples_), table, settings),
+        figures.latency("rfid.latency.p50", single, 0.50, why_none=why),
+        figures.latency("rfid.latency.p95", single, 0.95, why_none=why),
+        figures.latency("rfid.latency.p99", single, 0.99, why_none=why),
+        figures.throughput("rfid.bulk.throughput", bulk, why_none=why, items=True),
+        figures.latency("rfid.bulk.p50", bulk, 0.50, why_none=why),
+        figures.latency("rfid.bulk.p95", bulk, 0.95, why_none=why),
+        figures.errors("rfid.errors.ratio", both, why_none=why),
+        *(
+            figures.errors("rfid.errors.ratio", samples.of_endpoint(both, name), labels={"endpoint": name})
+            for name in samples.endpoints(both)
+        ),
+    ]
+
+
+def _throughput(search: Capacity, table: pa.Table, settings: RfidSettings) -> Measurement:
+    step = search.best or search.broken
+    value = step.achieved if step is not None and step.good else None
+    return Measurement(
+        metric="rfid.throughput",
+        value=value,
+        unit=Unit.PER_SECOND,
+        n=0 if step is None else step.sent,
+        source="capacity search: good verifications a second of the highest sustained step",
+        window=None if step is None else _window(step),
+        note=throughput_note(search, settings) if step is not None and step.good else _no_throughput(table, step),
+    )
+
+
+def _no_throughput(table: pa.Table, step: Step | None) -> str:
+    if step is not None:
+        return figures.no_data(samples.of_phase(table, step.phase))
+    return f"no data: the search did not run ({figures.no_data(table)})"
+
+
+def _window(step: Step) -> Window:
+    return Window(
+        start=datetime.fromtimestamp(step.start_ns / 1e9, UTC),
+        end=datetime.fromtimestamp(max(step.start_ns, step.end_ns) / 1e9, UTC),
+    )
+
+
+def throughput_note(search: Capacity, settings: RfidSettings) -> str:
+    """What the figure of a search means: where it ended and why, and whether it is only a lower bound."""
+    broken = search.broken
+    if broken is not None and broken.generator_limited:
+        ended = f"a lower bound: at {broken.rate:g}/s the load generator itself was the limit ({broken.why})"
+    elif broken is not None:
+        ended = f"{broken.rate:g}/s broke{' twice' if broken.attempt > 1 else ''}: {broken.why}"
+    elif search.ended == "ceiling" and search.best is not None and search.best.rate < settings.target_rate:
+        ended = f"a lower bound: the search stopped at max_rate, below the target of {settings.target_rate:g}/s"
+    elif search.ended == "ceiling":
+        ended = "a lower bound: every step was sustained"
+    else:
+        ended = f"a lower bound: the search ended early ({search.ended}) after {search.tried} steps"
+    if search.best is None:
+        return f"no step was sustained; what the first one achieved is reported; {ended}"
+    return f"sustained at {search.best.rate:g}/s; {ended}"
+
+
+# --- advise ---
+
+
+def _refused(table: pa.Table, measurements: Sequence[Measurement], config: RunConfig) -> list[Finding]:
+    """Verifications that were answered, but not as expected, or not at all; silent where nothing answered."""
+    both = samples.of_phase(table, WARMUP, STEADY, BULK)
+    if not samples.counts(both)["answered"]:
+        return []
+    found = []
+    for endpoint in samples.endpoints(both):
+        rows = samples.of_endpoint(both, endpoint)
+        ratio = samples.error_ratio(rows) or 0.0
+        if ratio:
+            found.append(_refused_one(endpoint, rows, ratio, measurements, config))
+    return found
+
+
+def _refused_one(
+    endpoint: str, rows: pa.Table, ratio: float, measurements: Sequence[Measurement], config: RunConfig
+) -> Finding:
+    number = samples.counts(rows)
+    invalid = HTTPStatus.BAD_REQUEST in samples.statuses(rows.filter(pa.array(samples.failed(rows))))
+    limit = config.environment.rfid.error_limit
+    summary = (
+        "Compare the payload (cardNumber, readerId) with the service's schema, and the cards and readers in "
+        "[rfid] with those that are registered"
+        if invalid
+        else "Look for these statuses in the service's log; check that the test cards in [rfid] are active"
+    )
+    return Finding(
+        id=f"rfid.{'payload' if invalid else 'errors'}:{endpoint}",
+        component=ComponentId.RFID,
+        kind="payload" if invalid else "errors",
+        subject=endpoint,
+        title=f"{endpoint} {'refuses the payload of' if invalid else 'fails for'} {ratio:.1%} of its requests",
+        detail=f"{number['failed'] + number['errors']} of {number['sent']}: {figures.statuses_text(rows)}.",
+        severity=Severity.WARNING if ratio > limit else Severity.INFO,
+        impact=Level.HIGH if ratio > limit else Level.LOW,
+        effort=Level.LOW if invalid else Level.MEDIUM,
+        evidence=of_metric(measurements, "rfid.errors.ratio", endpoint=endpoint),
+        remedy=Remedy(summary=summary, commands=(again(config, "rfid"),)),
+    )
+
+
+def _too_slow(samples_: Samples, measurements: Sequence[Measurement], config: RunConfig) -> list[Finding]:
+    """Fewer verifications a second than the readers need; silent where the generator was the limit."""
+    settings = config.environment.rfid
+    search = _search(samples_)
+    broken = search.broken
+    figure = next((m for m in of_metric(measurements, "rfid.throughput") if m.value is not None), None)
+    if broken is None or figure is None or figure.value is None:
+        return []
+    if broken.generator_limited or broken.rate > settings.target_rate:
+        return []
+    served, needed = figure.value * _SECONDS_A_MINUTE, settings.target_rate * _SECONDS_A_MINUTE
+    return [
+        Finding(
+            id="rfid.throughput:verify",
+            component=ComponentId.RFID,
+            kind="throughput",
+            subject=settings.verify_path,
+            title=f"The readers serve {served:,.0f} children a minute, {needed:,.0f} are needed",
+            detail=(
+                f"{figure.value:.0f} verifications/s are sustained, the target is {settings.target_rate:g}/s; "
+                f"at {broken.rate:g}/s {broken.why}."
+            ),
+            severity=Severity.WARNING,
+            impact=Level.HIGH,
+            effort=Level.MEDIUM,
+            evidence=(figure, *of_metric(measurements, "rfid.latency.p95")),
+            remedy=Remedy(
+                summary="See which statements a verification runs and whether cards come from the cache; "
+                "then add instances, or connections to the pool, and measure again",
+                commands=(again(config, "database"), again(config, "cache"), again(config, "rfid")),
+            ),
+        )
+    ]

@@ -1,0 +1,67 @@
+"""Every command that the documents show is run, against the embedded platform and with a short load."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from deployments.local.platform import Platform
+from tests.e2e.conftest import PROGRAM, ROOT, SHORT, run
+
+DOCUMENTS = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
+MEASURING = {"run", "database", "lambda", "api", "websocket", "cache", "rfid", "realtime"}
+TESTS = {"make test", "make check"}
+"""These run the tests, this one among them: only what they would do is looked at."""
+
+
+def commands() -> list[str]:
+    """What stands in sh blocks and in inline code and starts with one of our programs."""
+    found: list[str] = []
+    for document in DOCUMENTS:
+        text = document.read_text(encoding="utf-8")
+        for block in re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+            found += [line for line in block.splitlines() if line.strip()]
+        found += re.findall(r"`((?:make|hasivu-perf) [^`]+)`", text)
+    known = [one for one in found if one.split()[0] in ("make", "hasivu-perf")]
+    return sorted(set(known))
+
+
+def runnable(command: str) -> bool:
+    """Not a pattern such as `hasivu-perf doctor ENVIRONMENT`."""
+    return not re.search(r"\b[A-Z]{3,}\b|…", command)
+
+
+def test_the_documents_show_commands() -> None:
+    assert {"make development", "make test", "hasivu-perf run staging --local"} <= set(commands())
+
+
+@pytest.mark.parametrize("command", [one for one in commands() if one.startswith("make ") and runnable(one)])
+def test_a_make_target_runs_what_it_says(command: str) -> None:
+    done = subprocess.run(
+        ["make", "-n", *shlex.split(command)[1:]], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    if command not in TESTS and "hasivu-perf" in done.stdout:
+        line = next(line for line in done.stdout.splitlines() if "hasivu-perf" in line)
+        assert Path(ROOT / shlex.split(line)[0]) == PROGRAM
+
+
+@pytest.mark.timeout(900)
+def test_every_command_works(held_platform: Platform, tmp_path: Path) -> None:
+    variables = {**held_platform.environment, **held_platform.variables("STAGING")}
+    wanted = [one for one in commands() if one.startswith("hasivu-perf ") and runnable(one)]
+    order = sorted(wanted, key=lambda one: (shlex.split(one)[1] not in MEASURING, "down" in one, one))
+    for command in order:
+        arguments = shlex.split(command)[1:]
+        if arguments[:2] == ["local", "up"]:
+            arguments.append("--detach")
+        if arguments[0] in MEASURING:
+            arguments += SHORT
+        local = "--local" in arguments or arguments[0] == "local"
+        ended = run(*arguments, cwd=tmp_path, variables={} if local else variables)
+        assert ended.code in (0, 1), f"{command}: {ended.code}\n{ended.err}"
+        assert ended.out.strip(), command
