@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -63,6 +64,8 @@ class Load(Settings):
 class ValueRange(Settings):
     """Values that a load plan draws from: `template` with `{n}` filled by a number from `first` to `last`.
 
+    `{today}` in a template is the day in UTC, as 2026-03-02.
+
     Where `hot` > 1 the draw is skewed to small numbers: n = first + span · u^hot for uniform u, as a school's newest
     orders are asked for most.
     """
@@ -86,7 +89,7 @@ class ValueRange(Settings):
 
     def value(self, number: int) -> str:
         """The value for one number."""
-        return self.template.format(n=number)
+        return self.template.format(n=number, today=datetime.now(UTC).date().isoformat())
 
 
 class Endpoint(Settings):

@@ -9,14 +9,12 @@ from prefect.artifacts import create_markdown_artifact
 from storage.records import Report
 from storage.runs import RunFolder
 
-_LIMIT = 900_000
-
 
 def publish_artifacts(report: Report, folder: RunFolder, markdown: str) -> None:
-    """Create the report's artifact; its key holds the environment, so that runs line up as versions of one page."""
+    """Create the artifact of a report's page; its key holds the environment, so that runs line up as one timeline."""
     key = re.sub(r"[^a-z0-9-]+", "-", f"report-{report.info.environment}".lower()).strip("-")
     create_markdown_artifact(
         key=key,
-        markdown=markdown.encode()[:_LIMIT].decode(errors="ignore"),
+        markdown=markdown,
         description=f"{report.info.run}: {folder.store.path(folder.orchestration('report.html'))}",
     )

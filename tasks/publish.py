@@ -1,23 +1,58 @@
-"""Writes every rendering of a report into the run's folders."""
+"""Writes every rendering of a report into the run's folders; all of them are made from the report alone."""
 
 from __future__ import annotations
 
+import shutil
+import sys
+
 from storage.records import Report
 from storage.runs import RunFolder
+from tasks.report.markdown import capped, step_summary
+from tasks.report.record import to_json
+from tasks.report.renderings import RENDERERS
+from tasks.report.terminal import summary_lines
+
+_ARTIFACT_BYTES = 900_000
+"""Prefect takes artifacts of up to 1 MB."""
+
+_TECHNICAL = {"report.md": "technical-analysis.md"}
+"""What goes to the technical side too, and its name there."""
 
 
-def publish_report(folder: RunFolder, report: Report) -> None:
-    folder.store.write(folder.orchestration("report.json"), report.model_dump_json(indent=2).encode())
-    publish_files(folder, report)
+def publish_report(folder: RunFolder, report: Report) -> list[str]:
+    """Write report.json and every rendering; return their names."""
+    folder.store.write(folder.orchestration("report.json"), to_json(report))
+    return publish_files(folder, report)
 
 
 def publish_files(folder: RunFolder, report: Report) -> list[str]:
-    return []
+    """Write every rendering but report.json, from which they are made; return their names."""
+    written = []
+    for name, render in RENDERERS.items():
+        if name == "report.json":
+            continue
+        content = render(report)
+        folder.store.write(folder.orchestration(name), content)
+        written.append(folder.orchestration(name))
+        if name in _TECHNICAL:
+            folder.store.write(folder.benchmark(_TECHNICAL[name]), content)
+            written.append(folder.benchmark(_TECHNICAL[name]))
+    for part in report.components:
+        if part.status == "measured":
+            name = folder.benchmark(f"{part.component.value}.json")
+            folder.store.write(name, part.model_dump_json(indent=2).encode())
+            written.append(name)
+    return written
 
 
-def summary(report: Report) -> str:
-    return report.gate.verdict.value
+def artifact_markdown(report: Report) -> str:
+    """The page that Prefect shows for a run."""
+    return capped(step_summary(report), _ARTIFACT_BYTES)
 
 
 def terminal_text(report: Report, folder: RunFolder) -> str:
-    return f"{report.gate.verdict} {report.score.value}"
+    """The end of a run: verdict, failed checks, components, the three most useful actions, the report's path."""
+    path = folder.store.path(folder.orchestration("report.html"))
+    width = shutil.get_terminal_size((100, 24)).columns
+    ascii_only = not (sys.stdout.encoding or "").lower().startswith("utf")
+    return "\n".join(summary_lines(report, path, width=width, ascii_only=ascii_only))

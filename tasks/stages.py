@@ -20,7 +20,8 @@ from storage.parquet import Store
 from storage.records import ComponentId, Manifest
 from storage.runs import RunFolder, new_run_name
 from tasks import validation
-from tasks.publish import publish_files, summary
+from tasks.publish import artifact_markdown, publish_files
+from tasks.report.record import to_json
 
 _POLICY = INPUTS + TASK_SOURCE + RUN_ID
 
@@ -58,7 +59,7 @@ def judge_stage(
     folder = _folder(run)
     measured = {component: Manifest.model_validate(data) for component, data in manifests.items()}
     report = validation.judge(folder, measured, failures, attempt)
-    stored = folder.store.write(folder.orchestration("report.json"), report.model_dump_json(indent=2).encode())
+    stored = folder.store.write(folder.orchestration("report.json"), to_json(report))
     return {"sha256": stored.sha256, "verdict": report.gate.verdict.value, "score": report.score.value}
 
 
@@ -68,5 +69,5 @@ def publish_stage(run: dict[str, str], judged: dict[str, Any]) -> dict[str, Any]
     folder = _folder(run)
     report = folder.report()
     files = publish_files(folder, report)
-    publish_artifacts(report, folder, summary(report))
+    publish_artifacts(report, folder, artifact_markdown(report))
     return {"files": files, **judged}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -83,9 +84,9 @@ def measured(component: ComponentId, *measurements: Measurement, **changes: Any)
     return MeasuredComponent.model_validate(fields | changes)
 
 
-def results(values: dict[str, float | None] | None = None) -> list[ComponentResult]:
+def results(values: Mapping[str, float | None] | None = None) -> list[ComponentResult]:
     """All six components with these values, where given, instead of the good ones."""
-    known = GOOD_VALUES | (values or {})
+    known: dict[str, float | None] = {**GOOD_VALUES, **(values or {})}
     return [
         measured(c, *(measurement(m, v) for m, v in known.items() if m.partition(".")[0] == c.value))
         for c in ComponentId
@@ -113,7 +114,7 @@ def info(**changes: Any) -> RunInfo:
     return RunInfo.model_validate(fields | changes)
 
 
-def good_report(values: dict[str, float | None] | None = None, **changes: Any) -> Report:
+def good_report(values: Mapping[str, float | None] | None = None, **changes: Any) -> Report:
     """The report of a platform without findings."""
     return build(info(**changes), results(values), THRESHOLDS, WEIGHTS)
 

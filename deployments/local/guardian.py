@@ -83,6 +83,7 @@ class Guardian:
         self.folder = folder
         self._lock = threading.Lock()
         self._buffer = b""
+        self._request = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._groups: set[int] = set()
 
@@ -98,7 +99,7 @@ class Guardian:
                 start_new_session=True,  # Ctrl-C in a terminal reaches the owner, not the guardian
             )
         try:
-            self._read_answer()
+            self._read_answer(0)
             self.remove_at_end(self.folder)
         except BaseException:
             self.close()
@@ -199,19 +200,28 @@ class Guardian:
     def _ask(self, **request: Any) -> dict[str, Any]:
         with self._lock:
             pipe = self._running.stdin
+            self._request += 1
+            line = json.dumps({"request": self._request, **request}).encode() + b"\n"
             try:
-                os.write(pipe.fileno() if pipe else -1, json.dumps(request).encode() + b"\n")
+                os.write(pipe.fileno() if pipe else -1, line)
             except BrokenPipeError:
                 raise self._gone() from None
-            answer = self._read_answer()
+            answer = self._read_answer(self._request)
         if "error" in answer:
             raise LocalPlatformError(str(answer["error"]))
         return answer
 
-    def _read_answer(self) -> dict[str, Any]:
+    def _read_answer(self, number: int) -> dict[str, Any]:
+        """The answer to request `number`; those to earlier requests that came too late are passed over."""
+        until = time.monotonic() + ANSWER_S
+        while True:
+            answer: dict[str, Any] = json.loads(self._read_line(until))
+            if answer["request"] == number:
+                return answer
+
+    def _read_line(self, until: float) -> bytes:
         pipe = self._running.stdout
         descriptor = pipe.fileno() if pipe else -1
-        until = time.monotonic() + ANSWER_S
         while b"\n" not in self._buffer:
             readable, _, _ = select.select([descriptor], [], [], max(0.0, until - time.monotonic()))
             if not readable:
@@ -221,8 +231,7 @@ class Guardian:
                 raise self._gone()
             self._buffer += chunk
         line, _, self._buffer = self._buffer.partition(b"\n")
-        answer: dict[str, Any] = json.loads(line)
-        return answer
+        return line
 
     def _gone(self) -> LocalPlatformError:
         return LocalPlatformError(f"the guardian has ended: {last_line(self.log_path('guardian'))}")

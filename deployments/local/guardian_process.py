@@ -1,7 +1,7 @@
 """The process that owns every service of an embedded platform; start it by `deployments.local.guardian.Guardian`.
 
-It reads one JSON request a line from its standard input, answers each by one JSON line, and ends when the input ends
-or its parent is gone, however the parent went. Then it signals every service, waits for a moment, kills what is left,
+It reads one JSON request a line from its standard input, answers each by one JSON line with the same `request` number,
+and ends when the input ends or its parent is gone, however the parent went. Then it signals every service, waits for a moment, kills what is left,
 orphans included, removes the folders it was told to remove, and exits. It has one thread only: PR_SET_PDEATHSIG
 follows the thread that forked, so a service that was started by a thread of a pool would die with that thread.
 
@@ -85,9 +85,9 @@ class GuardianProcess:
     def serve(self) -> None:
         """Answer requests until the owner is gone, then end everything."""
         try:
-            self._answer(ready=True)
+            self._answer(request=0)
             for line in self._lines():
-                self._answer(**self._handled(line))
+                self._answer(**self._handled(json.loads(line)))
         except BrokenPipeError:
             pass  # the owner is gone: the same as the end of the input
         finally:
@@ -113,12 +113,13 @@ class GuardianProcess:
     def _answer(self, **content: Any) -> None:
         os.write(1, json.dumps(content).encode() + b"\n")
 
-    def _handled(self, line: bytes) -> dict[str, Any]:
+    def _handled(self, request: dict[str, Any]) -> dict[str, Any]:
+        number = request.pop("request")
         try:
-            request: dict[str, Any] = json.loads(line)
-            return self._operations[request.pop("op")](**request)
+            answer = self._operations[request.pop("op")](**request)
         except (OSError, ValueError, KeyError, TypeError, subprocess.SubprocessError) as error:
-            return {"error": f"{type(error).__name__}: {error}"}
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        return {"request": number, **answer}
 
     def _start(
         self,

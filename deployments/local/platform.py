@@ -178,8 +178,12 @@ def platform(
     wanted = frozenset(parts)
     if Part.APPLICATION in wanted and not wanted >= {Part.DATABASE, Part.CACHE}:
         raise LocalPlatformError("the application needs the database and the cache: add them to `parts`")
-    with Guardian(folder or _run_folder()) as guardian:
-        yield _start(guardian, _Plan(wanted, tuple(services), application_env))
+    folder = folder or _run_folder()
+    try:
+        with Guardian(folder) as guardian:
+            yield _start(guardian, _Plan(wanted, tuple(services), application_env))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)  # what an interrupted start may have written after the guardian
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,7 +238,10 @@ def _start_database(guardian: Guardian) -> PostgresServer:
     source = prepared.prepared_data(guardian, programs)
     deadline = _deadline()
     data = programs.workspace / "postgresql"
-    prepared.copy_data(source, data, programs)
+    try:
+        prepared.copy_data(source, data, programs)
+    except OSError as error:
+        raise LocalPlatformError(f"the data could not be copied to {data}: {error.strerror}") from error
     server = postgres.start_server(guardian, programs, data, deadline=deadline)
     _start_idle_session(guardian, server, deadline)
     return server
@@ -312,7 +319,7 @@ def _run_folder() -> Path:
 
 def _remove_abandoned(folder: Path) -> None:
     """Remove a runtime folder whose guardian was killed: nobody holds the lock on the guardian's log."""
-    with suppress(OSError), guardian_log(folder).open("ab") as log:
+    with suppress(OSError), guardian_log(folder).open("rb") as log:
         if time.time() - folder.stat().st_mtime > _ABANDONED_S:
             fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(folder, ignore_errors=True)

@@ -68,10 +68,17 @@ class Component(Protocol):
     `measure` and `advise` are pure: they run again from disk and give the same.
     """
 
-    id: ComponentId
-    title: str
-    metrics: frozenset[str]
-    """Metrics without labels that `measure` always answers, with a value or with the reason why there is none."""
+    @property
+    def id(self) -> ComponentId:
+        """Which component this is."""
+
+    @property
+    def title(self) -> str:
+        """How a person calls it."""
+
+    @property
+    def metrics(self) -> frozenset[str]:
+        """Metrics without labels that `measure` always answers, with a value or with the reason why there is none."""
 
     def collect(self, context: CollectContext) -> Collected:
         """Measure the real system and write raw tables to the sink; `NotMeasuredError` where it cannot."""

@@ -147,7 +147,11 @@ def _speaks_of(check: GateCheck, names: set[str]) -> bool:
 
 def _score_check(score: Score) -> GateCheck:
     known = not score.partial and bool(score.components)
-    detail = "" if known else f"coverage {score.coverage:.0%}: {truncated(score.value)} is but a lower bound"
+    detail = (
+        ""
+        if known
+        else f"{truncated(score.value)} at a coverage of {score.coverage * 100:.3g} %: the rest is not known"
+    )
     return GateCheck(
         id=SCORE,
         title="Score",

@@ -18,7 +18,7 @@ from storage.records import (
 from tasks.judge.gate import asked_components, gate, is_release_gate, left_out
 from tasks.judge.roadmap import failure_findings, ordered, roadmap
 from tasks.judge.score import score
-from tasks.report.words import TITLES
+from tasks.report.words import TITLES, title_list
 
 
 def build(
@@ -74,7 +74,7 @@ def _measured(results: Sequence[ComponentResult]) -> list[MeasuredComponent]:
 def _scope(info: RunInfo, outcome: Score) -> list[str]:
     if is_release_gate(info, outcome):
         return []
-    asked = " and ".join(TITLES[c] for c in TITLES if c in asked_components(info, outcome))
+    asked = title_list(asked_components(info, outcome))
     return [f"This run was asked for {asked} alone: it is no release gate, and its exit code answers for that alone"]
 
 

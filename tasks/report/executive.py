@@ -9,16 +9,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from storage.errors import ExitCode
-from storage.records import Band, Measurement, Report, Severity, Unit
+from storage.records import Assessment, Report, Severity, Unit
 from tasks.judge.gate import asked_components, exit_code, is_release_gate
 from tasks.judge.roadmap import top_actions
 from tasks.judge.score import display_grade, truncated
 from tasks.report.charts import score_scale
-from tasks.report.figures import figure, number
+from tasks.report.figures import NOT_MEASURED, figure, number
 from tasks.report.html import page
 from tasks.report.markdown import escape
 from tasks.report.tables import not_measured
-from tasks.report.words import BANDS, SEVERITIES, TITLES, Word, environment_title, outcome_word, score_word
+from tasks.report.words import BANDS, SEVERITIES, Word, environment_title, outcome_word, score_word, title_list
 
 MOST_GAPS, MOST_ACTIONS = 6, 3
 
@@ -51,7 +51,7 @@ _QUESTIONS = (
         "rfid.throughput",
         "How many children can the RFID gates serve a minute?",
         lambda v: f"{v * 60:,.0f} a minute",
-        "cards that all readers together verify in a minute",
+        "cards verified by all readers together",
     ),
     _Question(
         "rfid.latency.p95",
@@ -101,11 +101,7 @@ _QUESTIONS = (
 def statements(report: Report) -> tuple[Statement, ...]:
     """The questions of the service for the components that the environment has, answered where they were measured."""
     found = {a.threshold.metric: a for part in report.score.components for a in part.assessments}
-    return tuple(
-        _statement(question, found[question.metric].measurement, found[question.metric].band)
-        for question in _QUESTIONS
-        if question.metric in found
-    )
+    return tuple(_statement(question, found[question.metric]) for question in _QUESTIONS if question.metric in found)
 
 
 def meaning(report: Report) -> str:
@@ -117,9 +113,10 @@ def meaning(report: Report) -> str:
             f"{name}: nobody can say yet whether lunch will run smoothly, because part of it could not be measured."
         )
     if not is_release_gate(report.info, report.score):
-        asked = " and ".join(TITLES[c] for c in TITLES if c in asked_components(report.info, report.score))
-        state = "is fast enough" if code is ExitCode.PASS else "is not fast enough"
-        return f"{name}: {asked} {state}. The rest of the service was not looked at."
+        asked = asked_components(report.info, report.score)
+        verb = "is" if len(asked) == 1 else "are"
+        state = f"{verb} fast enough" if code is ExitCode.PASS else f"{verb} not fast enough"
+        return f"{name}: {title_list(asked)} {state}. The rest of the service was not looked at."
     if code is ExitCode.PASS:
         return f"{name} is fast and sound enough to serve lunch."
     return f"{name} should not be released as it is: it misses limits that lunch depends on."
@@ -128,11 +125,11 @@ def meaning(report: Report) -> str:
 def executive_markdown(report: Report) -> str:
     """The page as Markdown."""
     score = report.score
+    measured_on = f"Measured on {report.info.started:%d %B %Y, %H:%M} UTC, run {escape(report.info.run)}."
     lines = [
         f"# {escape(meaning(report))}",
         "",
-        f"**{truncated(score.value)} of 100 points, grade {display_grade(score)}.** Measured on "
-        f"{report.info.started:%d %B %Y, %H:%M} UTC, run {escape(report.info.run)}.",
+        f"**{truncated(score.value)} of 100 points, grade {display_grade(score)}.** {measured_on}",
         "",
         "| Question | Answer | State |",
         "| --- | --- | --- |",
@@ -173,12 +170,12 @@ def executive_html(report: Report) -> bytes:
     )
 
 
-def _statement(question: _Question, measurement: Measurement | None, band: Band) -> Statement:
-    value = measurement.value if measurement and band is not Band.NOT_MEASURED else None
-    if value is None:
-        why = measurement.note if measurement else ""
-        return Statement(question.text, "not measured", why, BANDS[Band.NOT_MEASURED])
-    return Statement(question.text, question.figure(value), question.answer, BANDS[band])
+def _statement(question: _Question, assessment: Assessment) -> Statement:
+    measurement = assessment.measurement
+    word = BANDS[assessment.band]
+    if measurement is None or measurement.value is None or assessment.score is None:
+        return Statement(question.text, NOT_MEASURED, assessment.reason, word)
+    return Statement(question.text, question.figure(measurement.value), question.answer, word)
 
 
 def _decisions(report: Report) -> list[str]:

@@ -31,7 +31,7 @@ def gate_json(report: Report) -> bytes:
         "checks": [{**check.model_dump(mode="json"), "asked": check.id in asked} for check in report.gate.checks],
         "notes": list(report.notes),
     }
-    return json.dumps(data, indent=2, ensure_ascii=False).encode() + b"\n"
+    return json.dumps(data, indent=2).encode() + b"\n"
 
 
 def github_annotations(report: Report) -> tuple[str, ...]:

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 
 from pydantic import ValidationError
 
 from storage.errors import DamagedFileError
 from storage.records import SCHEMA_VERSION, Report
 
+_HIDDEN = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+
 
 def to_json(report: Report) -> bytes:
-    """The report as indented UTF-8 JSON, the same bytes for the same report."""
-    return report.model_dump_json(indent=2).encode() + b"\n"
+    r"""The report as indented UTF-8 JSON, the same bytes for the same report.
+
+    Characters that a terminal could obey, or that turn text around, are spelt `\uXXXX`: the value is the same.
+    """
+    text = report.model_dump_json(indent=2)
+    return _HIDDEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode() + b"\n"
 
 
 def from_json(data: bytes, where: str = "report.json") -> Report:

@@ -19,7 +19,7 @@ RENDERERS: Mapping[str, Callable[[Report], bytes]] = {
     "executive-summary.html": executive_html,
     "executive-summary.md": lambda report: executive_markdown(report).encode(),
     "gate.json": gate_json,
-    "gate.xml": junit,
+    "junit.xml": junit,
     "step-summary.md": lambda report: step_summary(report).encode(),
 }
 """What makes each file; all are pure: the same report gives the same bytes."""

@@ -133,9 +133,11 @@ def by_part(group: Iterable[Measurement]) -> Parts:
     return parts
 
 
-def named(metric: str) -> str:
-    """A metric's name without its component, as a column is headed."""
-    return metric.partition(".")[2].replace(".", " ").replace("_", " ")
+def named(metric: str, labels: Sequence[str] = ()) -> str:
+    """A metric's name as a column is headed: without its component, and without a subject that the rows are."""
+    _, subject, *statistic = metric.split(".")
+    words = statistic if subject in labels and statistic else [subject, *statistic]
+    return " ".join(words).replace("_", " ")
 
 
 def not_measured(report: Report) -> tuple[tuple[str, str], ...]:
@@ -168,7 +170,10 @@ def _other_gaps(report: Report) -> list[tuple[str, str]]:
         for m in result.measurements if result.status == "measured" else ():
             if m.value is None and (m.labels or m.metric not in judged):
                 gaps.setdefault((m.metric, m.note), []).append(label_text(m.labels))
-    return [(metric, _gap(note, [part for part in parts if part])) for (metric, note), parts in gaps.items()]
+    alike: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for (metric, note), parts in gaps.items():
+        alike.setdefault((note, tuple(part for part in parts if part)), []).append(metric)
+    return [(", ".join(metrics), _gap(note, parts)) for (note, parts), metrics in alike.items()]
 
 
 def _gap(note: str, parts: Sequence[str]) -> str:
@@ -245,12 +250,13 @@ def _parts_table(component: str, names: tuple[str, ...], parts: Parts, higher: f
     leading = next((m for m in metrics if m.endswith(".p95")), metrics[0])
     sign = 1 if leading in higher else -1
     ranked = sorted(parts.items(), key=lambda item: (*_rank(item[1].get(leading), sign), item[0]))
-    subjects = dict.fromkeys(metric.split(".")[1].replace("_", " ") for metric in metrics)
+    subjects = dict.fromkeys(metric.split(".")[1] for metric in metrics)
+    spoken = ", ".join(subject.replace("_", " ") for subject in subjects if subject not in names)
     return PartsTable(
         component=component,
-        title=f"{component} by {' and '.join(names)}: {', '.join(subjects)}",
+        title=f"{component} by {' and '.join(names)}{f': {spoken}' if spoken else ''}",
         labels=names,
-        columns=(*(named(m) for m in metrics), "n"),
+        columns=(*(named(m, names) for m in metrics), "n"),
         rows=tuple(_row(key, values, metrics) for key, values in ranked[:MOST_ROWS]),
         left_out=max(0, len(ranked) - MOST_ROWS),
     )

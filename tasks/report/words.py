@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from storage.errors import ExitCode
@@ -63,6 +64,12 @@ def score_word(value: float | None) -> Word:
     return BANDS[Band.GOOD if value >= good else Band.FAIR if value >= fair else Band.POOR]
 
 
+def title_list(components: Collection[ComponentId]) -> str:
+    """Components as a sentence lists them, in their usual order."""
+    *most, last = [title for component, title in TITLES.items() if component in components]
+    return f"{', '.join(most)} and {last}" if most else last
+
+
 def environment_title(report: Report) -> str:
     """The environment's name as a sentence begins with it."""
     return report.info.environment[:1].upper() + report.info.environment[1:]
@@ -94,8 +101,8 @@ def verdict_sentence(report: Report) -> str:
 
 def _partial_sentence(report: Report) -> str:
     """For a run of chosen components, which is no release gate."""
-    asked = sorted(asked_components(report.info, report.score), key=list(ComponentId).index)
-    name = " and ".join(TITLES[component] for component in asked)
+    asked = asked_components(report.info, report.score)
+    name = title_list(asked)
     where = f"of {report.info.environment}"
     code = exit_code(report)
     scored = (

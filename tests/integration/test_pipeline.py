@@ -63,7 +63,7 @@ class Scripted:
         return Collected(window=Window(start=moment, end=moment))
 
     def measure(self, samples: Samples, config: RunConfig) -> list[Measurement]:
-        values = samples.tables["samples"].column("value").to_pylist()
+        values: list[Any] = samples.tables["samples"].column("value").to_pylist()
         return [
             Measurement(
                 metric=f"{self.id.value}.latency.p95",
@@ -123,9 +123,8 @@ def again(state: State[Any], params: ValidationParams) -> State[Any]:
     with get_client(sync_client=True) as client:
         client.set_flow_run_state(flow_run_id, AwaitingRetry(), force=True)
         flow_run: FlowRun = client.read_flow_run(flow_run_id)
-    ended: State[Any] = run_flow(
-        performance_pipeline, flow_run=flow_run, parameters={"params": params}, return_type="state"
-    )
+    ended = run_flow(performance_pipeline, flow_run=flow_run, parameters={"params": params}, return_type="state")
+    assert isinstance(ended, State)
     return ended
 
 

@@ -61,55 +61,73 @@ def one(*events: LogEvent) -> FunctionStatistics:
 REAL = {
     # AWS documentation and public test data of other projects: (message, duration, init, restore, status)
     "warm": (
-        "REPORT RequestId: 3604209a-e9a3-11e6-939a-754dd98c7be3\tDuration: 12.34 ms\tBilled Duration: 13 ms"
-        "\tMemory Size: 128 MB\tMax Memory Used: 18 MB\t\n",
+        (
+            "REPORT RequestId: 3604209a-e9a3-11e6-939a-754dd98c7be3\tDuration: 12.34 ms\tBilled Duration: 13 ms"
+            "\tMemory Size: 128 MB\tMax Memory Used: 18 MB\t\n"
+        ),
         (12.34, None, None, "success"),
     ),
     "before 2020, with a blank before the tab": (
-        "REPORT RequestId: a7f14ae4-10a4-11e9-ab9d-478d60f1dab7\tDuration: 1162.23 ms\tBilled Duration: 1200 ms "
-        "\tMemory Size: 128 MB\tMax Memory Used: 34 MB\t\n",
+        (
+            "REPORT RequestId: a7f14ae4-10a4-11e9-ab9d-478d60f1dab7\tDuration: 1162.23 ms\tBilled Duration: 1200 ms "
+            "\tMemory Size: 128 MB\tMax Memory Used: 34 MB\t\n"
+        ),
         (1162.23, None, None, "success"),
     ),
     "cold with a trace on a line of its own": (
-        "REPORT RequestId: 8f507cfc-xmpl-4697-b07a-ac58fc914c95\tDuration: 102.25 ms\tBilled Duration: 103 ms"
-        "\tMemory Size: 128 MB\tMax Memory Used: 58 MB\tInit Duration: 305.31 ms\t\n"
-        "XRAY TraceId: 1-5e34a614-10bdxmplf1fb44f07bc535a1\tSegmentId: 07f5xmpl2d1f6f85\tSampled: true\t\n",
+        (
+            "REPORT RequestId: 8f507cfc-xmpl-4697-b07a-ac58fc914c95\tDuration: 102.25 ms\tBilled Duration: 103 ms"
+            "\tMemory Size: 128 MB\tMax Memory Used: 58 MB\tInit Duration: 305.31 ms\t\n"
+            "XRAY TraceId: 1-5e34a614-10bdxmplf1fb44f07bc535a1\tSegmentId: 07f5xmpl2d1f6f85\tSampled: true\t\n"
+        ),
         (102.25, 305.31, None, "success"),
     ),
     "cold with a trace on the same line": (
-        "REPORT RequestId: 0047a237-bc83-4e23-a034-6c7ab29baec2\tDuration: 2337.93 ms\tBilled Duration: 2400 ms"
-        "\tMemory Size: 128 MB\tMax Memory Used: 64 MB\tInit Duration: 137.16 ms"
-        "\tXRAY TraceId: 1-5e497526-830095f2b1d59a26d53bd30c\tSegmentId: 524edb79422ff8b3\tSampled: true",
+        (
+            "REPORT RequestId: 0047a237-bc83-4e23-a034-6c7ab29baec2\tDuration: 2337.93 ms\tBilled Duration: 2400 ms"
+            "\tMemory Size: 128 MB\tMax Memory Used: 64 MB\tInit Duration: 137.16 ms"
+            "\tXRAY TraceId: 1-5e497526-830095f2b1d59a26d53bd30c\tSegmentId: 524edb79422ff8b3\tSampled: true"
+        ),
         (2337.93, 137.16, None, "success"),
     ),
     "SnapStart": (
-        "REPORT RequestId: b771fecc-1b53-4faf-922d-1d74357b1676\tDuration: 306.34 ms\tBilled Duration: 610 ms"
-        "\tMemory Size: 3009 MB\tMax Memory Used: 155 MB\tRestore Duration: 511.25 ms"
-        "\tBilled Restore Duration: 303 ms\t\n",
+        (
+            "REPORT RequestId: b771fecc-1b53-4faf-922d-1d74357b1676\tDuration: 306.34 ms\tBilled Duration: 610 ms"
+            "\tMemory Size: 3009 MB\tMax Memory Used: 155 MB\tRestore Duration: 511.25 ms"
+            "\tBilled Restore Duration: 303 ms\t\n"
+        ),
         (306.34, None, 511.25, "success"),
     ),
     "time-out": (
-        "REPORT RequestId: 6960f94b-add0-473c-ab1a-f854a3f92817\tDuration: 3000.00 ms\tBilled Duration: 3000 ms"
-        "\tMemory Size: 128 MB\tMax Memory Used: 35 MB\tStatus: timeout\n",
+        (
+            "REPORT RequestId: 6960f94b-add0-473c-ab1a-f854a3f92817\tDuration: 3000.00 ms\tBilled Duration: 3000 ms"
+            "\tMemory Size: 128 MB\tMax Memory Used: 35 MB\tStatus: timeout\n"
+        ),
         (3000.0, None, None, "timeout"),
     ),
     "out of memory": (
-        "REPORT RequestId: 68038378-e817-489b-97dc-1709db3d7631\tDuration: 8948.73 ms\tBilled Duration: 8949 ms"
-        "\tMemory Size: 2048 MB\tMax Memory Used: 2048 MB\tInit Duration: 495.04 ms\tStatus: error"
-        "\tError Type: Runtime.OutOfMemory\n",
+        (
+            "REPORT RequestId: 68038378-e817-489b-97dc-1709db3d7631\tDuration: 8948.73 ms\tBilled Duration: 8949 ms"
+            "\tMemory Size: 2048 MB\tMax Memory Used: 2048 MB\tInit Duration: 495.04 ms\tStatus: error"
+            "\tError Type: Runtime.OutOfMemory\n"
+        ),
         (8948.73, 495.04, None, "error"),
     ),
     "JSON with tracing": (
-        '{"time":"2022-10-21T14:05:05.766Z","type":"platform.report","record":{"requestId":'
-        '"459921b5-681c-4a96-beb0-81e0aa586026","metrics":{"durationMs":2599.4,"billedDurationMs":2600,'
-        '"memorySizeMB":128,"maxMemoryUsedMB":94,"initDurationMs":549.04},"tracing":{"spanId":"24cd7d670fa455f0",'
-        '"type":"X-Amzn-Trace-Id","value":"Root=1-6352a70e-1e2c502e358361800241fd45;Sampled=1"},"status":"success"}}',
+        (
+            '{"time":"2022-10-21T14:05:05.766Z","type":"platform.report","record":{"requestId":'
+            '"459921b5-681c-4a96-beb0-81e0aa586026","metrics":{"durationMs":2599.4,"billedDurationMs":2600,'
+            '"memorySizeMB":128,"maxMemoryUsedMB":94,"initDurationMs":549.04},"tracing":{"spanId":"24cd7d670fa455f0",'
+            '"type":"X-Amzn-Trace-Id","value":"Root=1-6352a70e-1e2c502e358361800241fd45;Sampled=1"},"status":"success"}}'
+        ),
         (2599.4, 549.04, None, "success"),
     ),
     "JSON over several lines, without status": (
-        '{\n  "time":"2022-02-18T11:08:42.159Z",\n  "type":"platform.report",\n  "record": {\n'
-        '    "requestId":"78b8f9e2-ee68-424d-a355-84cd91904dff",\n    "metrics": {"durationMs":1154.11,'
-        '"billedDurationMs":1155,"memorySizeMB":128,"maxMemoryUsedMB":68,"initDurationMs":216.65}\n  }\n}\n',
+        (
+            '{\n  "time":"2022-02-18T11:08:42.159Z",\n  "type":"platform.report",\n  "record": {\n'
+            '    "requestId":"78b8f9e2-ee68-424d-a355-84cd91904dff",\n    "metrics": {"durationMs":1154.11,'
+            '"billedDurationMs":1155,"memorySizeMB":128,"maxMemoryUsedMB":68,"initDurationMs":216.65}\n  }\n}\n'
+        ),
         (1154.11, 216.65, None, "success"),
     ),
 }
@@ -124,7 +142,10 @@ def test_real_lines_are_read(name: str) -> None:
     assert not refused
 
 
-FAKE = f"REPORT RequestId: {rid(9)}\tDuration: 9.00 ms\tBilled Duration: 9 ms\tMemory Size: 128 MB\tMax Memory Used: 1 MB"
+FAKE = (
+    f"REPORT RequestId: {rid(9)}\tDuration: 9.00 ms\tBilled Duration: 9 ms"
+    "\tMemory Size: 128 MB\tMax Memory Used: 1 MB"
+)
 
 HOSTILE = {
     "a report inside a line of the runtime": f"2025-09-02T10:00:00.000Z\t{rid(9)}\tINFO\t{FAKE}\t\n",
@@ -243,21 +264,22 @@ def test_a_restore_is_told_apart() -> None:
     assert found.restore_ms.maximum == 619.19
 
 
-class TestProvisioned:
-    INIT = {"initializationType": "provisioned-concurrency", "phase": "init", "status": "success"}
+PROVISIONED_INIT = {"initializationType": "provisioned-concurrency", "phase": "init", "status": "success"}
 
+
+class TestProvisioned:
     def test_by_the_stream_of_its_environment(self) -> None:
         other = STREAM.replace("1068", "2068")
         found = one(
             at(json_report(1, initDurationMs=700.0), 5000),
-            at(platform("initReport", {**self.INIT, "metrics": {"durationMs": 700.0}}), 1000),
+            at(platform("initReport", {**PROVISIONED_INIT, "metrics": {"durationMs": 700.0}}), 1000),
             at(json_report(2, initDurationMs=700.0), 5000, other),
         )
         assert (found.provisioned_inits, found.cold_starts) == (1, 1)
 
     def test_by_its_duration_where_there_is_no_stream(self) -> None:
         events = [
-            at(platform("initReport", {**self.INIT, "metrics": {"durationMs": 701.5}}), stream=""),
+            at(platform("initReport", {**PROVISIONED_INIT, "metrics": {"durationMs": 701.5}}), stream=""),
             at(json_report(1, initDurationMs=701.5), stream=""),
             at(json_report(2, initDurationMs=300.0), stream=""),
         ]

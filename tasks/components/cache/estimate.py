@@ -10,8 +10,10 @@ same second. From them:
 * fills: keys that were not there a round before; for keys that live shorter than two rounds Little's law instead:
   (mean number alive) × seconds ÷ lifetime, since many live and die between two rounds.
 * misses: fills × β, where β, the share of fills that a miss came before, is fitted over the rounds:
-  misses(round) ≈ Σ β(family) × fills(family, round) + β₀, 0 ≤ β ≤ 1. A family that is written without being asked
-  for first (β ≈ 0) is so told from one whose lookups miss. Lookups that miss and are not filled leave no trace.
+  misses(round) ≈ Σ β(family) × fills(family, round) + β₀, 0 ≤ β ≤ 1, drawn towards 1 where the rounds say little. A
+  family that is written without being asked for first (β ≈ 0) is so told from one whose lookups miss; one that was
+  written far more often than the whole server missed is such a family for certain. Lookups that miss and are not
+  filled leave no trace.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from tasks.load.figures import wilson
+
 MIN_EVIDENCE = 5
 """Fewer fills and looks together say nothing about a family."""
 
@@ -35,10 +39,13 @@ _SECOND_MS = 1000
 _CLOCK_LAG_MS = 150
 _MIN_EXPOSURE_MS = 200
 _SHORT_LIFE_MS = 2_500
-_Z95 = 1.959964
 _SWEEPS = 300
+_RIDGE = 3.0
+_MIN_SHARE_ASKED = 0.2
+_WHOLE = 0.98
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 Row = Mapping[str, Any]
 
 
@@ -60,6 +67,7 @@ class Family:
     read: int
     exposure_s: float
     gone: int
+    rounds: int
     misses: float = 0.0
     miss_share: float | None = None
 
@@ -69,6 +77,10 @@ class Family:
             return 0.0
         below_one = min(share, 1 - 0.5 / self.looks)
         return -math.log1p(-below_one) / self.exposure_s * self.keys * self.seconds
+
+    def without_looks(self) -> Family:
+        """The same family where looks tell nothing, since someone else's probe read the keys."""
+        return replace(self, looks=0, read=0, exposure_s=0.0)
 
     @property
     def hits(self) -> float:
@@ -101,18 +113,11 @@ def _share(hits: float, misses: float) -> float:
     return hits / (hits + misses) if hits + misses > 0 else 1.0
 
 
-def wilson(successes: int, n: int) -> tuple[float, float]:
-    """Wilson's 95 % score interval of a share (Wilson 1927)."""
-    if n == 0:
-        return 0.0, 1.0
-    share, z2 = successes / n, _Z95**2
-    centre = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = _Z95 / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
-    return max(0.0, centre - half), min(1.0, centre + half)
+def estimate(scans: pa.Table, keys: pa.Table, own_misses_ns: Ints) -> list[Family]:
+    """All families that were seen, the one with the most estimated misses first.
 
-
-def estimate(scans: pa.Table, keys: pa.Table) -> list[Family]:
-    """All families that were seen, the one with the most estimated misses first."""
+    `own_misses_ns` are the moments of misses that a probe of ours made meanwhile: they are not the application's.
+    """
     rounds = _by(scans.to_pylist(), "round")
     if len(rounds) < 2:  # noqa: PLR2004 - what comes and goes is seen between two rounds
         return []
@@ -122,7 +127,7 @@ def estimate(scans: pa.Table, keys: pa.Table) -> list[Family]:
         _family(name, rows, looks.get(name, []), times)
         for name, rows in sorted(_by(scans.to_pylist(), "family").items())
     ]
-    return sorted(_with_misses(families, rounds), key=lambda family: (-family.misses, family.name))
+    return sorted(_with_misses(families, rounds, own_misses_ns), key=lambda family: (-family.misses, family.name))
 
 
 def _by(rows: Sequence[Row], name: str) -> dict[Any, list[Row]]:
@@ -155,13 +160,15 @@ def _family(name: str, scans: Sequence[Row], looks: Sequence[Row], times: Sequen
         read=sum(read for read, _ in told),
         exposure_s=sum(exposure for _, exposure in told) / len(told) / 1000 if told else 0.0,
         gone=sum(row["gone"] for row in scans),
+        rounds=len(times),
     )
 
 
 def _coverage(scans: Sequence[Row]) -> float:
     """Share of all keys that a round looked at, 1 where it saw all."""
     shares = [min(1.0, row["scanned"] / row["keys"]) for row in scans if row["keys"] and row["scanned"]]
-    return sum(shares) / len(shares) if shares else 1.0
+    mean = sum(shares) / len(shares) if shares else 1.0
+    return mean if mean < _WHOLE else 1.0  # the count and the scan are a moment apart
 
 
 def lifetime_ms(looks: Sequence[Row]) -> float | None:
@@ -209,9 +216,8 @@ def _told(looks: Sequence[Row], lifetime: float | None) -> list[tuple[bool, floa
     second after a known earlier moment: the look before, or the key's birth.
     """
     if lifetime is not None and lifetime <= _SHORT_LIFE_MS:
-        lives = {
-            (row["marker"], row["absent_ms"]): row for row in sorted(looks, key=_moment)
-        }  # the last look at each
+        # the last look at each life
+        lives = {(row["marker"], row["absent_ms"]): row for row in sorted(looks, key=_moment)}
         return [_read_since(row, born) for row in lives.values() if (born := _born(row, lifetime)) is not None]
     return [
         _read_since(later, float(earlier["server_ms"]))
@@ -222,9 +228,9 @@ def _told(looks: Sequence[Row], lifetime: float | None) -> list[tuple[bool, floa
 
 def _refilled(earlier: Row, later: Row) -> bool:
     """Whether the key was written in between: its stamp then tells of the write, not of a read."""
-    elapsed = later["server_ms"] - earlier["server_ms"]
-    expected = earlier["ttl_ms"] - elapsed
-    return later["ttl_ms"] > 0 and later["ttl_ms"] > expected + _CLOCK_LAG_MS
+    left: int = later["ttl_ms"]
+    expected: int = earlier["ttl_ms"] - (later["server_ms"] - earlier["server_ms"])
+    return left > max(0, expected + _CLOCK_LAG_MS)
 
 
 def _born(row: Row, lifetime: float) -> float | None:
@@ -242,16 +248,19 @@ def _read_since(row: Row, since_ms: float) -> tuple[bool, float] | None:
     exposed = row["server_ms"] - first_second * _SECOND_MS
     if exposed < _MIN_EXPOSURE_MS:
         return None
-    accessed = row["server_ms"] // _SECOND_MS - row["idle_s"]
-    return bool(accessed >= first_second), exposed
+    accessed: int = row["server_ms"] // _SECOND_MS - row["idle_s"]
+    return accessed >= first_second, exposed
 
 
-def _with_misses(families: list[Family], rounds: Mapping[int, Sequence[Row]]) -> list[Family]:
+def _with_misses(families: list[Family], rounds: Mapping[int, Sequence[Row]], own_misses_ns: Ints) -> list[Family]:
     """Share the server's misses out over the families."""
+    moments = np.array([rows[0]["at_ns"] for _, rows in sorted(rounds.items())], np.int64)
+    own = np.histogram(own_misses_ns, moments)[0]
     later = [rows for number, rows in sorted(rounds.items()) if number > 0 and rows[0]["misses"] is not None]
     if not later:
         return families
-    missed = np.array([rows[0]["misses"] for rows in later], np.float64)
+    between = {int(at): int(number) for at, number in zip(moments[1:], own, strict=True)}
+    missed = np.array([max(0, rows[0]["misses"] - between[rows[0]["at_ns"]]) for rows in later], np.float64)
     places = {family.name: place for place, family in enumerate(families)}
     came = np.zeros((len(later), len(families)))
     for number, rows in enumerate(later):
@@ -260,7 +269,10 @@ def _with_misses(families: list[Family], rounds: Mapping[int, Sequence[Row]]) ->
     factors = np.array([family.fills / family.fills_seen if family.fills_seen else 0.0 for family in families])
     fills = came * factors
     total = max(float(missed.sum()), 0.0)
-    shares = bounded_fit(fills, missed) if len(later) >= _MIN_ROUNDS else np.ones(len(families))
+    asked = fills.sum(axis=0) * _MIN_SHARE_ASKED <= total
+    shares = np.where(asked, 1.0, 0.0)
+    if len(later) >= _MIN_ROUNDS:
+        shares[asked] = bounded_fit(fills[:, asked], missed)
     wanted = shares * fills.sum(axis=0)
     scale = min(1.0, total / wanted.sum()) if wanted.sum() > 0 else 0.0
     return [
@@ -272,17 +284,20 @@ def _with_misses(families: list[Family], rounds: Mapping[int, Sequence[Row]]) ->
 def bounded_fit(columns: Floats, wanted: Floats) -> Floats:
     """Least squares of `wanted` ≈ columns · β + β₀ with 0 ≤ β ≤ 1 and β₀ ≥ 0, by coordinate descent.
 
-    Rounds are weighted by 1/(1 + all fills): counts vary about as much as their mean (Poisson).
+    Rounds are weighted by 1/(1 + all fills): counts vary about as much as their mean (Poisson). A ridge draws each
+    β towards 1, the usual way of a cache (a fill follows a miss): it decides where the rounds say little.
     """
     weight = 1 / np.sqrt(1 + columns.sum(axis=1))
     design = np.column_stack([columns, np.ones(len(wanted))]) * weight[:, None]
     target = wanted * weight
-    squares = (design**2).sum(axis=0)
-    beta = np.zeros(design.shape[1])
-    residual = target.copy()
+    ridge = np.append(np.full(columns.shape[1], _RIDGE), 0.0)
+    squares = (design**2).sum(axis=0) + ridge
+    beta = np.append(np.ones(columns.shape[1]), 0.0)
+    residual = target - design @ beta
     for _ in range(_SWEEPS):
         for place in np.flatnonzero(squares):
-            best = beta[place] + design[:, place] @ residual / squares[place]
+            pull = design[:, place] @ residual + ridge[place] * (1 - beta[place])
+            best = beta[place] + pull / squares[place]
             new = max(best, 0.0) if place == len(beta) - 1 else min(max(best, 0.0), 1.0)
             residual -= design[:, place] * (new - beta[place])
             beta[place] = new

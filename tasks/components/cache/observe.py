@@ -1,7 +1,7 @@
 """Watches a cache server while the load runs: its counters each second, and which keys come, go and are read.
 
 One blocking connection, read-only commands, bounded work: at most `scan_limit` keys a round in small SCAN steps, at
-most `_LOOKS` single keys a round, and never more than about a twentieth of the time.
+most `_LOOKS` single keys a round, and never more than about a tenth of the time.
 """
 
 from __future__ import annotations
@@ -19,23 +19,17 @@ from storage.errors import TargetUnreachableError
 from tasks.components.cache.families import OTHER, Families
 from tasks.components.cache.info import command_rows, counters, info_row, keys_of
 from tasks.components.cache.looks import NO_KEY, Looker
+from tasks.components.cache.panel import Panel
 from tasks.components.cache.tables import table_of
 from tasks.load.redis_wire import RedisAddress, RedisConnection, ReplyError, parse_info
 
 ROUND_S = 1.0
-_COUNT = 200
-_REST = 20.0
+_COUNT = 500
+_REST = 10.0
 _INNER = 0.95
 _SCAN_BUDGET_S = 2.0
-_PANEL = 30
-_NEW_A_FAMILY = 8
-_LOOKS = 100
-_REVISIT_S = 5.0
 _SLOWLOG = 128
-_LAST_LOOK_S = 0.08
-_LAST_LOOKS = 40
-_SHORT_TTL_MS = 1500
-_TOGETHER_S = 0.02
+_FAMILY_KEYS = 200_000
 
 Row = dict[str, object]
 
@@ -52,19 +46,19 @@ class Observer:
         self._own = (0, 0)
         self._round = 0
         self._before: list[bytes] = []
+        self._before_whole = True
         self._before_ms = 0
         self._before_misses: int | None = None
-        self._looked: dict[bytes, float] = {}
-        self._young: set[bytes] = set()
         self._family: dict[bytes, str] = {}
         self._absent_ms: dict[bytes, int] = {}
-        self._expiring: list[tuple[float, bytes]] = []
+        self._panel = Panel(self._family_of)
+        self._seen: set[tuple[str, int]] = set()
         self._lost = 0
         self._server: dict[str, str] = {}
         self._notes: list[str] = []
 
     def start(self) -> None:
-        """Connect, find out what is allowed, read the first counters; `TargetUnreachableError` where nobody answers."""
+        """Connect, find out what is allowed, read the first counters; `TargetUnreachableError` where none is."""
         self._connection.open()
         self._looker = Looker(self._connection)
         self._server = self._read_info()
@@ -84,10 +78,10 @@ class Observer:
             spent = time.monotonic() - started
             pause = ROUND_S * self._random.uniform(0.8, 1.2)  # no lock-step with the server's whole seconds
             end = started + max(pause, min(spent * _REST, 60.0))
-            while self._expiring and self._expiring[0][0] < end:
-                if stopped(max(self._expiring[0][0] - time.monotonic(), 0.0)):
+            while (due := self._panel.next_expiry()) is not None and due < end:
+                if stopped(max(due - time.monotonic(), 0.0)):
                     return
-                self._guarded(self._look_at_expiring)
+                self._guarded(lambda: self._look(self._panel.expiring()))
             rest = max(end - time.monotonic(), 0.05)
 
     def _guarded(self, step: Callable[[], None]) -> None:
@@ -96,13 +90,12 @@ class Observer:
             step()
         except TargetUnreachableError:
             self._lost += 1
-            self._expiring.clear()
         except ReplyError as error:
             self._note(f"a round of looking at keys was refused ({str(error).split()[0]})")
 
     def observe(self) -> None:
         """One round: counters, then a scan, then looks at some keys."""
-        self._expiring.clear()
+        self._panel.new_round()
         at_ns = time.time_ns()
         fields = self._read_info()
         if self._scan_limit:
@@ -136,9 +129,7 @@ class Observer:
 
     def tables(self) -> dict[str, pa.Table]:
         """All tables; families that are too rare to be named are folded into `(other)`."""
-        looked = [(str(row["family"]), row["marker"]) for row in self._rows["keys"] if isinstance(row["marker"], int)]
-        seen = {(family, self._families.marker(key)) for key, family in self._family.items()}
-        rare = self._families.rare([*((f, m) for f, m in looked if isinstance(m, int)), *seen])
+        rare = self._families.rare(self._seen)
         for name in ("scans", "keys", "slowlog"):
             for row in self._rows[name]:
                 if row["family"] in rare:
@@ -190,22 +181,28 @@ class Observer:
         misses = counters(fields)[1] - self._own[1] if fields else None
         keys, whole = self._scanned()
         inner = keys if whole else keys[: int(len(keys) * _INNER)]
-        for key in keys:
-            if key not in self._family:
-                self._family[key] = self._families.of(key)
         before, present = set(self._before), set(keys)
         new = [key for key in inner if key not in before] if self._round else []
         gone = [key for key in self._before_inner() if key not in present] if self._round else []
+        if len(self._seen) < _FAMILY_KEYS:
+            self._seen |= {
+                (self._family_of(key), self._families.marker(key)) for key in (new if self._round else keys)
+            }
         self._absent_ms |= dict.fromkeys(new, self._before_ms)
-        scan = {"round": self._round, "at_ns": at_ns, "scanned": len(inner), "keys": keys_of(fields)}
+        scan: Row = {"round": self._round, "at_ns": at_ns, "scanned": len(inner), "keys": keys_of(fields)}
         self._add_scan_rows(scan, (inner, new, gone), misses)
-        self._look(self._chosen(present, new))
+        self._look(self._panel.choose(present, new))
         self._forget(present)
         self._before, self._before_whole, self._before_ms = keys, whole, started_ms
         self._before_misses = misses
         self._round += 1
 
-    _before_whole = True
+    def _family_of(self, key: bytes) -> str:
+        """The family of a key, worked out once."""
+        family = self._family.get(key)
+        if family is None:
+            family = self._family[key] = self._families.of(key)
+        return family
 
     def _before_inner(self) -> list[bytes]:
         """Keys of the round before, without the ragged edge of a scan that was cut at its limit."""
@@ -231,44 +228,33 @@ class Observer:
     def _add_scan_rows(
         self, scan: Row, groups: tuple[list[bytes], list[bytes], list[bytes]], misses: int | None
     ) -> None:
-        seen, came, went = (Counter(self._family[key] for key in group) for group in groups)
+        seen, came, went = (Counter(self._family_of(key) for key in group) for group in groups)
         missed = None if misses is None or self._before_misses is None else misses - self._before_misses
         self._rows["scans"] += [
             scan
             | {"family": family, "seen": seen[family], "new": came[family], "gone": went[family], "misses": missed}
-            for family in sorted(seen | went)
+            for family in sorted(seen | went) or [OTHER]
         ]
 
     def _forget(self, present: set[bytes]) -> None:
-        """Forget keys that are gone, so that memory stays bounded by the scan limit; families keep their rows."""
-        for known in (self._looked, self._absent_ms):
-            for key in [key for key in known if key not in present]:
-                del known[key]
-        self._young &= present
-        if len(self._family) > 10 * max(self._scan_limit, 1000):
-            self._family = {key: family for key, family in self._family.items() if key in present}
-
-    def _look_at_expiring(self) -> None:
-        """A last look at short-lived keys just before they go: was any read in its life?"""
-        soon = time.monotonic() + _TOGETHER_S
-        due = [key for at, key in self._expiring if at <= soon]
-        self._expiring = self._expiring[len(due) :]
-        self._look(due)
+        """Forget keys that are gone, so that memory stays bounded by the scan limit."""
+        self._panel.forget(present)
+        self._absent_ms = {key: at for key, at in self._absent_ms.items() if key in present}
+        self._family = {key: family for key, family in self._family.items() if key in present}
 
     def _look(self, keys: Sequence[bytes]) -> None:
-        pairs = [(key, key not in self._looked) for key in keys]
+        pairs = [(key, not self._panel.knows(key)) for key in keys]
         looks, own = self._looker.look(pairs)
         self._own = (self._own[0] + own[0], self._own[1] + own[1])
         now = time.monotonic()
         for (key, first), look in zip(pairs, looks, strict=bool(looks)):
-            self._looked[key] = now
+            self._panel.looked(key, now, look.ttl_ms)
             if look.ttl_ms == NO_KEY:
                 continue
-            self._expect(key, now, look.ttl_ms)
             self._rows["keys"].append(
                 {
                     "round": self._round,
-                    "family": self._family[key],
+                    "family": self._family_of(key),
                     "marker": self._families.marker(key),
                     "server_ms": look.server_ms,
                     "ttl_ms": look.ttl_ms,
@@ -279,44 +265,3 @@ class Observer:
                     "bytes": look.size,
                 }
             )
-
-    def _expect(self, key: bytes, now: float, ttl_ms: int) -> None:
-        """Plan the last look at a key that will be gone before the next round or soon after it."""
-        margin_ms = 1000 * _LAST_LOOK_S
-        if 2 * margin_ms < ttl_ms < _SHORT_TTL_MS and len(self._expiring) < _LAST_LOOKS:
-            self._expiring.append((now + (ttl_ms - margin_ms) / 1000, key))
-            self._expiring.sort()
-
-    def _chosen(self, present: set[bytes], new: list[bytes]) -> list[bytes]:
-        """Which keys to look at: new ones, those that were new a round ago, then a panel that is visited in turn."""
-        now = time.monotonic()
-        again = [key for key in self._young if key in present]
-        fresh = self._few_of_each(new, _NEW_A_FAMILY)
-        self._young = set(fresh)
-        panel = self._panel(present)
-        due = sorted(
-            (key for key in panel if now - self._looked.get(key, 0.0) >= _REVISIT_S),
-            key=lambda key: self._looked.get(key, 0.0),
-        )
-        return list(dict.fromkeys([*fresh, *again, *due]))[:_LOOKS]
-
-    def _panel(self, present: set[bytes]) -> list[bytes]:
-        """Up to `_PANEL` keys a family: those that were looked at already, filled up by chance."""
-        panel = self._few_of_each(sorted(key for key in self._looked if key in present), _PANEL)
-        numbers = Counter(self._family[key] for key in panel)
-        others = [key for key in present if key not in self._looked and numbers[self._family[key]] < _PANEL]
-        self._random.shuffle(others)
-        for key in others:
-            if numbers[self._family[key]] < _PANEL:
-                numbers[self._family[key]] += 1
-                panel.append(key)
-        return panel
-
-    def _few_of_each(self, keys: Sequence[bytes], limit: int) -> list[bytes]:
-        numbers: Counter[str] = Counter()
-        chosen = []
-        for key in keys:
-            numbers[self._family[key]] += 1
-            if numbers[self._family[key]] <= limit:
-                chosen.append(key)
-        return chosen

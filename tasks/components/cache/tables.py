@@ -73,14 +73,16 @@ SCHEMAS = {name: pa.schema(fields) for name, fields in _FIELDS.items()}
 """Schemas by table.
 
 `info`: the server's own counters, once a second; `own_hits` and `own_misses` are what this observer itself has
-added to `hits` and `misses` since the first row. `scans`: one row per scan round and family: keys seen, how many of
-them were not there in the round before, how many of the round before are gone; `scanned` of `keys` keys were looked
-at; `misses` of everyone but this observer since the round before. `keys`: looks at single keys; `ttl_ms` −1 without
-expiry, `idle_s` seconds of the server's LRU clock since the last access (null where the server does not tell),
-`first` the first look at this key since it came, `absent_ms` the server's time of the last round in which the key
-was not there (null where it was there from the start), `marker` stands for the key. `commands`: the server's statistics
-at the `start` and the `end`; `p99_us` since the server's start. `slowlog`: entries that began within the window,
-without arguments.
+added to `hits` and `misses` since the first row.
+`scans`: one row per scan round and family: keys seen, how many of them were not there in the round before, how many
+of the round before are gone; `scanned` of `keys` keys were looked at; `misses` of everyone but this observer since
+the round before.
+`keys`: looks at single keys; `ttl_ms` −1 without expiry, `idle_s` seconds of the server's LRU clock since the last
+access (null where the server does not tell), `first` the first look at this key since it came, `absent_ms` the
+server's time of the last round in which the key was not there (null where it was there from the start), `marker`
+stands for the key.
+`commands`: the server's statistics at the `start` and the `end`; `p99_us` since the server's start.
+`slowlog`: entries that began within the window, without arguments.
 """
 
 

@@ -53,7 +53,7 @@ def sequence(row: Row) -> dict[str, Any]:
     narrow = min(types, key=lambda kind: _TYPE_LIMITS[kind], default="bigint")
     limit = min(row["highest"], reach) if upward else max(row["lowest"], -reach - 1)
     first = row["lowest"] if upward else row["highest"]
-    return {**row, "type": narrow, "first": first, "limit": limit}
+    return {**row, "type": narrow, "first": float(first), "limit": float(limit)}
 
 
 def _sized(session: Session, query: str, what: str, problems: list[str]) -> list[Row] | None:

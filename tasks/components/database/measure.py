@@ -350,16 +350,21 @@ def by_table(data: Data, _: RunConfig) -> list[Measurement]:
     found = []
     tables = sorted(data.rows("tables"), key=lambda row: (-queries_of(row), -(row["bytes"] or 0), row["name"]))
     for row in tables[:TABLES_SHOWN]:
-        labels = {"table": f"{row['schema']}.{row['name']}"}
-        source = "pg_stat_user_tables, difference over the window (the server reports up to 10 s late)"
-        for name, parts in _TABLE_FIGURES:
-            values = [row[part] for part in parts if row[part] is not None]
-            if values:
-                total = float(sum(values))
-                metric = f"database.table.{name}"
-                found.append(data.measurement(metric, total, Unit.COUNT, 1, source, labels=labels))
-        found += _table_state(data, row, labels)
+        found += table_figures(data, row)
     return found
+
+
+def table_figures(data: Data, row: Mapping[str, Any]) -> list[Measurement]:
+    """All figures of one table; those that the server did not tell are absent."""
+    labels = {"table": f"{row['schema']}.{row['name']}"}
+    source = "pg_stat_user_tables, difference over the window (the server reports up to 10 s late)"
+    found = []
+    for name, parts in _TABLE_FIGURES:
+        values = [row[part] for part in parts if row[part] is not None]
+        if values:
+            total, metric = float(sum(values)), f"database.table.{name}"
+            found.append(data.measurement(metric, total, Unit.COUNT, 1, source, labels=labels))
+    return found + _table_state(data, row, labels)
 
 
 def _table_state(data: Data, row: Mapping[str, Any], labels: Mapping[str, str]) -> list[Measurement]:
@@ -385,14 +390,13 @@ def _table_state(data: Data, row: Mapping[str, Any], labels: Mapping[str, str]) 
 def by_index(data: Data, _: RunConfig) -> list[Measurement]:
     """Size and scans of the largest indexes; scans count since the statistics were last reset."""
     found = []
-    since = data.facts.get("statistics_since") or "the cluster was made"
     indexes = sorted(data.rows("indexes"), key=lambda row: (-(row["bytes"] or 0), row["name"]))
     for row in indexes[:INDEXES_SHOWN]:
-        found += index_figures(data, row, since)
+        found += index_figures(data, row)
     return found
 
 
-def index_figures(data: Data, row: Mapping[str, Any], since: str) -> list[Measurement]:
+def index_figures(data: Data, row: Mapping[str, Any]) -> list[Measurement]:
     """Size and scans of one index."""
     labels = {"index": f"{row['schema']}.{row['name']}"}
     found = []
@@ -401,7 +405,7 @@ def index_figures(data: Data, row: Mapping[str, Any], since: str) -> list[Measur
         size = float(row["bytes"])
         found.append(data.measurement("database.index.size", size, Unit.BYTES, 1, source, labels=labels))
     if row["scans"] is not None:
-        source = f"pg_stat_user_indexes.idx_scan since {since}"
+        source = f"pg_stat_user_indexes.idx_scan since {data.facts.get('statistics_since') or 'the statistics began'}"
         scans = float(row["scans"])
         found.append(data.measurement("database.index.scans", scans, Unit.COUNT, 1, source, labels=labels))
     return found
@@ -411,7 +415,8 @@ def sequence_share(row: Mapping[str, Any]) -> float | None:
     """Share of a sequence's range that is used: (last − first) ÷ (limit − first); None where it was never called."""
     if row["last"] is None or row["limit"] == row["first"]:
         return None
-    return min(1.0, max(0.0, (row["last"] - row["first"]) / (row["limit"] - row["first"])))
+    used: float = (row["last"] - row["first"]) / (row["limit"] - row["first"])
+    return min(1.0, max(0.0, used))
 
 
 def by_sequence(data: Data, _: RunConfig) -> list[Measurement]:

@@ -87,6 +87,7 @@ SELECT c.oid, x.indrelid AS table_oid, n.nspname AS schema, t.relname AS table, 
        x.indisreplident AS replica_identity,
        EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conindid = c.oid) AS constraint,
        EXISTS (SELECT FROM pg_catalog.pg_inherits h WHERE h.inhrelid = c.oid) AS attached,
+       c.relkind = 'I' AS partitioned,
        pg_catalog.pg_get_indexdef(x.indexrelid) AS definition, {bytes} AS bytes, s.idx_scan AS scans
 FROM pg_catalog.pg_index x
 JOIN pg_catalog.pg_class c ON c.oid = x.indexrelid

@@ -132,6 +132,7 @@ INDEXES = _schema(
     immediate=_BOOL,
     replica_identity=_BOOL,
     constraint=_BOOL,  # a constraint stands on it, a foreign key of another table included
+    partitioned=_BOOL,  # the index of a partitioned table: cannot be dropped or made concurrently
     attached=_BOOL,  # a part of a partitioned index: cannot be dropped alone
     definition=_TEXT,
     bytes=_INT,

@@ -1,6 +1,7 @@
 """The door to one AWS account: clients with retries and a deadline, and a count of every request that is made.
 
-A request that AWS refuses becomes `DeniedError` with the permission to allow; an endpoint that does not answer `TargetUnreachableError`; missing credentials become `NotMeasuredError`. Each is one line with its remedy.
+A request that AWS refuses becomes `DeniedError` with the permission to allow; an endpoint that does not answer
+becomes `TargetUnreachableError`; missing credentials become `NotMeasuredError`. Each is one line with its remedy.
 """
 
 from __future__ import annotations

@@ -88,6 +88,7 @@ class _Collection:
         self._notes: list[str] = []
         self._began = time.monotonic()
         self._told = 0.0
+        self._expected = 0.0
 
     def run(self) -> Collected:
         identity = self._account.call("sts", "GetCallerIdentity")
@@ -121,9 +122,9 @@ class _Collection:
     def _read_logs(self, inventory: Inventory, metrics: MetricsRead) -> None:
         functions = [row for row in inventory.functions if not row["managed_instances"]]
         one_by_one, by_insights = share_out(functions, metrics, self._settings)
+        self._expected = sum(metrics.get(row["function"], "Invocations", "Sum") or 0.0 for row in one_by_one)
         try:
-            for number, row in enumerate(one_by_one):
-                self._tell(f"logs {number + 1} of {len(functions)}: {row['function']}")
+            for row in one_by_one:
                 self._read_log(row)
             if by_insights:
                 self._read_aggregates(by_insights)
@@ -144,7 +145,7 @@ class _Collection:
             for event in filter_events(self._account, row["log_group"], start, end, row["function"]):
                 self._logs.reader.add(event)
                 count += 1
-                self._tell(f"logs: {row['function']}", len(self._logs.reader))
+                self._tell(f"logs: {row['function']}")
         except UnknownResourceError:
             self._log_row(row, "none", note=f"there is no log group {row['log_group']}")
         except DeniedError as error:
@@ -165,11 +166,9 @@ class _Collection:
         rows = tolerate(self._notes, "statistics of Logs Insights", work)
         self._logs.aggregates = rows or []
         for row in functions:
-            found = next((each for each in self._logs.aggregates if each["function"] == row["function"]), None)
+            count = sum(each["invocations"] for each in self._logs.aggregates if each["function"] == row["function"])
             note = "" if rows is not None else self._notes[-1]
-            self._log_row(
-                row, "none" if rows is None else "insights", events=found and found["invocations"], note=note
-            )
+            self._log_row(row, "none" if rows is None else "insights", events=count, note=note)
 
     def _log_row(self, row: dict[str, Any], path: str, *, events: float = 0, note: str = "") -> None:
         self._logs.rows.append(
@@ -214,15 +213,16 @@ class _Collection:
             "dollars of this analysis": f"{analysis_cost(metrics.asked, scanned.bytes):.4f}",
         }
 
-    def _tell(self, message: str, events: int | None = None) -> None:
+    def _tell(self, message: str) -> None:
+        """Say once a second what is being read; the whole is judged by the share of invocations read so far."""
         elapsed = time.monotonic() - self._began
-        if elapsed - self._told < _PROGRESS_EVERY_S and events is not None:
+        if elapsed - self._told < _PROGRESS_EVERY_S and self._told:
             return
         self._told = elapsed
-        said = message if events is None else f"{message} ({events} invocations read)"
-        self._context.progress(
-            Progress(ComponentId.LAMBDA, elapsed, elapsed + self._account.remaining_s, message=said)
-        )
+        read = len(self._logs.reader)
+        total = elapsed * max(1.0, self._expected / read) if read else elapsed
+        said = f"{message} ({read} invocations read)" if read else message
+        self._context.progress(Progress(ComponentId.LAMBDA, elapsed, total, message=said))
 
 
 def share_out(

@@ -46,7 +46,7 @@ class Scanned:
 def filter_events(account: Account, group: str, start_ms: int, end_ms: int, function: str = "") -> Iterator[LogEvent]:
     """Events of a log group that may be the platform's, in order of time, from start to before end.
 
-    Raises `DeniedError` where logs:FilterLogEvents is not allowed, `UnknownResourceError` where there is no such group.
+    Raises `DeniedError` where logs:FilterLogEvents is not allowed, `UnknownResourceError` where the group is missing.
     """
     pages = account.pages(
         "logs",
@@ -84,9 +84,8 @@ def _window_events(
     """Events of the seconds from start to before end; the range of a query holds both of its ends."""
     rows = run_query(account, groups, _PLATFORM_QUERY, (start_s, end_s), scanned)
     if len(rows) < _ROWS:
-        yield from (
-            _event(row) for row in rows if start_s * _SECOND_MS <= _epoch_ms(row["@timestamp"]) < end_s * _SECOND_MS
-        )
+        events = (_event(row) for row in rows)
+        yield from (event for event in events if start_s <= event.timestamp / _SECOND_MS < end_s)
         return
     if end_s - start_s <= 1:
         raise NotMeasuredError(

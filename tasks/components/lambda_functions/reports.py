@@ -60,7 +60,11 @@ class HourStatistics:
 
 @dataclass(frozen=True)
 class FunctionStatistics:
-    """One function's invocations. Durations in ms, memory in MB; `billed_ms` is the sum."""
+    """One function's invocations. Durations in ms, memory in MB; `billed_ms` is the sum.
+
+    `peak_minute` and `peak_hour` are the most invocations that ended within one minute and one hour of the clock;
+    0 where that is not known.
+    """
 
     function: str
     invocations: int
@@ -81,6 +85,8 @@ class FunctionStatistics:
     memory_sizes_mb: tuple[int, ...]
     by_memory: Mapping[int, MemoryStatistics]
     by_hour: Mapping[int, HourStatistics]
+    peak_minute: int = 0
+    peak_hour: int = 0
     duplicates: int = 0
     suspicious: int = 0
     error_types: Mapping[str, int] = field(default_factory=dict)
@@ -179,6 +185,8 @@ def _of_function(name: str, rows: pa.Table, refused: Refused, zone: ZoneInfo) ->
         memory_sizes_mb=sizes,
         by_memory={size: _at_memory(size, memory == size, used, duration, warm) for size in sizes},
         by_hour=_by_hour(_hours(rows, zone), invoked, cold, init),
+        peak_minute=_peak(rows, invoked, 60_000),
+        peak_hour=_peak(rows, invoked, 3_600_000),
         duplicates=refused.duplicates,
         suspicious=refused.suspicious,
         error_types=_count(_texts(rows, "error_type")[errors]),
@@ -200,6 +208,12 @@ def _by_hour(hours: npt.NDArray[np.int64], invoked: Mask, cold: Mask, init: Floa
             int(hour), int((rows & invoked).sum()), int(starts.sum()), percentiles(init[starts])
         )
     return found
+
+
+def _peak(rows: pa.Table, invoked: Mask, width_ms: int) -> int:
+    """The most invocations within one stretch of the clock."""
+    ended = np.asarray(rows.column("timestamp").cast(pa.int64()).to_numpy(), dtype=np.int64)[invoked]
+    return int(np.unique(ended // width_ms, return_counts=True)[1].max(initial=0))
 
 
 def _hours(rows: pa.Table, zone: ZoneInfo) -> npt.NDArray[np.int64]:

@@ -109,7 +109,10 @@ def recommend(
     now = current_mb if current_mb is not None else (max(measured) if len(measured) == 1 else None)
     if len(measured) < _MODEL_POINTS:
         return _abstain(
-            now, floor, "one size tells nothing of the share of CPU" if measured else "nothing was measured", measured
+            now,
+            floor,
+            "one size tells nothing of the share of CPU" if measured else "no size has enough warm invocations",
+            measured,
         )
     allowed = [size for size in _candidates(measured, sizes) if size >= floor]
     if not allowed:

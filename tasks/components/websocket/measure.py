@@ -6,19 +6,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from deployments.config import RunConfig
-from storage.records import LoadSummary, Measurement, Trust, Unit, Window
+from storage.records import LoadSummary, Measurement, Unit, Window
 from tasks.components.base import Samples
+from tasks.load.measured import percentile_of, trust_note
 from tasks.load.samples import (
     STEADY,
-    Floats,
     answered,
     counts,
     endpoints,
     latency_ms,
     of_endpoint,
     of_phase,
-    percentile,
-    percentile_interval,
 )
 
 METRICS = frozenset(
@@ -54,17 +52,10 @@ def measurements(samples: Samples, config: RunConfig) -> list[Measurement]:
     return rows
 
 
-def trust_note(load: LoadSummary | None) -> str:
-    """What stands beside every figure of a generator that does not trust itself; empty where it does."""
-    if load is None or load.trust is not Trust.NOT_TRUSTED:
-        return ""
-    return f"not trusted: {load.reasons[0]}"
-
-
 def _latencies(rows: pa.Table, window: Window, note: str, labels: dict[str, str]) -> list[Measurement]:
     values = latency_ms(rows)
     return [
-        _percentile(
+        percentile_of(
             f"websocket.latency.p{round(100 * q)}",
             values,
             q,
@@ -72,7 +63,7 @@ def _latencies(rows: pa.Table, window: Window, note: str, labels: dict[str, str]
             window=window,
             labels=labels,
             note=note,
-            why=_why(rows),
+            why_none=_why(rows),
         )
         for q in (0.5, 0.95, 0.99)
     ]
@@ -83,31 +74,6 @@ def _why(rows: pa.Table) -> str:
     if rows.num_rows == 0:
         return "no data: no message was sent in the steady phase"
     return f"no data: none of {rows.num_rows} messages was answered"
-
-
-def _percentile(
-    metric: str,
-    values: Floats,
-    q: float,
-    *,
-    source: str,
-    window: Window,
-    note: str,
-    why: str,
-    labels: dict[str, str] | None = None,
-) -> Measurement:
-    value = percentile(values, q)
-    return Measurement(
-        metric=metric,
-        value=value,
-        unit=Unit.MS,
-        n=len(values),
-        source=source,
-        window=window,
-        interval=percentile_interval(values, q),
-        labels=labels or {},
-        note=why if value is None else note,
-    )
 
 
 def _connects(connections: pa.Table, window: Window, note: str) -> list[Measurement]:
@@ -125,14 +91,14 @@ def _connects(connections: pa.Table, window: Window, note: str) -> list[Measurem
             window=window,
             note="" if attempts else "no data: the load stopped before the first attempt to connect",
         ),
-        _percentile(
+        percentile_of(
             "websocket.connect.p95",
             times,
             0.95,
             source=_CONNECT,
             window=window,
             note=note,
-            why="no data: no connection was opened",
+            why_none="no data: no connection was opened",
         ),
         Measurement(
             metric="websocket.drops.count",

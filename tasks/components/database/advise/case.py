@@ -11,7 +11,7 @@ from typing import Any
 from deployments.config import RunConfig
 from storage.records import ComponentId, Finding, Level, Measurement, Remedy, Severity, Threshold
 from tasks.components.base import Samples
-from tasks.components.database.measure import Data
+from tasks.components.database.measure import Data, index_figures, table_figures
 
 NOT_TESTED = "not what-if tested: planner and run time after the change are unknown"
 """Said of every proposed index that no what-if has tried."""
@@ -88,13 +88,11 @@ class Case:
 
     def of_table(self, row: Row) -> tuple[Measurement, ...]:
         """What was measured of one table's size and use."""
-        names = ("size", "scans_sequential", "scans_index", "rows_read", "writes", "dead_ratio")
-        return self.evidence((f"database.table.{name}" for name in names), table=qualified(row))
+        return tuple(table_figures(self.data, row)) if "oid" in row else ()
 
     def of_index(self, row: Row) -> tuple[Measurement, ...]:
         """Size and scans of one index."""
-        names = ("database.index.size", "database.index.scans")
-        return self.evidence(names, index=f"{row['schema']}.{row['name']}")
+        return tuple(index_figures(self.data, row))
 
     def threshold(self, metric: str) -> Threshold | None:
         """The limits of a metric."""
@@ -147,10 +145,9 @@ def size_words(number: float | None) -> str:
     return f"{number:.1f} TB"
 
 
-def drop_index(row: Row, *, concurrently: bool = True) -> str:
-    """The command that removes an index."""
-    word = "CONCURRENTLY " if concurrently else ""
-    return f"DROP INDEX {word}{relation(row['schema'], row['name'])};"
+def drop_index(row: Row) -> str:
+    """The command that removes an index without blocking writers."""
+    return f"DROP INDEX CONCURRENTLY {relation(row['schema'], row['name'])};"
 
 
 def recreate_index(row: Row) -> str:

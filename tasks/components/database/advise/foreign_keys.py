@@ -6,6 +6,9 @@ then reads the whole referencing table. Small tables are read whole anyway: thei
 
 from __future__ import annotations
 
+import json
+import re
+
 from storage.records import Finding, Level, Remedy, Severity
 from tasks.components.database.advise import missing_index
 from tasks.components.database.advise.case import (
@@ -18,6 +21,7 @@ from tasks.components.database.advise.case import (
     relation,
     size_words,
 )
+from tasks.components.database.advise.plan_tree import whole_reads
 
 SMALL_PAGES = 128
 """Below 1 MB a whole read costs less than a millisecond or two."""
@@ -44,8 +48,13 @@ def unindexed(case: Case) -> list[Row]:
         key
         for key in case.data.rows("foreign_keys")
         if not any(serves(index, key["columns"]) for index in case.indexes_of(key["table_oid"]))
-        and (case.tables.get(key["table_oid"]) or {}).get("bytes", 1)
+        and _has_rows(case.tables.get(key["table_oid"]))
     ]
+
+
+def _has_rows(table: Row | None) -> bool:
+    """Whether a table has pages; those of a partitioned one lie in its parts, an unknown one may have some."""
+    return table is None or table["kind"] == "p" or table["bytes"] is None or table["bytes"] > 0
 
 
 def supports(case: Case, index: Row) -> str | None:
@@ -68,8 +77,8 @@ def check(case: Case) -> list[Finding]:
 def _finding(case: Case, key: Row, proposed: list[missing_index.Candidate]) -> Finding:
     table = case.tables.get(key["table_oid"]) or {"schema": key["schema"], "name": key["table"]}
     where, columns = qualified(table), ", ".join(ident(column) for column in key["columns"])
-    pages, used = table.get("pages") or 0, _used(case, key, table)
     wider = next((item for item in proposed if _covers(item, key)), None)
+    pages, used = table.get("pages") or 0, _used(case, key, table, wider)
     return finding(
         "unindexed_foreign_key",
         f"{where}({','.join(key['columns'])})",
@@ -77,7 +86,7 @@ def _finding(case: Case, key: Row, proposed: list[missing_index.Candidate]) -> F
         detail=(
             f"{key['name']} references {key['referenced']} (ON DELETE {_ACTIONS.get(key['on_delete'], '?')}); a join "
             f"from there, or a delete or key update there, reads all of {where} ({size_words(table.get('bytes'))}). "
-            f"{used or 'No sequential scan of it was seen in the window.'}"
+            f"{used or 'No statement of the window was seen to need it.'}"
             + (f" The index proposed for a filter on ({wider.shown}) covers this key as well." if wider else "")
         ),
         severity=Severity.WARNING if pages >= SMALL_PAGES and used else Severity.INFO,
@@ -87,16 +96,27 @@ def _finding(case: Case, key: Row, proposed: list[missing_index.Candidate]) -> F
     )
 
 
-def _used(case: Case, key: Row, table: Row) -> str:
-    """Signs that the missing index is paid for: sequential scans in the window, deletes of referenced rows."""
+def _used(case: Case, key: Row, table: Row, wider: missing_index.Candidate | None) -> str:
+    """Signs that the missing index is paid for: statements that read the whole table by the key, and deletes."""
     signs = []
-    scans = table.get("seq_scan_delta") or 0
-    if scans:
-        signs.append(f"{scans} sequential scans of it read {table.get('seq_rows_delta') or 0} rows in the window.")
+    names = list(dict.fromkeys((*(wider.names if wider else ()), *_readers(case, key, table))))
+    if names:
+        signs.append(f"Read by the key without an index: {'; '.join(names)[:300]}.")
     deletes = (case.tables.get(key["referenced_oid"]) or {}).get("deletes") or 0
     if deletes:
         signs.append(f"{deletes} rows of {key['referenced']} were deleted since {case.since}.")
     return " ".join(signs)
+
+
+def _readers(case: Case, key: Row, table: Row) -> list[str]:
+    """Statements whose plan reads the whole table and compares every column of the key there."""
+    found = []
+    for row in case.data.rows("plans"):
+        conditions = list(whole_reads(json.loads(row["plan"]), table["name"])) if row["plan"] else []
+        words = [re.compile(rf"\b{re.escape(column)}\b") for column in key["columns"]]
+        if any(all(word.search(condition) for word in words) for condition in conditions):
+            found.append(row["name"])
+    return found
 
 
 def _impact(pages: int, *, used: bool) -> Level:
@@ -118,6 +138,13 @@ def _remedy(case: Case, key: Row, wider: missing_index.Candidate | None) -> Reme
     name = index_name(key["table"], key["columns"], [row["name"] for row in case.indexes])
     columns = ", ".join(ident(column) for column in key["columns"])
     where = relation(key["schema"], key["table"])
+    table = case.tables.get(key["table_oid"])
+    if table is not None and table["kind"] == "p":
+        return Remedy(
+            summary="Create the index in a quiet hour: on a partitioned table it cannot be made concurrently.",
+            commands=(f"CREATE INDEX {ident(name)} ON {where} ({columns});",),
+            rollback=(f"DROP INDEX {relation(key['schema'], name)};",),
+        )
     return Remedy(
         summary="Create the index without blocking writers.",
         commands=(f"CREATE INDEX CONCURRENTLY {ident(name)} ON {where} ({columns});",),

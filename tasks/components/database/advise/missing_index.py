@@ -96,7 +96,7 @@ def _order_of_index(case: Case, scan: Scan) -> Keys:
     index = next((row for row in case.indexes if scan.index and row["name"] == scan.index), None)
     if index is None or "0" in index["attributes"].split():
         return ()
-    return tuple((column.strip('"'), "") for column in index["columns"])
+    return tuple((column.strip('"'), " DESC" if scan.backward else "") for column in index["columns"])
 
 
 def _served(case: Case, table: Row, keys: Keys) -> bool:
@@ -177,18 +177,19 @@ def _finding(case: Case, candidate: Candidate, part: float | None) -> Finding:
     scan = candidate.scan
     how = f"{scan.method} with filter {scan.filter[:200]}" if scan else "a scan with a filter"
     weight = f" They took {part:.0%} of the database time of the window." if part is not None else ""
+    impact = _impact(case, candidate, part)
     statements = "; ".join(dict.fromkeys(candidate.names))
-    sorts = any(column in dict(scan.order) for column in candidate.columns) if scan else False
+    sorts = scan is not None and scan.limited and bool(scan.order or scan.index)
     return finding(
         "missing_index",
         f"{where}({','.join(candidate.columns)})",
-        title=f"Index {where} ({candidate.shown}) for a filter{' and sort' if sorts else ''} that reads the whole table",
+        title=f"Add an index on {where} ({candidate.shown}): a filter{' and sort' if sorts else ''} has none",
         detail=(
-            f"The planner reads {where} ({size_words(table['bytes'])}, about {table['estimated_rows']:.0f} rows) by {how}, "
-            f"for: {statements[:400]}.{weight} The index is {NOT_TESTED}."
+            f"The planner reads {where} ({size_words(table['bytes'])}, about {table['estimated_rows']:.0f} rows) by "
+            f"{how}, for: {statements[:400]}.{weight} The index is {NOT_TESTED}."
         ),
-        severity=Severity.WARNING,
-        impact=_impact(part),
+        severity=Severity.INFO if impact is Level.LOW else Severity.WARNING,
+        impact=impact,
         effort=Level.LOW,
         evidence=_evidence(case, candidate),
         remedy=Remedy(
@@ -199,9 +200,16 @@ def _finding(case: Case, candidate: Candidate, part: float | None) -> Finding:
     )
 
 
-def _impact(part: float | None) -> Level:
-    if part is None:
-        return Level.MEDIUM
-    if part >= _HIGH_SHARE:
+def _impact(case: Case, candidate: Candidate, part: float | None) -> Level:
+    """By the statements' share of the time; where only a timed read is known, by its p95 against the limits."""
+    slowest = max((_p95(case, name) for name in candidate.reads), default=0.0)
+    limits = case.threshold("database.query.p95")
+    good, best = (limits.good, limits.best) if limits else (float("inf"), float("inf"))
+    if (part or 0.0) >= _HIGH_SHARE or slowest > good:
         return Level.HIGH
-    return Level.MEDIUM if part >= _MEDIUM_SHARE else Level.LOW
+    return Level.MEDIUM if (part or 0.0) >= _MEDIUM_SHARE or slowest > best else Level.LOW
+
+
+def _p95(case: Case, name: str) -> float:
+    found = case.evidence(("database.query.p95",), statement=name)
+    return next((item.value for item in found if item.value is not None), 0.0)

@@ -1,7 +1,7 @@
 """Reads EXPLAIN's JSON: which tables are read by a filter that no index serves, and in which order rows are wanted.
 
-The filter is PostgreSQL's own deparsed expression, so its shape is regular: `((t.a = $1) AND (t.b > $2))`. What is not
-of that shape is left out rather than guessed.
+The filter is PostgreSQL's own deparsed expression, so its shape is regular: `((t.a = $1) AND (t.b > $2))`. What is
+not of that shape is left out rather than guessed.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ Node = Mapping[str, Any]
 _PASSING = frozenset({"Limit", "Sort", "Incremental Sort", "Gather", "Gather Merge", "Result", "LockRows", "Unique"})
 """Nodes that hand the rows of one child on, so that an order wanted above holds for the scan below."""
 
+_JOINS = ("Hash Cond", "Merge Cond", "Join Filter")
 _COLUMN = r'(?:(?P<alias>"(?:[^"]|"")+"|\w+)\.)?(?P<column>"(?:[^"]|"")+"|[a-z_]\w*)'
 _COMPARED = re.compile(rf"^\(*{_COLUMN}\)*(?:::(?:text|bpchar))? (?P<operator>=|<|>|<=|>=) (?P<value>.+)$", re.DOTALL)
 _SORTED = re.compile(rf"^{_COLUMN}(?P<order>(?: DESC| ASC| NULLS FIRST| NULLS LAST)*)$")
@@ -33,6 +34,7 @@ class Scan:
     table: str
     method: str
     index: str | None
+    backward: bool
     filter: str
     rows: float
     equal: tuple[str, ...]
@@ -44,6 +46,20 @@ class Scan:
 def scans(plan: Node) -> Iterator[Scan]:
     """Scans with a filter and without an index condition, anywhere in a plan."""
     yield from _walk(plan, order=(), limited=False)
+
+
+def whole_reads(plan: Node, table: str, above: str = "") -> Iterator[str]:
+    """For each sequential scan of a table: its filter and the join conditions above it, as one text.
+
+    Columns are written with the scan's alias: only those of this scan are kept.
+    """
+    joined = " ".join([above, *(str(plan[name]) for name in _JOINS if name in plan)])
+    if plan["Node Type"] == "Seq Scan" and plan.get("Relation Name") == table:
+        alias = plan.get("Alias", table)
+        texts = f"{joined} {plan.get('Filter', '')}"
+        yield " ".join(re.findall(rf'(?<![\w"])"?{re.escape(alias)}"?\.("[^"]+"|\w+)', texts))
+    for child in plan.get("Plans", ()):
+        yield from whole_reads(child, table, joined)
 
 
 def _walk(node: Node, *, order: Sequence[str], limited: bool) -> Iterator[Scan]:
@@ -65,6 +81,7 @@ def _scan(node: Node, order: Sequence[str], *, limited: bool) -> Scan:
         table=node["Relation Name"],
         method=node["Node Type"],
         index=node.get("Index Name"),
+        backward=node.get("Scan Direction") == "Backward",
         filter=node["Filter"],
         rows=float(node.get("Plan Rows", 0)),
         equal=equal,

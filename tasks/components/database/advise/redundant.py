@@ -18,7 +18,7 @@ from tasks.components.database.advise.case import (
     size_words,
 )
 
-_BINDING = ("unique", "primary", "exclusion", "constraint", "replica_identity", "attached")
+_BINDING = ("unique", "primary", "exclusion", "constraint", "replica_identity", "attached", "partitioned")
 
 
 def removable(index: Row) -> bool:
@@ -55,6 +55,7 @@ def _comparable(one: Row, other: Row) -> bool:
 def superfluous(case: Case) -> dict[int, tuple[str, Row]]:
     """By oid of the index to drop: `duplicate` or `redundant`, and the index that serves instead."""
     found: dict[int, tuple[str, Row]] = {}
+    by_oid = {row["oid"]: row for row in case.indexes}
     ordered = sorted(case.indexes, key=lambda row: (removable(row), _age(row)))
     for place, index in enumerate(ordered):
         if not removable(index):
@@ -70,7 +71,14 @@ def superfluous(case: Case) -> dict[int, tuple[str, Row]]:
         wider = twin or next((other for other in ordered if is_prefix(index, other)), None)
         if wider is not None:
             found[index["oid"]] = ("duplicate" if twin else "redundant", wider)
-    return found
+    return {oid: (kind, by_oid[_survivor(found, other["oid"])]) for oid, (kind, other) in found.items()}
+
+
+def _survivor(found: dict[int, tuple[str, Row]], oid: int) -> int:
+    """The index that is left at the end of a chain: a is served by b, and b by c."""
+    while oid in found:
+        oid = found[oid][1]["oid"]
+    return oid
 
 
 def _keeps(number: int, other: Row, place: int, index: Row) -> bool:
@@ -105,8 +113,8 @@ def _finding(case: Case, index: Row, kind: str, other: Row) -> Finding:
         qualified(index),
         title=f"Drop {index['name']} on {table}: it {relationship}",
         detail=(
-            f"{index['name']} ({size}, {index['scans'] or 0} scans since {case.since}) {relationship}, which serves the "
-            f"same searches. {writes}"
+            f"{index['name']} ({size}, {index['scans'] or 0} scans since {case.since}) {relationship}, which serves "
+            f"the same searches. {writes}"
         ),
         severity=Severity.WARNING if kind == "duplicate" else Severity.INFO,
         impact=Level.MEDIUM if (index["bytes"] or 0) >= 100 * 2**20 else Level.LOW,

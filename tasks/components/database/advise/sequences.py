@@ -28,8 +28,8 @@ def _finding(case: Case, row: Row, used: float) -> Finding:
         where,
         title=f"Sequence {where} has used {used:.1%} of its {row['type']} range",
         detail=(
-            f"Its last value is {row['last']:.0f} of {row['limit']:.0f} ({row['type']}): {left:.0f} values are left, then "
-            f"every insert that needs one fails.{feeds}"
+            f"Its last value is {row['last']:.0f} of {row['limit']:.0f} ({row['type']}): {left:.0f} values are left, "
+            f"then every insert that needs one fails.{feeds}"
         ),
         severity=Severity.CRITICAL if used >= CRITICAL else Severity.WARNING,
         impact=Level.HIGH,

@@ -6,7 +6,7 @@ An open transaction keeps its locks, and vacuum may not remove any row version t
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from storage.records import Finding, Level, Remedy, Severity
 from tasks.components.database.advise.case import Case, Row, finding, ident
@@ -18,6 +18,12 @@ LONG_S = 60.0
 """An active transaction of this age holds vacuum back; batch jobs and dumps may mean it."""
 
 HIGH_S = 300.0
+_HOLDS = "Vacuum cannot remove what it could still see."
+_LOOK = "SELECT pid, xact_start, state FROM pg_stat_activity WHERE pid = {pid};"
+_BLOCKED = (
+    "SELECT pid, pg_blocking_pids(pid), wait_event, state FROM pg_stat_activity "
+    "WHERE cardinality(pg_blocking_pids(pid)) > 0;"
+)
 
 
 def check(case: Case) -> list[Finding]:
@@ -26,7 +32,7 @@ def check(case: Case) -> list[Finding]:
     return [*_idle(case, rows), *_long(case, rows), *_blocking(case, rows)]
 
 
-def _oldest(rows: list[Row], key: str) -> dict[str, Row]:
+def _oldest(rows: Sequence[Row], key: str) -> dict[str, Row]:
     """For each application, the row of the greatest age."""
     found: dict[str, Row] = {}
     for row in rows:
@@ -46,11 +52,11 @@ def locks(case: Case, pid: int) -> str:
     return f" It holds locks on {', '.join(held[:8])}." if held else ""
 
 
-def _pids(rows: list[Row], name: str) -> list[int]:
+def _pids(rows: Sequence[Row], name: str) -> list[int]:
     return sorted({row["pid"] for row in rows if (row["application"] or "(no application_name)") == name})
 
 
-def _idle(case: Case, rows: list[Row]) -> list[Finding]:
+def _idle(case: Case, rows: Sequence[Row]) -> list[Finding]:
     idle = [row for row in rows if _is_idle(row) and (row["state_s"] or 0) > IDLE_S]
     found = []
     for name, row in sorted(_oldest(idle, "state_s").items()):
@@ -63,8 +69,7 @@ def _idle(case: Case, rows: list[Row]) -> list[Finding]:
                 detail=(
                     f"Session {row['pid']} of {name} (role {row['user']}) was idle in a transaction for "
                     f"{row['state_s']:.0f} s, its transaction open for {row['transaction_s'] or 0:.0f} s; "
-                    f"{len(pids)} such sessions were seen.{locks(case, row['pid'])} Vacuum cannot remove what it "
-                    "could still see."
+                    f"{len(pids)} such sessions were seen.{locks(case, row['pid'])} {_HOLDS}"
                 ),
                 severity=Severity.WARNING,
                 impact=Level.HIGH if (row["transaction_s"] or 0) >= HIGH_S else Level.MEDIUM,
@@ -82,8 +87,8 @@ def _end_idle(row: Row) -> Remedy:
     role = f"ALTER ROLE {ident(row['user'] or 'postgres')}"
     return Remedy(
         summary=(
-            "Commit or roll back at the end of each unit of work, and let the server end forgotten transactions; ending "
-            "the session by hand (second command) rolls its work back: ask its owner first."
+            "Commit or roll back at the end of each unit of work, and let the server end forgotten transactions; "
+            "ending the session by hand (second command) rolls its work back: ask its owner first."
         ),
         commands=(
             f"{role} SET idle_in_transaction_session_timeout = '60s';",
@@ -93,7 +98,7 @@ def _end_idle(row: Row) -> Remedy:
     )
 
 
-def _long(case: Case, rows: list[Row]) -> list[Finding]:
+def _long(case: Case, rows: Sequence[Row]) -> list[Finding]:
     long = [row for row in rows if not _is_idle(row) and (row["transaction_s"] or 0) > LONG_S]
     return [
         finding(
@@ -101,8 +106,8 @@ def _long(case: Case, rows: list[Row]) -> list[Finding]:
             name,
             title=f"{name} keeps a transaction open for {row['transaction_s']:.0f} s",
             detail=(
-                f"Session {row['pid']} of {name} (role {row['user']}, state {row['state']}) had a transaction open for "
-                f"{row['transaction_s']:.0f} s.{locks(case, row['pid'])} Vacuum cannot remove what it could still see."
+                f"Session {row['pid']} of {name} (role {row['user']}, state {row['state']}) had a transaction open "
+                f"for {row['transaction_s']:.0f} s.{locks(case, row['pid'])} {_HOLDS}"
             ),
             severity=Severity.WARNING,
             impact=Level.HIGH if (row["transaction_s"] or 0) >= HIGH_S else Level.MEDIUM,
@@ -110,14 +115,14 @@ def _long(case: Case, rows: list[Row]) -> list[Finding]:
             evidence=case.evidence(("database.transaction.age",), application=name),
             remedy=Remedy(
                 summary="Split the work into shorter transactions, or run it where vacuum does not matter.",
-                commands=(f"SELECT pid, xact_start, state FROM pg_stat_activity WHERE pid = {row['pid']};",),
+                commands=(_LOOK.format(pid=row["pid"]),),
             ),
         )
         for name, row in sorted(_oldest(long, "transaction_s").items())
     ]
 
 
-def _blocking(case: Case, rows: list[Row]) -> list[Finding]:
+def _blocking(case: Case, rows: Sequence[Row]) -> list[Finding]:
     """Who blocked whom: by the application of the blocker."""
     names: Mapping[int, str] = {row["pid"]: row["application"] or "(no application_name)" for row in rows}
     victims: dict[str, list[Row]] = defaultdict(list)
@@ -141,10 +146,7 @@ def _blocking(case: Case, rows: list[Row]) -> list[Finding]:
                 evidence=case.evidence(("database.blocked.count",)),
                 remedy=Remedy(
                     summary="Shorten the blocker's transaction, and lock rows in one order everywhere.",
-                    commands=(
-                        "SELECT pid, pg_blocking_pids(pid), wait_event, state FROM pg_stat_activity "
-                        "WHERE cardinality(pg_blocking_pids(pid)) > 0;",
-                    ),
+                    commands=(_BLOCKED,),
                 ),
             )
         )

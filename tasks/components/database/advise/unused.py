@@ -29,8 +29,9 @@ LONG_DAYS = 30
 
 
 def unused(case: Case) -> list[Row]:
-    """Indexes without a scan that nothing depends on, the largest first."""
+    """Indexes without a scan that nothing depends on, the largest first; one that is to replace another stays."""
     others = superfluous(case)
+    kept = {keeper["oid"] for _, keeper in others.values()}
     found = [
         row
         for row in case.indexes
@@ -38,6 +39,7 @@ def unused(case: Case) -> list[Row]:
         and removable(row)
         and (row["bytes"] or 0) >= FLOOR_BYTES
         and row["oid"] not in others
+        and row["oid"] not in kept
         and supports(case, row) is None
     ]
     return sorted(found, key=lambda row: (-row["bytes"], row["name"]))
@@ -66,9 +68,9 @@ def _finding(case: Case, index: Row, days: float | None) -> Finding:
         qualified(index),
         title=f"Index {index['name']} on {table} is unused ({size_words(index['bytes'])})",
         detail=(
-            f"idx_scan is 0 since {case.since}; {known}. Every insert and non-HOT update pays for it. Look at replicas "
-            f"and at monthly or yearly jobs before dropping it: this {'replica' if replica else 'server'} counts its "
-            "own scans only."
+            f"idx_scan is 0 since {case.since}; {known}. Every insert and non-HOT update pays for it. Look at "
+            f"replicas and at monthly or yearly jobs before dropping it: this {'replica' if replica else 'server'} "
+            "counts its own scans only."
         ),
         severity=Severity.WARNING if long else Severity.INFO,
         impact=Level.MEDIUM if long and index["bytes"] >= 100 * 2**20 else Level.LOW,

@@ -67,6 +67,7 @@ def _dead(case: Case, row: Row) -> Finding:
     where, off = qualified(row), is_off(case, row)
     name = relation(row["schema"], row["name"])
     own = options(row).get("autovacuum_enabled")
+    lag = "autovacuum lags behind, or an old transaction holds it back"
     why = f"autovacuum is off there (autovacuum_enabled={own})" if own else "autovacuum is off on this server"
     last = row["last_vacuum"].strftime("%Y-%m-%d %H:%M UTC") if row["last_vacuum"] else "never"
     commands, rollback = [f"VACUUM (ANALYZE) {name};"], []
@@ -85,7 +86,7 @@ def _dead(case: Case, row: Row) -> Finding:
         title=f"{where} needs a vacuum: {_ratio(row):.0%} of its rows are dead",
         detail=(
             f"{row['dead']} of {(row['live'] or 0) + row['dead']} rows are dead (autovacuum would start at "
-            f"{due(case, row):.0f}); {why if off else 'autovacuum lags behind, or an old transaction holds it back'}. "
+            f"{due(case, row):.0f}); {why if off else lag}. "
             f"Last vacuum: {last}."
         ),
         severity=Severity.WARNING,
@@ -112,8 +113,8 @@ def _stale(case: Case, row: Row) -> Finding:
         where,
         title=f"The planner's statistics of {where} are stale",
         detail=(
-            f"{row['modified_since_analyze']} of {row['live']} rows changed since the last analyze ({last}): the planner "
-            "estimates by what the table was."
+            f"{row['modified_since_analyze']} of {row['live']} rows changed since the last analyze ({last}): the "
+            "planner estimates by what the table was."
         ),
         severity=Severity.INFO,
         impact=Level.LOW,
@@ -131,8 +132,8 @@ def _wraparound(case: Case, row: Row) -> Finding:
         where,
         title=f"{where} is {age / 2**31:.0%} of the way to transaction id wraparound",
         detail=(
-            f"Its oldest row version is {age} transactions old (relfrozenxid); at 2,147 million the server refuses all "
-            "writes. An old transaction, a replication slot or a prepared transaction may hold vacuum back."
+            f"Its oldest row version is {age} transactions old (relfrozenxid); at 2,147 million the server refuses "
+            "all writes. An old transaction, a replication slot or a prepared transaction may hold vacuum back."
         ),
         severity=Severity.CRITICAL if age >= WRAP_CRITICAL else Severity.WARNING,
         impact=Level.HIGH,

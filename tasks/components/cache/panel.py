@@ -1,0 +1,92 @@
+"""Chooses which keys are looked at, and when: new ones, some of each family in turn, short-lived ones at the end."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+_PANEL = 30
+_NEW_A_FAMILY = 8
+_LOOKS = 100
+_REVISIT_S = 5.0
+_LAST_LOOK_S = 0.08
+_LAST_LOOKS = 40
+_SHORT_TTL_MS = 1500
+_TOGETHER_S = 0.02
+
+
+class Panel:
+    """At most `_LOOKS` keys a round, `_PANEL` of a family again and again, and `_LAST_LOOKS` before they expire."""
+
+    def __init__(self, family_of: Callable[[bytes], str]) -> None:
+        self._family_of = family_of
+        self._random = random.Random(1)  # noqa: S311 - picks keys to look at, guards nothing
+        self._looked: dict[bytes, float] = {}
+        self._young: set[bytes] = set()
+        self._expiring: list[tuple[float, bytes]] = []
+
+    def knows(self, key: bytes) -> bool:
+        """Whether a key that is still there was looked at before."""
+        return key in self._looked
+
+    def choose(self, present: set[bytes], new: Sequence[bytes]) -> list[bytes]:
+        """Keys for this round: new ones, those that were new a round ago, then the panel by longest wait."""
+        now = time.monotonic()
+        again = [key for key in self._young if key in present]
+        fresh = self._few_of_each(new, _NEW_A_FAMILY)
+        self._young = set(fresh)
+        waits = {key: now - self._looked.get(key, float("-inf")) for key in self._panel(present)}
+        due = sorted((key for key, wait in waits.items() if wait >= _REVISIT_S), key=lambda key: -waits[key])
+        return list(dict.fromkeys([*fresh, *again, *due]))[:_LOOKS]
+
+    def _panel(self, present: set[bytes]) -> list[bytes]:
+        """Up to `_PANEL` keys a family: those that were looked at already, filled up by chance."""
+        panel = self._few_of_each(sorted(key for key in self._looked if key in present), _PANEL)
+        numbers = Counter(self._family_of(key) for key in panel)
+        others = [key for key in present if key not in self._looked and numbers[self._family_of(key)] < _PANEL]
+        self._random.shuffle(others)
+        for key in others:
+            family = self._family_of(key)
+            if numbers[family] < _PANEL:
+                numbers[family] += 1
+                panel.append(key)
+        return panel
+
+    def _few_of_each(self, keys: Sequence[bytes], limit: int) -> list[bytes]:
+        numbers: Counter[str] = Counter()
+        chosen = []
+        for key in keys:
+            family = self._family_of(key)
+            numbers[family] += 1
+            if numbers[family] <= limit:
+                chosen.append(key)
+        return chosen
+
+    def looked(self, key: bytes, at_s: float, ttl_ms: int) -> None:
+        """A key was looked at; one that will be gone before long is planned for a last look."""
+        self._looked[key] = at_s
+        if 2000 * _LAST_LOOK_S < ttl_ms < _SHORT_TTL_MS and len(self._expiring) < _LAST_LOOKS:
+            self._expiring.append((at_s + ttl_ms / 1000 - _LAST_LOOK_S, key))
+            self._expiring.sort()
+
+    def next_expiry(self) -> float | None:
+        """When the next last look is due, by the monotonic clock."""
+        return self._expiring[0][0] if self._expiring else None
+
+    def expiring(self) -> list[bytes]:
+        """Take the keys whose last look is due now."""
+        soon = time.monotonic() + _TOGETHER_S
+        due = [key for at, key in self._expiring if at <= soon]
+        self._expiring = self._expiring[len(due) :]
+        return due
+
+    def new_round(self) -> None:
+        """Last looks that were not taken are given up: the round looks at everything anew."""
+        self._expiring.clear()
+
+    def forget(self, present: set[bytes]) -> None:
+        """Forget keys that are gone, so that memory stays bounded by the scan limit."""
+        self._looked = {key: at for key, at in self._looked.items() if key in present}
+        self._young &= present

@@ -1,0 +1,89 @@
+"""AWS CLI commands and infrastructure patches, as a person copies and runs them.
+
+Every command is checked against the AWS API's own model in the tests. A change by command drifts from the
+infrastructure code, so the patches say the same there.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+
+from tasks.components.lambda_functions.facts import FunctionFacts
+
+ALIAS = "live"
+
+
+def aws(function: FunctionFacts, operation: str, *options: str, service: str = "lambda") -> str:
+    """One command of the AWS CLI in the function's region; options alternate `--name` and value."""
+    return shlex.join(["aws", *service.split(), operation, *options, "--region", function.region])
+
+
+def on(function: FunctionFacts, operation: str, *options: str) -> str:
+    """One command of `aws lambda` about the function."""
+    return aws(function, operation, "--function-name", function.name, *options)
+
+
+def configure(function: FunctionFacts, *options: str) -> tuple[str, ...]:
+    """Change the configuration if nobody else has since it was read, and wait until it is in force."""
+    guard = ("--revision-id", function.setup["revision"]) if function.setup["revision"] else ()
+    return (on(function, "update-function-configuration", *options, *guard), settled(function))
+
+
+def settled(function: FunctionFacts) -> str:
+    """Wait until an update is in force."""
+    return aws(function, "function-updated-v2", "--function-name", function.name, service="lambda wait")
+
+
+def resize(function: FunctionFacts, memory_mb: int) -> tuple[str, ...]:
+    """Give the function another memory size."""
+    return configure(function, "--memory-size", str(memory_mb))
+
+
+def undo_resize(function: FunctionFacts) -> tuple[str, ...]:
+    """Give the function the memory size back that it had."""
+    size = str(function.setup["memory_mb"])
+    return (on(function, "update-function-configuration", "--memory-size", size), settled(function))
+
+
+def provision(function: FunctionFacts, environments: int) -> tuple[str, ...]:
+    """Publish a version, point an alias at it, and keep environments ready there."""
+    publish = on(function, "publish-version", "--query", "Version", "--output", "text")
+    alias = on(function, "create-alias", "--name", ALIAS)
+    return (
+        f"VERSION=$({publish})",
+        f'{alias} --function-version "$VERSION"',
+        on(
+            function,
+            "put-provisioned-concurrency-config",
+            "--qualifier",
+            ALIAS,
+            "--provisioned-concurrent-executions",
+            str(environments),
+        ),
+    )
+
+
+def undo_provision(function: FunctionFacts) -> tuple[str, ...]:
+    """Take the environments and the alias away again."""
+    return (
+        on(function, "delete-provisioned-concurrency-config", "--qualifier", ALIAS),
+        on(function, "delete-alias", "--name", ALIAS),
+    )
+
+
+def patches(function: FunctionFacts, serverless: str, sam: str, terraform: str) -> tuple[str, ...]:
+    """The same change in the three usual kinds of infrastructure code: one setting each, `name: value`."""
+    key = re.sub(r"^.*?-(?:dev|staging|stage|prod|production)-", "", function.name)
+    logical = "".join(part.capitalize() for part in re.split(r"[^0-9A-Za-z]+", key)) + "Function"
+    resource = re.sub(r"[^0-9A-Za-z]+", "_", key)
+    return (
+        f"# serverless.yml\nfunctions:\n  {key}:\n    {serverless}",
+        f"# template.yaml (SAM)\nResources:\n  {logical}:\n    Properties:\n      " + sam.replace("\n", "\n      "),
+        f'# Terraform\nresource "aws_lambda_function" "{resource}" {{\n  {terraform}\n}}',
+    )
+
+
+def memory_patches(function: FunctionFacts, memory_mb: int) -> tuple[str, ...]:
+    """Patches that set the memory size."""
+    return patches(function, f"memorySize: {memory_mb}", f"MemorySize: {memory_mb}", f"memory_size = {memory_mb}")

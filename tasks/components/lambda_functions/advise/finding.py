@@ -1,0 +1,48 @@
+"""How every finding of the component is put together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from storage.records import ComponentId, Finding, Level, Measurement, Remedy, Severity
+from tasks.components.lambda_functions.facts import FunctionFacts
+from tasks.components.lambda_functions.per_function import pick
+
+
+def finding(
+    kind: str,
+    subject: str,
+    *,
+    title: str,
+    detail: str,
+    severity: Severity,
+    impact: Level,
+    effort: Level,
+    remedy: Remedy,
+    evidence: Sequence[Measurement | None] = (),
+) -> Finding:
+    """A finding with a stable id; evidence that was not measured is left out."""
+    return Finding(
+        id=f"lambda.{kind}:{subject}",
+        component=ComponentId.LAMBDA,
+        kind=kind,
+        subject=subject,
+        title=title,
+        detail=detail,
+        severity=severity,
+        impact=impact,
+        effort=effort,
+        evidence=tuple(each for each in evidence if each is not None),
+        remedy=remedy,
+    )
+
+
+def evidence(function: FunctionFacts, measurements: Sequence[Measurement], *metrics: str) -> list[Measurement | None]:
+    """The function's own measurements of some metrics."""
+    return [pick(measurements, metric, function.name) for metric in metrics]
+
+
+def critical_note(function: FunctionFacts) -> str:
+    """Why the function counts as critical, for a finding's detail; empty where it does not."""
+    judged = function.criticality
+    return f" It is critical ({judged.evidence}: {judged.detail})." if judged.critical else ""

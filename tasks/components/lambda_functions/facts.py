@@ -1,0 +1,153 @@
+"""What was collected, by function, as measuring and advising look at it: pure, from the stored tables alone."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from deployments.config import LambdaSettings
+from storage.records import Window
+from tasks.components.base import Samples
+from tasks.components.lambda_functions.aggregates import statistics_from
+from tasks.components.lambda_functions.cost import Cost, Prices, Usage, monthly_cost, prices
+from tasks.components.lambda_functions.criticality import Criticality, classify
+from tasks.components.lambda_functions.reading import Refused
+from tasks.components.lambda_functions.reports import FunctionStatistics, statistics_of
+
+RUNTIMES = Path(__file__).parent / "runtimes.toml"
+
+REPORT_LINES = "REPORT lines (FilterLogEvents)"
+INSIGHTS = "REPORT lines (Logs Insights statistics)"
+CLOUDWATCH = "CloudWatch AWS/Lambda"
+
+
+@dataclass(frozen=True)
+class FunctionFacts:
+    """One function: its set-up (a row of the inventory), CloudWatch's figures, and its log's statistics if any.
+
+    `log_note` says why there are no statistics.
+    """
+
+    name: str
+    setup: Mapping[str, Any]
+    metrics: Mapping[tuple[str, str], float]
+    statistics: FunctionStatistics | None
+    source: str
+    log_note: str
+    criticality: Criticality
+    region: str
+    window: Window
+
+    def metric(self, name: str, statistic: str) -> float | None:
+        """CloudWatch's figure, None where it has none."""
+        return self.metrics.get((name, statistic))
+
+    def count(self, name: str) -> int:
+        """A CloudWatch sum as a count; no data point is none of it."""
+        return round(self.metric(name, "Sum") or 0)
+
+    @property
+    def invocations(self) -> int:
+        """Invocations by CloudWatch where it has the metric, else by the log."""
+        if ("Invocations", "Sum") in self.metrics:
+            return self.count("Invocations")
+        return self.statistics.invocations if self.statistics else 0
+
+    @property
+    def provisioned(self) -> Mapping[str, int]:
+        """Provisioned environments by qualifier."""
+        return dict(self.setup["provisioned"])
+
+    @property
+    def price(self) -> Prices | None:
+        """Prices of the function's region and architecture, None where the table has none."""
+        return prices(self.region, self.setup["architecture"])
+
+    def cost(self) -> Cost | None:
+        """Dollars a month at the rate of the window, None where billed time or prices are not known."""
+        if self.statistics is None or self.price is None:
+            return None
+        scale = self.price.month_s / self.window.seconds
+        share = (
+            min(1.0, self.count("ProvisionedConcurrencyInvocations") / self.invocations) if self.invocations else 0.0
+        )
+        billed = self.statistics.billed_gb_s * scale
+        usage = Usage(
+            requests=max(self.invocations, self.statistics.invocations) * scale,
+            gb_s=billed * (1 - share),
+            provisioned_gb_s=billed * share,
+            provisioned_environments=sum(self.provisioned.values()),
+            memory_mb=self.setup["memory_mb"],
+            storage_mb=self.setup["storage_mb"],
+        )
+        return monthly_cost(usage, self.price)
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All functions of one run, by name, and whether CloudWatch could be read at all."""
+
+    functions: Mapping[str, FunctionFacts]
+    window: Window
+    has_metrics: bool
+    notes: tuple[str, ...]
+
+    def note_about(self, what: str) -> str:
+        """The note of the collection that speaks of something, or a plain one."""
+        return next((note for note in self.notes if note.startswith(what)), f"no data: {what} could not be read")
+
+
+def facts_of(samples: Samples, settings: LambdaSettings) -> Facts:
+    """Put the tables of a run together by function."""
+    tables = samples.tables
+    logs = {row["function"]: row for row in tables["logs"].to_pylist()}
+    refused = {name: Refused(row["duplicates"], row["suspicious"]) for name, row in logs.items()}
+    statistics = statistics_of(tables["samples"], refused, timezone=settings.timezone)
+    by_insights = statistics_from(tables["aggregates"])
+    metrics: dict[str, dict[tuple[str, str], float]] = {}
+    for row in tables["metrics"].to_pylist():
+        metrics.setdefault(row["function"], {})[row["metric"], row["statistic"]] = row["value"]
+    setups = [
+        {**row, "tags": dict(row["tags"]), "provisioned": dict(row["provisioned"])}
+        for row in tables["functions"].to_pylist()
+    ]
+    critical = classify(setups, statistics, settings)
+    region = samples.collected.fingerprint.get("region", "")
+    functions = {}
+    for setup in setups:
+        name = setup["function"]
+        log = logs.get(name, {"path": "none", "note": "its log was not read"})
+        known = statistics.get(name) if log["path"] == "events" else by_insights.get(name)
+        functions[name] = FunctionFacts(
+            name=name,
+            setup=setup,
+            metrics=metrics.get(name, {}),
+            statistics=known if known is not None and known.invocations + known.failed_inits else None,
+            source=INSIGHTS if log["path"] == "insights" else REPORT_LINES,
+            log_note=log["note"] or "no invocation is in its log",
+            criticality=critical[name],
+            region=region,
+            window=samples.collected.window,
+        )
+    return Facts(functions, samples.collected.window, bool(metrics), samples.collected.notes)
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """A managed runtime: the day its support ends, and the one to move to."""
+
+    name: str
+    end: date
+    successor: str
+
+
+@cache
+def runtimes() -> Mapping[str, Runtime]:
+    """The dated table of managed runtimes, by name."""
+    table = tomllib.loads(RUNTIMES.read_text(encoding="utf-8"))["runtime"]
+    return {name: Runtime(name, row["end"], row["next"]) for name, row in table.items()}

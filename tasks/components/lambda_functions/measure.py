@@ -1,0 +1,170 @@
+"""Samples of the functions → measurements, the component's own and one of each kind per function.
+
+`lambda.cold_start.p95` is the largest p95 of init among the critical functions that have at least ten cold starts: a
+slow one must not disappear in a pool of quick ones. Where none has ten, all their cold starts together are taken.
+SnapStart restores count as starts there, since a caller waits for them too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from storage.records import Measurement, Unit
+from tasks.components.lambda_functions.facts import Facts, FunctionFacts
+from tasks.components.lambda_functions.per_function import of_function
+from tasks.components.lambda_functions.values import (
+    ENOUGH_COLD_STARTS,
+    Value,
+    measurement,
+    no_metrics,
+    share,
+    starts_of,
+)
+
+METRICS = frozenset(
+    {
+        "lambda.cold_start.p95",
+        "lambda.cold_start.mean",
+        "lambda.cold_start.ratio",
+        "lambda.memory.efficiency",
+        "lambda.errors.ratio",
+        "lambda.throttles.ratio",
+        "lambda.duration.p95",
+        "lambda.functions.count",
+        "lambda.cost.month",
+    }
+)
+"""What is always answered without labels."""
+
+_REPORTS = "REPORT lines"
+
+
+def measure(facts: Facts) -> list[Measurement]:
+    """All measurements of a run, those without labels first."""
+    found = [
+        measurement("lambda.functions.count", Unit.COUNT, _count(facts), facts.window),
+        measurement("lambda.cold_start.p95", Unit.MS, worst_cold_start(facts), facts.window),
+        measurement("lambda.cold_start.mean", Unit.MS, _mean_cold_start(facts), facts.window),
+        measurement("lambda.cold_start.ratio", Unit.RATIO, _cold_ratio(facts), facts.window),
+        measurement("lambda.memory.efficiency", Unit.RATIO, _efficiency(facts), facts.window),
+        measurement("lambda.errors.ratio", Unit.RATIO, _errors(facts), facts.window),
+        measurement("lambda.throttles.ratio", Unit.RATIO, _throttles(facts), facts.window),
+        measurement("lambda.duration.p95", Unit.MS, _worst_duration(facts), facts.window),
+        measurement("lambda.cost.month", Unit.USD_PER_MONTH, _cost(facts), facts.window),
+    ]
+    for each in facts.functions.values():
+        found += of_function(each, facts)
+    return found
+
+
+def worst_cold_start(facts: Facts) -> Value:
+    """The largest p95 of starts among critical functions; pooled where none has enough of them."""
+    critical = [each for each in facts.functions.values() if each.criticality.critical]
+    if not critical:
+        return Value(None, 0, _REPORTS, "no data: no function is known as critical; set lambda_functions.critical")
+    starts = {each.name: (each, found) for each in critical if (found := starts_of(each)) is not None}
+    enough = [pair for pair in starts.values() if pair[1].n >= ENOUGH_COLD_STARTS]
+    if enough:
+        worst, found = max(enough, key=lambda pair: pair[1].p95)
+        note = f"{worst.name}, the worst of {len(enough)} critical functions with enough cold starts"
+        return Value(found.p95, found.n, worst.source, note, found.p95_interval)
+    if starts:
+        worst, found = max(starts.values(), key=lambda pair: pair[1].maximum)
+        n = sum(pair[1].n for pair in starts.values())
+        note = f"the longest of only {n} cold starts of critical functions ({worst.name}): too few for a percentile"
+        return Value(found.maximum, n, worst.source, note)
+    seen = sum(each.statistics.invocations for each in critical if each.statistics)
+    reason = f"no cold start among {seen} invocations of critical functions" if seen else _why_no_logs(critical)
+    return Value(None, 0, _REPORTS, f"no data: {reason}")
+
+
+def _logged(facts: Facts) -> list[FunctionFacts]:
+    return [each for each in facts.functions.values() if each.statistics is not None and each.statistics.invocations]
+
+
+def _why_no_logs(functions: Sequence[FunctionFacts]) -> str:
+    notes = {each.log_note for each in functions}
+    return notes.pop() if len(notes) == 1 else f"no log of {len(functions)} functions holds an invocation"
+
+
+def _no_logs(facts: Facts) -> Value:
+    return Value(None, 0, _REPORTS, f"no data: {_why_no_logs(list(facts.functions.values()))}")
+
+
+def _count(facts: Facts) -> Value:
+    n = len(facts.functions)
+    critical = sum(each.criticality.critical for each in facts.functions.values())
+    return Value(float(n), n, "lambda:ListFunctions", f"{critical} of them critical")
+
+
+def _statistics(functions: Sequence[FunctionFacts]) -> list[Any]:
+    return [each.statistics for each in functions if each.statistics is not None]
+
+
+def _mean_cold_start(facts: Facts) -> Value:
+    inits = [each.init_ms for each in _statistics(_logged(facts)) if each.init_ms is not None]
+    n = sum(each.n for each in inits)
+    if not n:
+        return _no_logs(facts)
+    return Value(sum(each.mean * each.n for each in inits) / n, n, _REPORTS, "all functions")
+
+
+def _cold_ratio(facts: Facts) -> Value:
+    found = _statistics(_logged(facts))
+    if not found:
+        return _no_logs(facts)
+    return share(sum(each.cold_starts for each in found), sum(each.invocations for each in found), _REPORTS)
+
+
+def _efficiency(facts: Facts) -> Value:
+    found = _statistics(_logged(facts))
+    n = sum(each.invocations for each in found)
+    if not n:
+        return _no_logs(facts)
+    value = sum(each.memory_efficiency * each.invocations for each in found) / n
+    return Value(value, n, _REPORTS, "used ÷ allocated memory, mean over invocations")
+
+
+def _worst_duration(facts: Facts) -> Value:
+    found = [(each.statistics.duration_ms, each) for each in _logged(facts) if each.statistics]
+    known = [(duration, each) for duration, each in found if duration is not None and each.criticality.critical]
+    known = known or [(duration, each) for duration, each in found if duration is not None]
+    if not known:
+        return _no_logs(facts)
+    duration, worst = max(known, key=lambda pair: pair[0].p95)
+    kind = "critical functions" if worst.criticality.critical else "functions"
+    return Value(
+        duration.p95,
+        duration.n,
+        worst.source,
+        f"{worst.name}, the slowest of {len(known)} {kind}",
+        duration.p95_interval,
+    )
+
+
+def _errors(facts: Facts) -> Value:
+    if not facts.has_metrics:
+        return no_metrics(facts)
+    functions = facts.functions.values()
+    return share(
+        sum(each.count("Errors") for each in functions), sum(each.count("Invocations") for each in functions)
+    )
+
+
+def _throttles(facts: Facts) -> Value:
+    if not facts.has_metrics:
+        return no_metrics(facts)
+    throttled = sum(each.count("Throttles") for each in facts.functions.values())
+    return share(throttled, throttled + sum(each.count("Invocations") for each in facts.functions.values()))
+
+
+def _cost(facts: Facts) -> Value:
+    costs = [cost for each in facts.functions.values() if (cost := each.cost()) is not None]
+    n = sum(each.invocations for each in _statistics(_logged(facts)))
+    if not costs or not n:
+        region = next((each.region for each in facts.functions.values() if each.price is None), None)
+        reason = f"no prices of {region} are bundled" if region else _no_logs(facts).note.removeprefix("no data: ")
+        return Value(None, 0, _REPORTS, f"no data: {reason}")
+    note = f"{len(costs)} of {len(facts.functions)} functions, at the rate of the window, before any free tier"
+    return Value(sum(cost.total for cost in costs), n, "REPORT lines × price table", note)
