@@ -395,6 +395,23 @@ def missing_variables(config: RunConfig, variables: Mapping[str, str] = os.envir
     return missing
 
 
+def needs_platform(config: RunConfig, variables: Mapping[str, str] = os.environ) -> bool:
+    """Whether the embedded platform stands in for the environment.
+
+    It does with `--local`, and where the environment's file allows it and none of its addresses is set. A variable
+    that is missing beside others that are set is an error, not a reason to measure something else.
+    """
+    if config.local:
+        return True
+    missing = missing_variables(config, variables)
+    if not missing:
+        return False
+    names = config.environment.variables.model_dump().values()
+    if config.environment.embedded and not any(variables.get(name) for name in names):
+        return True
+    raise ConfigurationError([f"{name} is not set; set it, or use --local" for name in missing])
+
+
 def resolve_target(config: RunConfig, variables: Mapping[str, str] = os.environ) -> Target:
     """Read the addresses of a run from variables; a missing one is a `ConfigurationError` that names it."""
     missing = missing_variables(config, variables)

@@ -16,10 +16,9 @@ from typing import Annotated, Any
 from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
-from deployments.config import Profile, RunConfig, build_config
+from deployments.config import Profile, RunConfig, build_config, needs_platform
 from deployments.masking import describe
 from deployments.parameters import Overrides, ValidationParams
-from flows.host import needs_platform
 from storage.errors import ExitCode, HasivuError
 from storage.runs import RunFolder, find_run
 
@@ -110,7 +109,7 @@ _command_of(REALTIME, "realtime", "Measure API, WebSocket, cache and RFID togeth
 def _validate(params: ValidationParams, *, as_json: bool) -> ExitCode:
     config = _config(params)
     needs_platform(config)  # names a missing variable before anything is started
-    from flows.execute import execute  # noqa: PLC0415 - so that a wrong argument is answered at once
+    from flows.execute import execute
 
     return execute(params, config, as_json=as_json)
 
@@ -128,24 +127,25 @@ def _config(params: ValidationParams) -> RunConfig:
 @app.command(sort_key=2)
 def report(run: str = "latest", *, output: Output = ".", json: Json = False) -> ExitCode:
     """Make the report of a stored run again, from its samples, without touching the environment."""
-    from tasks.judge.gate import exit_code  # noqa: PLC0415 - likewise
-    from tasks.monitoring.live import to_terminal  # noqa: PLC0415
-    from tasks.publish import publish_report, terminal_text  # noqa: PLC0415
-    from tasks.validation import rejudge  # noqa: PLC0415
+    from tasks.judge.gate import exit_code
+    from tasks.monitoring.live import to_terminal
+    from tasks.publish import publish_report, terminal_text
+    from tasks.report.record import to_json
+    from tasks.validation import rejudge
 
     folder = _find(run, output)
     made = rejudge(folder)
     publish_report(folder, made)
-    to_terminal(made.model_dump_json(indent=2) if json else terminal_text(made, folder))
+    to_terminal(to_json(made).decode() if json else terminal_text(made, folder))
     return exit_code(made)
 
 
 @app.command(sort_key=2)
 def gate(run: str = "latest", *, output: Output = ".", json: Json = False) -> ExitCode:
     """Print the release gate of a stored run, and answer by the exit code."""
-    from tasks.judge.gate import exit_code  # noqa: PLC0415 - likewise
-    from tasks.monitoring.live import to_terminal  # noqa: PLC0415
-    from tasks.report.markdown import gate_table  # noqa: PLC0415
+    from tasks.judge.gate import exit_code
+    from tasks.monitoring.live import to_terminal
+    from tasks.report.markdown import gate_table
 
     stored = _find(run, output).report()
     to_terminal(stored.gate.model_dump_json(indent=2) if json else gate_table(stored))
@@ -156,7 +156,7 @@ def gate(run: str = "latest", *, output: Output = ".", json: Json = False) -> Ex
 def doctor(environment: Profile = "development", *, local: Local = False) -> ExitCode:
     """Say what is there and what is missing, per variable, address and right, without any load."""
     config = build_config(environment, local=local)
-    from flows.doctor import examine  # noqa: PLC0415 - likewise
+    from flows.doctor import examine
 
     return examine(config)
 
@@ -166,7 +166,7 @@ def up(
     *, detach: Annotated[bool, Parameter(help="Return once it runs; end it with `local down`.")] = False
 ) -> ExitCode:
     """Start the embedded platform and hold it until Ctrl-C; prints the variables that name it."""
-    from flows.local import start  # noqa: PLC0415 - likewise
+    from flows.local import start
 
     return start(detach=detach)
 
@@ -174,13 +174,13 @@ def up(
 @local_app.command
 def down() -> ExitCode:
     """End every embedded platform that `local up` started."""
-    from flows.local import stop  # noqa: PLC0415 - likewise
+    from flows.local import stop
 
     return stop()
 
 
 def _find(run: str, output: str) -> RunFolder:
-    from storage.parquet import Store  # noqa: PLC0415 - pyarrow is not needed to refuse a wrong argument
+    from storage.parquet import Store
 
     return find_run(Store(_absolute(output)), run)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-from deployments.config import NEEDS, RunConfig, Target, missing_variables, resolve_target
+from deployments.config import NEEDS, RunConfig, Target, missing_variables, needs_platform, resolve_target
 from deployments.masking import mask, secrets_of
-from flows.host import hosted, needs_platform
+from flows.host import hosted
 from storage.errors import ConfigurationError, ExitCode, HasivuError
 from storage.records import ComponentId
 from tasks.components import COMPONENTS

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from datetime import UTC, datetime
@@ -13,10 +14,8 @@ from storage.errors import ExitCode, HasivuError
 from storage.parquet import Store
 from storage.records import Report
 from storage.runs import RunFolder, new_run_name
-from tasks import progress, validation
-from tasks.judge.gate import exit_code
+from tasks import progress
 from tasks.monitoring.live import LiveView, to_terminal
-from tasks.publish import publish_report, terminal_text
 
 _INTERRUPT_S = 2.0
 """How long an interrupted pipeline may take to end by itself before the partial report is made without it."""
@@ -33,7 +32,11 @@ def execute(params: ValidationParams, config: RunConfig, *, as_json: bool) -> Ex
         with progress.watching(view):
             interrupted = _run_pipeline(params)
         report = _partial_report(folder) if interrupted else folder.report()
-    to_terminal(report.model_dump_json(indent=2) if as_json else terminal_text(report, folder))
+    from tasks.judge.gate import exit_code
+    from tasks.publish import terminal_text
+    from tasks.report.record import to_json
+
+    to_terminal(to_json(report).decode() if as_json else terminal_text(report, folder))
     return ExitCode.INTERRUPTED if interrupted else exit_code(report)
 
 
@@ -68,9 +71,13 @@ def _wait(thread: threading.Thread, seconds: float) -> None:
 
 
 def _flow(params: ValidationParams) -> None:
-    from flows.pipeline import performance_pipeline  # noqa: PLC0415 - its import takes the time the platform starts in
+    from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    state = performance_pipeline(params, return_state=True)
+    from flows.pipeline import performance_pipeline
+    from tasks import validation
+
+    with temporary_settings({PREFECT_API_URL: os.environ["PREFECT_API_URL"]}):
+        state = performance_pipeline(params, return_state=True)
     folder = RunFolder(Store(params.output), validation.configure(params).environment.name, params.run or "")
     if not folder.store.exists(folder.orchestration("report.json")) and not progress.stopping():
         raise HasivuError(f"the pipeline ended without a report: {validation.failure_text(state.message)}")
@@ -78,6 +85,9 @@ def _flow(params: ValidationParams) -> None:
 
 def _partial_report(folder: RunFolder) -> Report:
     """What was measured before the interruption, judged and published; the rest is named as interrupted."""
+    from tasks import validation
+    from tasks.publish import publish_report
+
     if not folder.opened_already():
         raise KeyboardInterrupt
     manifests = validation.stored_manifests(folder)

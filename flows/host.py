@@ -7,10 +7,13 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from importlib import import_module
 from pathlib import Path
 
-from deployments.config import RunConfig, missing_variables
-from storage.errors import ConfigurationError
+from deployments.config import RunConfig, needs_platform
+from deployments.local.guardian import Guardian
+from deployments.local.orchestrator import start_server
+from deployments.local.platform import platform
 
 QUIET = {
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
@@ -22,63 +25,41 @@ QUIET = {
 """Prefect's own words stay out of the terminal: the live view and the verdict say what a person needs."""
 
 
-def needs_platform(config: RunConfig, variables: Mapping[str, str] = os.environ) -> bool:
-    """Whether the embedded platform stands in for the environment.
-
-    It does with `--local`, and where the environment's file allows it and none of its addresses is set. A variable
-    that is missing beside others that are set is an error, not a reason to measure something else.
-    """
-    if config.local:
-        return True
-    missing = missing_variables(config, variables)
-    if not missing:
-        return False
-    names = config.environment.variables.model_dump().values()
-    if config.environment.embedded and not any(variables.get(name) for name in names):
-        return True
-    raise ConfigurationError([f"{name} is not set; set it, or use --local" for name in missing])
-
-
 @contextmanager
 def hosted(config: RunConfig, say: Callable[[str], None], *, prefect: bool = True) -> Iterator[bool]:
     """Within the block, the environment's variables name a live target and PREFECT_API_URL a live server.
 
     Yields whether the embedded platform is the target. Whatever was started ends with the block, or with this
-    process.
+    process. Platform, server and the slow imports of the pipeline come up side by side.
     """
     embedded = needs_platform(config)
     server = prefect and not os.environ.get("PREFECT_API_URL")
     with ExitStack() as stack:
-        if embedded or server:
-            _start(stack, config, say, embedded=embedded, server=server)
+        pool = stack.enter_context(ThreadPoolExecutor(max_workers=2, thread_name_prefix="host"))
+        address = pool.submit(start_server, _guardian(stack)) if server else None
         if prefect:
             os.environ.update(QUIET)
+            pool.submit(import_module, "flows.pipeline")  # an error of it is raised where the pipeline is imported
+        if embedded:
+            say("starting the embedded platform (the first time takes longer: its data is made)")
+            running = stack.enter_context(platform())
+            stack.enter_context(variables(platform_variables(config, running.environment)))
+        if address is not None:
+            stack.enter_context(variables({"PREFECT_API_URL": address.result()}))
         yield embedded
 
 
-def _start(stack: ExitStack, config: RunConfig, say: Callable[[str], None], *, embedded: bool, server: bool) -> None:
-    from deployments.local.guardian import Guardian  # noqa: PLC0415 - not needed against a real environment
-    from deployments.local.orchestrator import start_server  # noqa: PLC0415
-    from deployments.local.platform import platform  # noqa: PLC0415
-
-    pool = stack.enter_context(ThreadPoolExecutor(max_workers=2))
-    pending = None
-    if server:
-        folder = Path(tempfile.mkdtemp(prefix="hasivu-perf-"))
-        guardian = stack.enter_context(Guardian(folder))
-        own = {
-            "PREFECT_HOME": str(folder / "client"),
-            "PREFECT_LOCAL_STORAGE_PATH": str(folder / "results"),
-            "PREFECT_LOGGING_TO_API_ENABLED": "false",  # nobody can read the logs of a server that ends with the run
-        }
-        stack.enter_context(variables(own))
-        pending = pool.submit(start_server, guardian)
-    if embedded:
-        say("starting the embedded platform (the first time takes longer: its data is made)")
-        running = stack.enter_context(platform())
-        stack.enter_context(variables(platform_variables(config, running.environment)))
-    if pending is not None:
-        stack.enter_context(variables({"PREFECT_API_URL": pending.result()}))
+def _guardian(stack: ExitStack) -> Guardian:
+    """Who owns the run's own Prefect server; the client's files and results lie in its folder and go with it."""
+    folder = Path(tempfile.mkdtemp(prefix="hasivu-perf-"))
+    own = {
+        "PREFECT_HOME": str(folder / "client"),
+        "PREFECT_LOCAL_STORAGE_PATH": str(folder / "results"),
+        "PREFECT_LOGGING_TO_API_ENABLED": "false",  # nobody can read the logs of a server that ends with the run
+    }
+    guardian = stack.enter_context(Guardian(folder))
+    stack.enter_context(variables(own))
+    return guardian
 
 
 def platform_variables(config: RunConfig, of_platform: Mapping[str, str]) -> dict[str, str]:

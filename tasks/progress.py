@@ -5,9 +5,24 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from storage.errors import NotMeasuredError
-from tasks.components.base import Progress
+from storage.records import ComponentId
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A sign of life of one component while it collects, for the live view."""
+
+    component: ComponentId
+    elapsed_s: float
+    total_s: float
+    rate: float | None = None
+    p95_ms: float | None = None
+    failed: int | None = None
+    message: str = ""
+
 
 _watchers: list[Callable[[Progress], None]] = []
 _stop = threading.Event()

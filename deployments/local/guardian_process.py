@@ -1,9 +1,10 @@
 """The process that owns every service of an embedded platform; start it by `deployments.local.guardian.Guardian`.
 
-It reads one JSON request a line from its standard input, answers each by one JSON line with the same `request` number,
-and ends when the input ends or its parent is gone, however the parent went. Then it signals every service, waits for a moment, kills what is left,
-orphans included, removes the folders it was told to remove, and exits. It has one thread only: PR_SET_PDEATHSIG
-follows the thread that forked, so a service that was started by a thread of a pool would die with that thread.
+It reads one JSON request a line from its standard input, answers each by one JSON line with the same `request`
+number, and ends when the input ends or its parent is gone, however the parent went. Then it signals every service,
+waits for a moment, kills what is left, orphans included, removes the folders it was told to remove, and exits. It has
+one thread only: PR_SET_PDEATHSIG follows the thread that forked, so a service that was started by a thread of a pool
+would die with that thread.
 
 Requests: `{"op": "start", name, argv, env, cwd, stdin, log, stop_signal, user}` answers `{"pid": …}`;
 `{"op": "stop", name}` and `{"op": "state"}` answer `{"services": {name: {"pid": …, "code": null | int}}}`;

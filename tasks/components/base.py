@@ -12,19 +12,9 @@ import pyarrow as pa
 
 from deployments.config import RunConfig, Target
 from storage.records import Collected, ComponentId, Finding, Measurement
+from tasks.progress import Progress
 
-
-@dataclass(frozen=True)
-class Progress:
-    """A sign of life of one component while it collects, for the live view."""
-
-    component: ComponentId
-    elapsed_s: float
-    total_s: float
-    rate: float | None = None
-    p95_ms: float | None = None
-    failed: int | None = None
-    message: str = ""
+__all__ = ["Check", "CollectContext", "Component", "Progress", "Samples", "Sink", "now"]
 
 
 class Sink(Protocol):

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from tasks.components.base import Progress
+from tasks.progress import Progress
 
 PLAIN_EVERY_S = 10.0
 

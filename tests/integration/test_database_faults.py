@@ -18,6 +18,7 @@ import pytest
 from pydantic import SecretStr
 
 from deployments.config import ReadStatement, RunConfig, Target, build_config
+from deployments.local import postgres
 from deployments.local.guardian import Service, start_on_port
 from storage.errors import NotMeasuredError, TargetUnreachableError
 from storage.records import Finding, Measurement
@@ -339,10 +340,8 @@ def test_behind_pgbouncer_in_transaction_mode_nothing_leaks_to_other_clients(
     with bouncer(server, tmp_path) as url:
         samples, measurements, _ = measured(config(), url)
         with psycopg.connect(url, autocommit=True) as client:
-            for name, expected in (("default_transaction_read_only", "on"), ("statement_timeout", "0")):
-                found = client.execute(f"SHOW {name}".encode()).fetchone()
-                # The role itself reads only (ALTER ROLE); its time-out is the server's own.
-                assert found == (expected,)
+            for name, untouched in (("default_transaction_read_only", "off"), ("statement_timeout", "0")):
+                assert client.execute(f"SHOW {name}".encode()).fetchone() == (untouched,)
     facts = {row["name"]: row["value"] for row in samples.tables["facts"].to_pylist()}
     assert facts["pooler"] == "true"
     assert samples.collected.load is not None
@@ -354,13 +353,12 @@ def test_behind_pgbouncer_in_transaction_mode_nothing_leaks_to_other_clients(
 @contextlib.contextmanager
 def bouncer(server: Database, folder: Path) -> Iterator[str]:
     """PgBouncer before the server, with one server connection for all clients; it ends with the guardian."""
-    parts = urlsplit(server.analysis)
+    parts = urlsplit(poor(server))  # this role has no settings of its own
     users = folder / "users.txt"
     users.write_text(f'"{parts.username}" "{parts.password}"\n')
-    folder.chmod(0o755)
-    users.chmod(0o644)
     program = shutil.which("pgbouncer")
     assert program is not None
+    how = postgres.programs(server.guardian)  # PgBouncer, too, refuses to run as root
 
     def service(port: int) -> Service:
         settings = folder / f"pgbouncer-{port}.ini"
@@ -369,7 +367,7 @@ def bouncer(server: Database, folder: Path) -> Iterator[str]:
             f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nauth_type = plain\nauth_file = {users}\n"
             "pool_mode = transaction\ndefault_pool_size = 3\nunix_socket_dir =\n"
         )
-        return Service("pgbouncer", (program, str(settings)), cwd=folder, user=(65534, 65534))
+        return Service("pgbouncer", (*how.prefix, program, str(settings)), cwd=folder, user=how.user)
 
     def ready(port: int) -> bool:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):

@@ -107,20 +107,17 @@ def test_a_stall_shows_in_the_tail_since_latency_counts_from_the_intended_moment
         writer.write(reply())
 
     with serving(answer) as server:
-        found = run(server.port, 200, 10, connections=100)
+        found = run(server.port, 200, 6, connections=512)
     latency = samples.latency_ms(found.table)
-    assert server.requests == found.table.num_rows == 2000
-    # Analytic truth: a fifth of the arrivals meets the stall and waits for what is left of it, uniformly 0..2 s.
-    waits = np.concatenate([np.full(1600, 5.0), np.linspace(0, 2000, 400) + 5])
-    for q, margin in ((0.50, 15), (0.95, 60), (0.99, 60)):
+    assert server.requests == found.table.num_rows == 1200
+    # Analytic truth: a third of the arrivals meets the stall and waits for what is left of it, uniformly 0..2 s.
+    waits = np.concatenate([np.full(800, 5.0), np.linspace(0, 2000, 400) + 5])
+    # The margins hold the 400 answers that the server writes at once when it goes on; a closed model would say 5 ms.
+    for q, margin in ((0.50, 15), (0.95, 250), (0.99, 250)):
         value, truth = samples.percentile(latency, q), samples.percentile(waits, q)
         assert value is not None
         assert truth is not None
         assert abs(value - truth) <= margin
-    # What was measured from sending alone hides it: the pool of 100 was full.
-    service = samples.percentile(samples.service_ms(found.table), 0.95)
-    assert service is not None
-    assert service < 1000 or found.facts["runs"][0]["pool_full"] == 0
 
 
 def test_every_request_is_counted_by_endpoint_and_weight() -> None:
@@ -168,24 +165,29 @@ def test_connections_are_used_again_and_closed_ones_are_not() -> None:
     assert samples.counts(found.table)["answered"] == 100 == server.connections - 1  # the look before the load
 
 
-@pytest.mark.parametrize(
-    ("answer", "kind"),
-    [
-        (broken(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"), "closed"),
-        (broken(b""), "closed"),
-        (broken(b"", reset=True), "reset"),
-        (broken(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel"), "closed"),
-        (broken(b"\x16\x03\x01 this is not HTTP\r\n\r\n"), "protocol"),
-        (broken(b"HTTP/1.1 200 OK\r\nX: " + b"a" * 70_000), "too_large"),
-        (broken(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n"), "too_large"),
-        (broken(b"HTTP/1.1 200 OK\r\nContent-Length: 5, 6\r\n\r\nhello"), "protocol"),
-    ],
-)
-def test_each_way_to_break_an_answer_has_its_kind(answer: Answer, kind: str) -> None:
+BROKEN: dict[str, tuple[Answer, str]] = {
+    "half": (broken(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"), "closed"),
+    "nothing": (broken(b""), "closed"),
+    "torn": (broken(b"", reset=True), "reset"),
+    "half-chunk": (broken(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel"), "closed"),
+    "garbage": (broken(b"\x16\x03\x01 this is not HTTP\r\n\r\n"), "protocol"),
+    "huge-head": (broken(b"HTTP/1.1 200 OK\r\nX: " + b"a" * 70_000), "too_large"),
+    "huge-body": (broken(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n"), "too_large"),
+    "two-lengths": (broken(b"HTTP/1.1 200 OK\r\nContent-Length: 5, 6\r\n\r\nhello"), "protocol"),
+}
+
+
+def test_each_way_to_break_an_answer_has_its_kind() -> None:
+    async def answer(received: Received, target: str, body: bytes, writer: asyncio.StreamWriter) -> None:
+        await BROKEN[target.removeprefix("GET /")][0](received, target, body, writer)
+
     with serving(answer) as server:
-        found = run(server.port, 40, 0.5)
-    assert samples.errors_by_kind(found.table) == {kind: 20}
-    assert server.requests == 20
+        found = run(server.port, 100, 2, endpoints=[Endpoint(path=f"/{way}") for way in BROKEN])
+    for way, (_, kind) in BROKEN.items():
+        rows = samples.of_endpoint(found.table, f"GET /{way}")
+        assert samples.errors_by_kind(rows) == {kind: rows.num_rows}, way
+        assert rows.num_rows == server.targets[f"GET /{way}"] > 0
+    assert server.requests == 200
 
 
 def test_chunked_and_close_delimited_answers_are_whole() -> None:

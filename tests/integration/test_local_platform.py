@@ -149,6 +149,34 @@ def test_all_parts_answer_at_the_addresses_of_the_environment(monkeypatch: pytes
     assert up_s < 40  # 20 s are promised on two cores of one's own
 
 
+BRIEFLY = """
+import os, psycopg
+from deployments.local.platform import Part, platform
+
+with platform(parts={Part.DATABASE}) as running:
+    with psycopg.connect(running.database_url) as connection:
+        print(os.geteuid(), connection.execute("SELECT count(*) FROM orders").fetchone()[0])
+"""
+
+AS_USER = ("unshare", "--user", "--map-user=1000", "--map-group=1000", "--")
+WAYS: list[tuple[tuple[str, ...], dict[str, str], int]] = [((), {}, os.geteuid())]
+if os.geteuid() == 0:
+    WAYS.append(
+        ((), {"PATH": "/nonexistent"}, 0)
+    )  # root without `unshare`: the programs are copied, nobody runs them
+    if subprocess.run((*AS_USER, "true"), capture_output=True, check=False).returncode == 0:
+        WAYS.append((AS_USER, {}, 1000))
+
+
+@pytest.mark.parametrize(("prefix", "env", "user"), WAYS)
+def test_it_works_for_every_kind_of_user(prefix: tuple[str, ...], env: dict[str, str], user: int) -> None:
+    before = set(Path("/var/tmp").glob("hasivu-perf-*"))  # noqa: S108
+    argv = (*prefix, sys.executable, "-c", BRIEFLY)
+    answer = subprocess.run(argv, env={**os.environ, **env}, capture_output=True, text=True, timeout=200, check=False)
+    assert (answer.stdout, answer.returncode) == (f"{user} 220000\n", 0), answer.stderr
+    assert set(Path("/var/tmp").glob("hasivu-perf-*")) <= before  # noqa: S108
+
+
 def test_two_at_once_do_not_meet() -> None:
     with platform(parts=TWO) as first, platform(parts=TWO) as second:
         assert first.folder != second.folder

@@ -12,9 +12,10 @@ from deployments.config import (
     load_environment,
     load_thresholds,
     missing_variables,
+    needs_platform,
     resolve_target,
 )
-from flows.host import needs_platform, platform_variables
+from flows.host import platform_variables
 from storage.errors import ConfigurationError
 from storage.records import ComponentId
 

@@ -213,6 +213,13 @@ def test_no_index_where_none_is_worth_it(config: RunConfig, change: dict[str, An
     assert not [name for name in findings if "missing_index" in name]
 
 
+def test_a_slow_statement_tells_of_the_index_that_is_proposed_for_it(config: RunConfig) -> None:
+    slow = {**STATEMENT, "total_ms": 30_000.0}
+    finding = found(config, tables=[table()], plans=[plan()], statements=[slow])["database.slow_statement:42"]
+    assert finding.severity is Severity.WARNING
+    assert "An index on public.orders (user_id, created_at DESC) is proposed" in finding.detail
+
+
 def test_an_unselective_filter_without_limit_gives_no_index(config: RunConfig) -> None:
     wide = json.loads(plan(rows=150_000)["plan"])["Plans"][0]["Plans"][0]
     findings = found(config, tables=[table()], plans=[{**plan(), "plan": json.dumps(wide)}])

@@ -64,23 +64,18 @@ def test_a_sort_without_limit_is_an_order_but_not_limited() -> None:
     assert not one(plan).limited
 
 
-def test_an_order_above_a_join_does_not_reach_the_scan() -> None:
-    plan = {
-        "Node Type": "Limit",
-        "Plans": [
-            {
-                "Node Type": "Sort",
-                "Sort Key": ["t.a"],
-                "Plans": [
-                    {
-                        "Node Type": "Hash Join",
-                        "Plans": [seq_scan("t", "(t.b = 1)"), {"Node Type": "Hash", "Plans": []}],
-                    }
-                ],
-            }
-        ],
-    }
-    assert one(plan).order == ()
+@pytest.mark.parametrize(("side", "order"), [("Outer", (("a", ""),)), ("Inner", ())])
+def test_an_order_above_a_join_reaches_its_outer_side_alone(side: str, order: tuple[tuple[str, str], ...]) -> None:
+    join = {"Node Type": "Nested Loop", "Plans": [{**seq_scan("t", "(t.b = 1)"), "Parent Relationship": side}]}
+    plan = {"Node Type": "Limit", "Plans": [{"Node Type": "Sort", "Sort Key": ["t.a", "u.c"], "Plans": [join]}]}
+    scan = one(plan)
+    assert scan.order == order
+    assert scan.limited is (side == "Outer")
+
+
+def test_an_order_above_an_aggregate_does_not_reach_the_scan() -> None:
+    group = {"Node Type": "Aggregate", "Plans": [{**seq_scan("t", "(t.b = 1)"), "Parent Relationship": "Outer"}]}
+    assert one({"Node Type": "Sort", "Sort Key": ["t.a"], "Plans": [group]}).order == ()
 
 
 @pytest.mark.parametrize(

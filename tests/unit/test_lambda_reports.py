@@ -243,9 +243,7 @@ def test_failures_by_kind() -> None:
 def test_a_failed_init_is_no_cold_start() -> None:
     found = one(
         at("INIT_REPORT Init Duration: 10008.37 ms\tPhase: init\tStatus: timeout\n"),
-        at(
-            "INIT_REPORT Init Duration: 150.79 ms\tPhase: init\tStatus: error\tError Type: Runtime.ImportModuleError\n"
-        ),
+        at("INIT_REPORT Init Duration: 150.79 ms\tPhase: init\tStatus: error\tError Type: Runtime.Exit\n"),
         at(platform("initReport", {"phase": "init", "status": "timeout", "metrics": {"durationMs": 9999.0}})),
         at(platform("initReport", {"phase": "init", "status": "success", "metrics": {"durationMs": 300.0}})),
         at("INIT_REPORT Init Duration: 9908.09 ms\n"),

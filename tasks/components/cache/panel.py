@@ -15,6 +15,7 @@ _LAST_LOOK_S = 0.08
 _LAST_LOOKS = 40
 _SHORT_TTL_MS = 1500
 _TOGETHER_S = 0.02
+_CANDIDATES = 2000
 
 
 class Panel:
@@ -31,25 +32,26 @@ class Panel:
         """Whether a key that is still there was looked at before."""
         return key in self._looked
 
-    def choose(self, present: set[bytes], new: Sequence[bytes]) -> list[bytes]:
-        """Keys for this round: new ones, those that were new a round ago, then the panel by longest wait."""
+    def choose(self, keys: Sequence[bytes], new: Sequence[bytes]) -> list[bytes]:
+        """Keys for this round: new ones, those that were new a round ago, then the panel by longest wait.
+
+        `keys` are those that are there; keys that are gone must have been forgotten.
+        """
         now = time.monotonic()
-        again = [key for key in self._young if key in present]
+        again = list(self._young)
         fresh = self._few_of_each(new, _NEW_A_FAMILY)
         self._young = set(fresh)
-        waits = {key: now - self._looked.get(key, float("-inf")) for key in self._panel(present)}
+        waits = {key: now - self._looked.get(key, float("-inf")) for key in self._panel(keys)}
         due = sorted((key for key, wait in waits.items() if wait >= _REVISIT_S), key=lambda key: -waits[key])
         return list(dict.fromkeys([*fresh, *again, *due]))[:_LOOKS]
 
-    def _panel(self, present: set[bytes]) -> list[bytes]:
+    def _panel(self, keys: Sequence[bytes]) -> list[bytes]:
         """Up to `_PANEL` keys a family: those that were looked at already, filled up by chance."""
-        panel = self._few_of_each(sorted(key for key in self._looked if key in present), _PANEL)
+        panel = self._few_of_each(sorted(self._looked), _PANEL)
         numbers = Counter(self._family_of(key) for key in panel)
-        others = [key for key in present if key not in self._looked and numbers[self._family_of(key)] < _PANEL]
-        self._random.shuffle(others)
-        for key in others:
+        for key in self._random.sample(keys, min(len(keys), _CANDIDATES)):
             family = self._family_of(key)
-            if numbers[family] < _PANEL:
+            if numbers[family] < _PANEL and key not in self._looked:
                 numbers[family] += 1
                 panel.append(key)
         return panel
@@ -86,7 +88,8 @@ class Panel:
         """Last looks that were not taken are given up: the round looks at everything anew."""
         self._expiring.clear()
 
-    def forget(self, present: set[bytes]) -> None:
-        """Forget keys that are gone, so that memory stays bounded by the scan limit."""
-        self._looked = {key: at for key, at in self._looked.items() if key in present}
-        self._young &= present
+    def forget(self, lost: set[bytes]) -> None:
+        """Forget keys that are gone."""
+        for key in lost:
+            self._looked.pop(key, None)
+        self._young -= lost

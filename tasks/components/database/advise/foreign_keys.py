@@ -78,7 +78,8 @@ def _finding(case: Case, key: Row, proposed: list[missing_index.Candidate]) -> F
     table = case.tables.get(key["table_oid"]) or {"schema": key["schema"], "name": key["table"]}
     where, columns = qualified(table), ", ".join(ident(column) for column in key["columns"])
     wider = next((item for item in proposed if _covers(item, key)), None)
-    pages, used = table.get("pages") or 0, _used(case, key, table, wider)
+    used = _used(case, key, table, wider)
+    impact = missing_index.weight_of(case, wider) if wider else _impact(table.get("pages") or 0, used=bool(used))
     return finding(
         "unindexed_foreign_key",
         f"{where}({','.join(key['columns'])})",
@@ -89,8 +90,8 @@ def _finding(case: Case, key: Row, proposed: list[missing_index.Candidate]) -> F
             f"{used or 'No statement of the window was seen to need it.'}"
             + (f" The index proposed for a filter on ({wider.shown}) covers this key as well." if wider else "")
         ),
-        severity=Severity.WARNING if pages >= SMALL_PAGES and used else Severity.INFO,
-        impact=_impact(pages, used=bool(used)),
+        severity=Severity.INFO if impact is Level.LOW else Severity.WARNING,
+        impact=impact,
         evidence=case.of_table(table),
         remedy=_remedy(case, key, wider),
     )

@@ -158,7 +158,7 @@ def _evidence(case: Case, candidate: Candidate) -> tuple[Measurement, ...]:
         metrics = ("database.statement.calls", "database.statement.total", "database.statement.mean")
         found += case.evidence(metrics, statement=label(queryid, texts.get(queryid)))
     for name in dict.fromkeys(candidate.reads):
-        found += case.evidence(("database.query.p95",), statement=name)
+        found += case.evidence(("database.query.p50", "database.query.p95"), statement=name)
     return (*found, *case.of_table(candidate.table))
 
 
@@ -177,7 +177,7 @@ def _finding(case: Case, candidate: Candidate, part: float | None) -> Finding:
     scan = candidate.scan
     how = f"{scan.method} with filter {scan.filter[:200]}" if scan else "a scan with a filter"
     weight = f" They took {part:.0%} of the database time of the window." if part is not None else ""
-    impact = _impact(case, candidate, part)
+    impact = weight_of(case, candidate)
     statements = "; ".join(dict.fromkeys(candidate.names))
     sorts = scan is not None and scan.limited and bool(scan.order or scan.index)
     return finding(
@@ -200,16 +200,20 @@ def _finding(case: Case, candidate: Candidate, part: float | None) -> Finding:
     )
 
 
-def _impact(case: Case, candidate: Candidate, part: float | None) -> Level:
-    """By the statements' share of the time; where only a timed read is known, by its p95 against the limits."""
-    slowest = max((_p95(case, name) for name in candidate.reads), default=0.0)
+def weight_of(case: Case, candidate: Candidate) -> Level:
+    """By the statements' share of the time; where only a timed read is known, by its median against the limits.
+
+    The median and not p95: what one read waits for another one says nothing of its own plan.
+    """
+    part = share(case, candidate.queryids) or 0.0
+    slowest = max((_median(case, name) for name in candidate.reads), default=0.0)
     limits = case.threshold("database.query.p95")
     good, best = (limits.good, limits.best) if limits else (float("inf"), float("inf"))
-    if (part or 0.0) >= _HIGH_SHARE or slowest > good:
+    if part >= _HIGH_SHARE or slowest > good:
         return Level.HIGH
-    return Level.MEDIUM if (part or 0.0) >= _MEDIUM_SHARE or slowest > best else Level.LOW
+    return Level.MEDIUM if part >= _MEDIUM_SHARE or slowest > best else Level.LOW
 
 
-def _p95(case: Case, name: str) -> float:
-    found = case.evidence(("database.query.p95",), statement=name)
+def _median(case: Case, name: str) -> float:
+    found = case.evidence(("database.query.p50",), statement=name)
     return next((item.value for item in found if item.value is not None), 0.0)

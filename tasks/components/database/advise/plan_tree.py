@@ -14,7 +14,10 @@ from typing import Any
 Node = Mapping[str, Any]
 
 _PASSING = frozenset({"Limit", "Sort", "Incremental Sort", "Gather", "Gather Merge", "Result", "LockRows", "Unique"})
-"""Nodes that hand the rows of one child on, so that an order wanted above holds for the scan below."""
+"""Nodes that hand the rows of their child on, so that an order wanted above holds for the scan below."""
+
+_JOINING = frozenset({"Nested Loop", "Hash Join"})
+"""Joins that keep the order of their outer side (a nested loop does; a hash join can become one)."""
 
 _JOINS = ("Hash Cond", "Merge Cond", "Join Filter")
 _COLUMN = r'(?:(?P<alias>"(?:[^"]|"")+"|\w+)\.)?(?P<column>"(?:[^"]|"")+"|[a-z_]\w*)'
@@ -66,10 +69,9 @@ def _walk(node: Node, *, order: Sequence[str], limited: bool) -> Iterator[Scan]:
     kind = node["Node Type"]
     if "Filter" in node and "Relation Name" in node and "Index Cond" not in node and kind != "Bitmap Heap Scan":
         yield _scan(node, order, limited=limited)
-    children: Sequence[Node] = node.get("Plans", ())
-    passes = kind in _PASSING and len(children) == 1
-    below = node.get("Sort Key", order) if passes else ()
-    for child in children:
+    for child in node.get("Plans", ()):
+        passes = kind in _PASSING or (kind in _JOINING and child.get("Parent Relationship") == "Outer")
+        below = node.get("Sort Key", order) if passes else ()
         yield from _walk(child, order=below, limited=passes and (limited or kind == "Limit"))
 
 

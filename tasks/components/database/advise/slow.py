@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from storage.records import Finding, Level, Remedy, Severity
-from tasks.components.database.advise.case import Case, Row, finding
-from tasks.components.database.advise.missing_index import share
+from tasks.components.database.advise.case import Case, Row, finding, qualified
+from tasks.components.database.advise.missing_index import candidates, share
 from tasks.components.database.facts import PG16
 from tasks.components.database.statements import label
 
@@ -24,10 +24,15 @@ def check(case: Case) -> list[Finding]:
         for row in case.data.rows("statements")
         if not row["own"] and row["calls"] >= FEWEST_CALLS and row["total_ms"] / row["calls"] > limits.good
     ]
-    return [_finding(case, row, limits.fair) for row in slow[:SHOWN]]
+    cures = {
+        queryid: f"{qualified(candidate.table)} ({candidate.shown})"
+        for candidate in candidates(case)
+        for queryid in candidate.queryids
+    }
+    return [_finding(case, row, limits.fair, cures.get(row["queryid"])) for row in slow[:SHOWN]]
 
 
-def _finding(case: Case, row: Row, fair: float) -> Finding:
+def _finding(case: Case, row: Row, fair: float, cure: str | None) -> Finding:
     mean, name = row["total_ms"] / row["calls"], label(row["queryid"], row["text"])
     part = share(case, [row["queryid"]]) or 0.0
     read = row["blocks_hit"] + row["blocks_read"]
@@ -39,6 +44,7 @@ def _finding(case: Case, row: Row, fair: float) -> Finding:
             f"{row['calls']} calls took {row['total_ms']:.0f} ms ({part:.0%} of the database time of the window), "
             f"{row['rows'] / row['calls']:.1f} rows and {read / row['calls']:.0f} blocks a call"
             f"{', with temporary files' if row['temp_written'] else ''}. Role: {row['user'] or 'unknown'}."
+            f"{f' An index on {cure} is proposed for it.' if cure else ''}"
         ),
         severity=Severity.WARNING if mean > fair else Severity.INFO,
         impact=Level.HIGH if part >= _HIGH_SHARE else Level.MEDIUM,

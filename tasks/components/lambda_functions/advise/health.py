@@ -136,8 +136,8 @@ def bursts(function: FunctionFacts, measurements: Sequence[Measurement]) -> Iter
         function.name,
         title=f"{function.name} is called {known.peak_minute} times in its busiest minute",
         detail=(
-            f"That is {times:.0f} times the mean of its busiest hour ({known.peak_hour} calls). Calls at the same time "
-            f"need an environment each; {share:.1%} of all waited for a cold start.{critical_note(function)}"
+            f"That is {times:.0f} times the mean of its busiest hour ({known.peak_hour} calls). Calls at one time "
+            f"need one environment each; {share:.1%} of all found none.{critical_note(function)}"
         ),
         severity=Severity.INFO,
         impact=Level.MEDIUM if function.criticality.critical else Level.LOW,
