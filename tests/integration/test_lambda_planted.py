@@ -1,4 +1,4 @@
-"""The lambda component against the emulated account: both paths to the logs, every planted case, and every refusal."""
+"""The lambda component against the emulated account: both paths to the logs, every planted case, each refusal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -195,11 +195,12 @@ def test_what_is_stored_gives_the_same(whole: Run, tmp_path: Path) -> None:
 def test_both_paths_to_the_logs_give_identical_statistics(target: Target) -> None:
     account = Account(target, 300)
     end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-    window = [round(moment.timestamp() * 1000) for moment in (end - timedelta(days=2), end)]
+    last = round(end.timestamp() * 1000)
+    first = last - 5 * 86_400_000
     functions = read_inventory(account, FUNCTION_PREFIX, "/aws/lambda/{function}").functions
-    streamed = [event for row in functions for event in filter_events(account, row["log_group"], *window)]
+    streamed = [event for row in functions for event in filter_events(account, row["log_group"], first, last)]
     scanned = Scanned()
-    queried = list(insights_events(account, [row["log_group"] for row in functions], window[0], window[1], scanned))
+    queried = list(insights_events(account, [row["log_group"] for row in functions], first, last, scanned))
     account.close()
     by_events, by_insights = statistics(streamed), statistics(queried)
     assert sum(found.invocations for found in by_events.values()) > 5000
@@ -277,18 +278,16 @@ class TestRefusals:
         with pytest.raises(NotMeasuredError, match="AWS_ACCESS_KEY_ID"):
             run(Target(aws_region=REGION))
 
-    def test_the_deadline_ends_it(self, target: Target) -> None:
+    def test_the_deadline_ends_it_and_what_was_read_counts(self, target: Target) -> None:
         tables = Tables()
         began = time.monotonic()
-        try:
-            collected = collect(CollectContext(CONFIG, target, tables), deadline_s=2.0)
-        except NotMeasuredError as error:
-            assert "longer than its 2 s" in str(error)
-        else:
-            assert any("read in part" in note for note in collected.notes)
-            facts = facts_of(Samples(tables, collected), CONFIG.environment.lambda_functions)
-            assert any(each.statistics is None for each in facts.functions.values())
+        collected = collect(CollectContext(CONFIG, target, tables), deadline_s=4.0)
         assert time.monotonic() - began < 20
+        assert any("longer than its 4 s" in note for note in collected.notes)
+        facts = facts_of(Samples(tables, collected), CONFIG.environment.lambda_functions)
+        unread = [each for each in facts.functions.values() if "within the time" in each.log_note]
+        assert unread
+        assert all(each.statistics is None for each in unread)
 
 
 def test_doctor_sees_every_permission(target: Target) -> None:

@@ -168,14 +168,14 @@ class TestDefects:
     @pytest.mark.parametrize("table", [d.where for d in PLANTED if d.kind == "filter and sort without index"])
     def test_filter_and_sort_without_index_costs_more_than_5_ms(self, analysis: Connection, table: str) -> None:
         query = f"SELECT * FROM {table} WHERE user_id = %s ORDER BY created_at DESC LIMIT 50"
-        values = (identity.key("user", 7),)
+        values = (identity.key("user", 9000),)  # an ordinary one: the most frequent have plans of their own
         plan = one(analysis, f"EXPLAIN (FORMAT JSON) {query}", *values)[0]["Plan"]
         assert plan["Plans"][0]["Node Type"] == "Sort"
         assert plan["Plans"][0]["Plans"][0]["Node Type"] == "Seq Scan"
         times = []
         for _ in range(5):
             start = time.perf_counter()
-            assert len(analysis.execute(query.encode(), values).fetchall()) > 5
+            assert analysis.execute(query.encode(), values).fetchall()
             times.append(time.perf_counter() - start)
         assert min(times) > 0.005
 

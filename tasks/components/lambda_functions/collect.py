@@ -6,7 +6,7 @@ What is denied or missing is left out and noted; the rest is measured all the sa
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -24,7 +24,7 @@ from tasks.components.lambda_functions.aggregates import AGGREGATES, read_aggreg
 from tasks.components.lambda_functions.cost import analysis_cost
 from tasks.components.lambda_functions.criticality import configured
 from tasks.components.lambda_functions.inventory import Inventory, read_inventory, read_reserved, tolerate
-from tasks.components.lambda_functions.logs import Scanned, filter_events
+from tasks.components.lambda_functions.logs import ALL_LINES, JSON_LINES, TEXT_LINES, Scanned, filter_events
 from tasks.components.lambda_functions.metrics import MetricsRead, read_metrics
 from tasks.components.lambda_functions.reading import Reader
 
@@ -142,7 +142,9 @@ class _Collection:
         start, end = _epoch_ms(self._window.start), _epoch_ms(self._window.end)
         count = 0
         try:
-            for event in filter_events(self._account, row["log_group"], start, end, row["function"]):
+            pattern = pattern_of(row, self._window)
+            group, function = row["log_group"], row["function"]
+            for event in filter_events(self._account, group, start, end, function=function, pattern=pattern):
                 self._logs.reader.add(event)
                 count += 1
                 self._tell(f"logs: {row['function']}")
@@ -242,6 +244,17 @@ def share_out(
         left -= calls[name]
         (exact if left >= 0 else rest).append(row)
     return exact, rest
+
+
+def pattern_of(row: Mapping[str, Any], window: Window) -> str:
+    """The filter pattern of a function's log: that of its format, both where it was changed within the window."""
+    try:
+        modified = datetime.strptime(row["modified"] or "", "%Y-%m-%dT%H:%M:%S.%f%z")
+    except ValueError:
+        return ALL_LINES
+    if modified >= window.start:
+        return ALL_LINES
+    return JSON_LINES if row["log_format"] == "JSON" else TEXT_LINES
 
 
 def _fingerprint(account: str, region: str, inventory: Inventory) -> dict[str, str]:

@@ -16,11 +16,14 @@ from storage.errors import NotMeasuredError
 from tasks.components.lambda_functions.account import Account, DeadlineError
 from tasks.components.lambda_functions.reading import LogEvent
 
-PLATFORM_LINES = (
-    '?"REPORT RequestId" ?INIT_REPORT ?RESTORE_REPORT ?INIT_START ?"Task timed out after" '
-    '?"platform.report" ?"platform.initReport" ?"platform.restoreReport" ?"platform.initStart"'
-)
-"""Filter pattern of all that `lines.parse` reads, in both formats: a function may have changed its format."""
+TEXT_LINES = '?"REPORT RequestId" ?INIT_REPORT ?RESTORE_REPORT ?INIT_START ?"Task timed out after"'
+"""Filter pattern of all that `lines.parse` reads in text logs."""
+
+JSON_LINES = '?"platform.report" ?"platform.initReport" ?"platform.restoreReport" ?"platform.initStart"'
+"""Filter pattern of all that `lines.parse` reads in JSON logs."""
+
+ALL_LINES = f"{TEXT_LINES} {JSON_LINES}"
+"""Both, for a log whose format may have changed within the window; each term makes the search slower."""
 
 _PLATFORM_QUERY = (
     "fields @timestamp, @message, @log, @logStream, @ptr "
@@ -43,7 +46,9 @@ class Scanned:
     queries: int = 0
 
 
-def filter_events(account: Account, group: str, start_ms: int, end_ms: int, function: str = "") -> Iterator[LogEvent]:
+def filter_events(
+    account: Account, group: str, start_ms: int, end_ms: int, *, function: str = "", pattern: str = ALL_LINES
+) -> Iterator[LogEvent]:
     """Events of a log group that may be the platform's, in order of time, from start to before end.
 
     Raises `DeniedError` where logs:FilterLogEvents is not allowed, `UnknownResourceError` where the group is missing.
@@ -52,7 +57,7 @@ def filter_events(account: Account, group: str, start_ms: int, end_ms: int, func
         "logs",
         "FilterLogEvents",
         logGroupName=group,
-        filterPattern=PLATFORM_LINES,
+        filterPattern=pattern,
         startTime=start_ms,
         endTime=end_ms - 1,
     )
