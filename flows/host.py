@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -36,7 +37,10 @@ def hosted(config: RunConfig, say: Callable[[str], None], *, prefect: bool = Tru
     server = prefect and not os.environ.get("PREFECT_API_URL")
     with ExitStack() as stack:
         pool = stack.enter_context(ThreadPoolExecutor(max_workers=2, thread_name_prefix="host"))
-        address = pool.submit(start_server, _guardian(stack)) if server else None
+        guardian = _guardian(stack)
+        address = pool.submit(start_server, guardian) if server else None
+        if server:
+            stack.enter_context(variables(_server_variables(guardian.folder)))
         if prefect:
             os.environ.update(QUIET)
             pool.submit(import_module, "flows.pipeline")  # an error of it is raised where the pipeline is imported
@@ -50,16 +54,26 @@ def hosted(config: RunConfig, say: Callable[[str], None], *, prefect: bool = Tru
 
 
 def _guardian(stack: ExitStack) -> Guardian:
-    """Who owns the run's own Prefect server; the client's files and results lie in its folder and go with it."""
+    """Who owns what this run starts, and its folder: however the run ends, that folder and all in it goes.
+
+    Prefect's client, its results and every temporary file lie there.
+    """
     folder = Path(tempfile.mkdtemp(prefix="hasivu-perf-"))
-    own = {
+    stack.callback(shutil.rmtree, folder, ignore_errors=True)  # a thread may have written after the guardian ended
+    guardian = stack.enter_context(Guardian(folder))
+    temporary = folder / "tmp"
+    temporary.mkdir(mode=0o700)
+    stack.callback(setattr, tempfile, "tempdir", tempfile.tempdir)
+    tempfile.tempdir = str(temporary)
+    return guardian
+
+
+def _server_variables(folder: Path) -> dict[str, str]:
+    return {
         "PREFECT_HOME": str(folder / "client"),
         "PREFECT_LOCAL_STORAGE_PATH": str(folder / "results"),
         "PREFECT_LOGGING_TO_API_ENABLED": "false",  # nobody can read the logs of a server that ends with the run
     }
-    guardian = stack.enter_context(Guardian(folder))
-    stack.enter_context(variables(own))
-    return guardian
 
 
 def platform_variables(config: RunConfig, of_platform: Mapping[str, str]) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """RFID readers at the school gate: how fast one card is verified, how fast a bulk, and how many cards a second.
 
-Three parts, one after the other, within the load's duration:
+Three parts, one after the other:
 
 1. *single*: verifications at a moderate rate, min(50/s, a quarter of the target): `rfid.latency.*`;
 2. *bulk*: requests that each carry `bulk_size` verifications: `rfid.bulk.*`;
@@ -10,8 +10,9 @@ Three parts, one after the other, within the load's duration:
    `rfid.throughput` is what the highest sustained step achieved. Where none was sustained it is what the
    first step achieved when it was tried again; where nothing was answered it has no value.
 
-The search disturbs whatever else runs against the same platform. It therefore comes last and is short;
-`load_plan` records from when to when it ran. A verification is good when its status and its body say so.
+The first two share the load's duration, beside the load of the other components. The search would disturb those, for
+it drives the platform to its limit: it starts when their load has ended, after a pause, and `load_plan` records from
+when to when it ran. A verification is good when its status and its body say so.
 `rfid.errors.ratio` speaks of the first two parts: a search overloads its target on purpose.
 """
 
@@ -55,11 +56,13 @@ from tasks.load.samples import STEADY, WARMUP
 from tasks.load.schedule import Phase, steps
 
 BULK = "bulk"
+_PAUSE = "pause"
 _SINGLE_RATE = 50.0
 _TARGET_PART = 4
-_FIRST_STEP = 0.2
+_FIRST_STEP = 0.4
 _GROWTH = 1.5
-_SEARCH_SHARE = 0.45
+_SEARCH_SHARE = 0.25
+_PAUSE_S = 2.0
 _SINGLE_SHARE = 0.6
 _WARMUP_SHARE = 0.1
 _WARMUP_S = 2.0
@@ -78,9 +81,15 @@ class Timing:
     single_s: float
     bulk_rate: float
     bulk_s: float
+    pause_s: float
     rates: tuple[float, ...]
     step_s: float
     search_s: float
+
+    @property
+    def total_s(self) -> float:
+        """All of it: what the live view counts up to."""
+        return self.warmup_s + self.single_s + self.bulk_s + self.pause_s + self.search_s
 
 
 @dataclass(frozen=True)
@@ -111,13 +120,13 @@ class RfidComponent:
             variable=environment.variables.api_url,
             endpoints=_endpoints(settings),
             values=_values(settings),
-            stages=_stages(settings, timing, load),
+            stages=_stages(settings, timing),
             load=load,
             timeout_s=settings.timeout_s,
             max_connections=connections_for(timing.rates[-1]),
             headers=environment.api.headers,
         )
-        run = run_http(plan, _teller(context, load.duration_s))
+        run = run_http(plan, _teller(context, timing.total_s))
         context.sink.write("samples", run.table)
         context.sink.write("steps", steps_table(run.steps))
         sustained = [step.phase for step in run.steps if step.sustained]
@@ -159,28 +168,26 @@ RFID = RfidComponent()
 
 
 def share_out(settings: RfidSettings, load: Load) -> Timing:
-    """Share the load's duration out: the search takes what its steps need, but never more than 45 %.
+    """Share the load's duration out; the search comes after it, and takes a quarter of it at most.
 
-    A short load has shorter steps. Of the rest, single verifications take 60 % (a tenth of it, at most 2 s, as
-    warm-up) and bulks 40 %.
+    Single verifications take 60 % of the duration (a tenth of that, at most 2 s, as warm-up) and bulks 40 %.
     """
     ceiling = min(settings.target_rate * settings.margin, load.max_rate)
     rates = steps(settings.target_rate, first=settings.target_rate * _FIRST_STEP, growth=_GROWTH, ceiling=ceiling)
     runs = len(rates) + 1  # the step that breaks runs twice
     step_s = min(settings.step_s, _SEARCH_SHARE * load.duration_s / runs)
-    search_s = runs * (step_s + _DRAIN_S)
-    rest = max(load.duration_s - search_s, (1 - _SEARCH_SHARE) * load.duration_s / 2)
-    single = _SINGLE_SHARE * rest
+    single = _SINGLE_SHARE * load.duration_s
     warmup = min(_WARMUP_S, _WARMUP_SHARE * single)
     return Timing(
         single_rate=min(_SINGLE_RATE, settings.target_rate / _TARGET_PART, load.max_rate),
         warmup_s=warmup,
         single_s=single - warmup,
         bulk_rate=min(settings.bulk_rate, load.max_rate),
-        bulk_s=rest - single,
+        bulk_s=load.duration_s - single,
+        pause_s=_PAUSE_S,
         rates=tuple(rates),
         step_s=step_s,
-        search_s=search_s,
+        search_s=runs * (step_s + _DRAIN_S),
     )
 
 
@@ -202,14 +209,18 @@ def _values(settings: RfidSettings) -> dict[str, ValueRange]:
     return {"card": settings.cards, "reader": settings.readers, **bulk}
 
 
-def _stages(settings: RfidSettings, timing: Timing, load: Load) -> list[dict[str, Any]]:
+def _stages(settings: RfidSettings, timing: Timing) -> list[dict[str, Any]]:
     single = [
         Phase(WARMUP, timing.single_rate, timing.single_rate, timing.warmup_s),
         Phase(STEADY, timing.single_rate, timing.single_rate, timing.single_s),
     ]
+    bulk = [
+        Phase(BULK, timing.bulk_rate, timing.bulk_rate, timing.bulk_s),
+        Phase(_PAUSE, 0, 0, timing.pause_s),  # the load of the other components ends meanwhile
+    ]
     return [
         schedule_stage(single, [0]),
-        schedule_stage([Phase(BULK, timing.bulk_rate, timing.bulk_rate, timing.bulk_s)], [1], jitter="uniform"),
+        schedule_stage(bulk, [1], jitter="uniform"),
         search_stage(
             timing.rates,
             [0],
@@ -217,7 +228,7 @@ def _stages(settings: RfidSettings, timing: Timing, load: Load) -> list[dict[str
             latency_ms=settings.latency_limit_ms,
             error_ratio=settings.error_limit,
             budget_s=timing.search_s,
-            until_s=load.duration_s,
+            until_s=timing.total_s,
         ),
     ]
 

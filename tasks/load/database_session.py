@@ -39,6 +39,9 @@ CONNECT_S = 10.0
 
 _FIRST_WORD = re.compile(r"^(\s*\w+)")
 _HOST = re.compile(r"^[A-Za-z0-9_.:%/-]*$")
+_POOLERS = ("unsupported startup parameter", "RDS Proxy")
+"""What PgBouncer and RDS Proxy say of start-up options."""
+
 _LOCK_MS = 500
 _IDLE_IN_TRANSACTION_MS = 10_000
 _GRACE_S = 1.0
@@ -163,7 +166,7 @@ class Session:
         try:
             self._connection = self._connect(options=True)
         except psycopg.OperationalError as error:
-            if "unsupported startup parameter" not in str(error):
+            if not any(sign in str(error) for sign in _POOLERS):
                 raise _unreachable(server, error) from None
             self.pooled = True
             try:
@@ -305,10 +308,15 @@ def _bounded_connect(parameters: Mapping[str, str]) -> psycopg.Connection[Row]:
 def _unreachable(server: Server, error: psycopg.Error) -> NotMeasuredError:
     """Why no session came about, with the remedy; libpq's prefix repeats the address and is left out."""
     text = server.clean(str(error))
-    text = text.rpartition("FATAL:")[2].strip() if "FATAL:" in text else text.removeprefix("connection failed: ")
+    _, refused, reason = text.rpartition("FATAL:")
+    text = reason.strip() if refused else text.removeprefix("connection failed: ")
     if "authentication failed" in text or "no pg_hba.conf entry" in text:
         return TargetUnreachableError(
             f"database {server.shown} lets {server.user} not in: {text}; check the password"
+        )
+    if refused:
+        return TargetUnreachableError(
+            f"database {server.shown} refuses the connection: {text}; mend that at the server"
         )
     return TargetUnreachableError(
         f"database {server.shown} does not answer: {text}; check that it runs and the address"

@@ -38,7 +38,6 @@ LEAD_S = 0.3
 
 OK, SQL_ERROR = 200, 500
 _SECOND = 1_000_000_000
-_RECONNECT_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -115,7 +114,8 @@ class Reads:
         return Session(self.plan.server, self._watchdog, timeout_ms=self.plan.timeout_ms)
 
     def run(self, tell: Progress) -> None:
-        """Send every read at its moment, tell progress once a second, and close the sessions."""
+        """Tell that the sessions are open, send every read at its moment, tell progress each second, close."""
+        tell(self._progress())
         self.start_ns = time.monotonic_ns() + int(LEAD_S * _SECOND)
         threads = [threading.Thread(target=self._serve, args=(lane,)) for lane in range(CONNECTIONS)]
         for thread in threads:
@@ -145,12 +145,17 @@ class Reads:
         with self._lock:
             latest, sent, failed = list(self._latest), len(self.recorder), self._failed
         p95 = float(np.percentile(latest, 95, method="inverted_cdf")) if latest else None
-        elapsed = max(0.0, (time.monotonic_ns() - self.start_ns) / _SECOND)
+        elapsed = max(0.0, (time.monotonic_ns() - self.start_ns) / _SECOND) if self.start_ns else 0.0
         return {"elapsed_s": elapsed, "sent": sent, "p95_ms": p95, "failed": failed}
 
     def _take(self) -> int | None:
+        """The next read; none after the end, nor where the window has been over for longer than one time-out.
+
+        What is left then stays unsent: a target that hangs does not prolong the load.
+        """
+        over_ns = self.start_ns + self.schedule.duration_ns + self.plan.timeout_ms * 1_000_000
         with self._lock:
-            if self.stopped or self._next >= len(self.schedule):
+            if self.stopped or self._next >= len(self.schedule) or time.monotonic_ns() > over_ns:
                 return None
             self._next += 1
             return self._next - 1
@@ -194,8 +199,6 @@ class Reads:
             self.sessions[lane] = None
         received = time.monotonic_ns()
         self._record((*moments, sent, received), statement, number, status=status, error=error)
-        if error == "connect":
-            time.sleep(_RECONNECT_S)
 
     def _again(self, session: Session | None) -> Session:
         if session is not None:

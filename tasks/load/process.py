@@ -14,6 +14,7 @@ import json
 import os
 import re
 import selectors
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -37,6 +38,7 @@ _INHERITED = frozenset(
 _ORPHANED = 70
 _OVERTIME = 71
 _GRACE_S = 2.0
+_BEREAVED_S = 0.5
 _OWN_LIMIT_EXTRA_S = 5.0
 _LINE_LIMIT = 1 << 20
 _POLL_S = 0.25
@@ -77,7 +79,7 @@ def run_worker(
     Raises `NotMeasuredError` (or `TargetUnreachableError`) with the worker's own words where it says why it
     failed, and where it crashed, ended early or ran past its deadline.
     """
-    with tempfile.TemporaryDirectory(prefix="hasivu-load-") as folder:
+    with tempfile.TemporaryDirectory(prefix="hasivu-load-", ignore_cleanup_errors=True) as folder:
         envelope = {"plan": dict(plan), "folder": folder, "limit_s": deadline_s + _OWN_LIMIT_EXTRA_S}
         errors = Path(folder, "stderr.txt")
         with _started(module, folder, errors) as process:
@@ -218,7 +220,7 @@ def serve(work: Work) -> NoReturn:
     envelope = json.loads(sys.stdin.buffer.readline() or b"null")
     if envelope is None:
         os._exit(_ORPHANED)
-    threading.Thread(target=_end_with_owner, daemon=True).start()
+    threading.Thread(target=_end_with_owner, args=(envelope["folder"],), daemon=True).start()
     threading.Thread(target=_end_in_time, args=(float(envelope["limit_s"]),), daemon=True).start()
     lock = threading.Lock()
 
@@ -240,10 +242,18 @@ def serve(work: Work) -> NoReturn:
     os._exit(0)
 
 
-def _end_with_owner() -> None:
-    """Wait for the end of standard input: the owner closed it, or died."""
+def _end_with_owner(folder: str) -> None:
+    """Wait for the end of standard input: the owner closed it, or died and cannot remove the folder any more."""
+    owner = os.getppid()
     while os.read(0, 4096):
         pass
+    until = (
+        time.monotonic() + _BEREAVED_S
+    )  # a process that dies closes its files before its children have a new parent
+    while os.getppid() == owner and time.monotonic() < until:
+        time.sleep(_POLL_S / 10)
+    if os.getppid() != owner:
+        shutil.rmtree(folder, ignore_errors=True)
     os._exit(_ORPHANED)
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import httpx
 import pyarrow.parquet as pq
 import pytest
 
+from deployments.local import aws, defects
 from deployments.local.platform import Platform
 from storage.records import MeasuredComponent, Report
 from tests.e2e.conftest import SHORT, Ended, run
 
+SECRETS = ("database_url", "redis_url")
 COUNTED = ("api", "rfid", "websocket")
 
 
@@ -80,3 +83,31 @@ def test_the_report_made_again_equals_the_first(validated: tuple[Ended, Path, di
     again = run("report", "latest", "--output", str(folder), "--json", cwd=folder)
     assert json.loads(again.out) == json.loads(first)
     assert path.read_bytes() == first
+
+
+def test_every_planted_defect_is_named(validated: tuple[Ended, Path, dict[str, int]]) -> None:
+    _, folder, _ = validated
+    found = [one.model_dump_json() for one in the_report(folder).findings]
+    missed = [
+        defect.id
+        for defect in defects.PLANTED
+        if not any(defect.where in text and all(name in text for name in defect.objects[:1]) for text in found)
+    ]
+    missed += [
+        f"{case.kind} {case.function}" for case in aws.PLANTED if not any(case.deployed in text for text in found)
+    ]
+    assert missed == []
+
+
+def test_no_secret_is_in_anything_that_was_written(
+    held_platform: Platform, validated: tuple[Ended, Path, dict[str, int]]
+) -> None:
+    ended, folder, _ = validated
+    secrets = {unquote(urlsplit(getattr(held_platform, name)).password or "") for name in SECRETS}
+    assert all(len(secret) >= 12 for secret in secrets)
+    texts = {"output": ended.out + ended.err}
+    for path in (one for one in folder.rglob("*") if one.is_file()):
+        table = path.suffix == ".parquet"
+        texts[str(path)] = str(pq.read_table(path).to_pydict()) if table else path.read_text(encoding="utf-8")
+    leaks = {name for name, text in texts.items() for secret in secrets if secret in text}
+    assert leaks == set()

@@ -7,7 +7,7 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,7 +22,7 @@ from deployments.local import postgres
 from deployments.local.guardian import Service, start_on_port
 from storage.errors import NotMeasuredError, TargetUnreachableError
 from storage.records import Finding, Measurement
-from tasks.components.base import CollectContext, Samples
+from tasks.components.base import CollectContext, Progress, Samples
 from tasks.components.database import DATABASE
 from tasks.load import database_session
 from tasks.load.database_session import QueryError, Session, Watchdog, parse
@@ -64,9 +64,11 @@ def target(url: str) -> Target:
     return Target(database_url=SecretStr(url), local=True)
 
 
-def measured(config: RunConfig, url: str) -> tuple[Samples, list[Measurement], list[Finding]]:
+def measured(
+    config: RunConfig, url: str, progress: Callable[[Progress], None] = lambda _: None
+) -> tuple[Samples, list[Measurement], list[Finding]]:
     sink = Sink()
-    collected = DATABASE.collect(CollectContext(config, target(url), sink))
+    collected = DATABASE.collect(CollectContext(config, target(url), sink, progress))
     samples = Samples(tables=sink, collected=collected)
     measurements = DATABASE.measure(samples, config)
     return samples, measurements, DATABASE.advise(samples, measurements, config)
@@ -121,6 +123,12 @@ def test_a_wrong_password_is_said_so_and_not_shown(server: Database) -> None:
     with pytest.raises(TargetUnreachableError, match="lets poor not in") as caught:
         measured(config(), url)
     assert "c4n" not in str(caught.value)
+
+
+def test_a_server_that_refuses_is_not_called_dead(server: Database) -> None:
+    url = f"postgresql://poor:poor@127.0.0.1:{server.server.port}/nowhere"
+    with pytest.raises(TargetUnreachableError, match='refuses the connection: database "nowhere" does not exist'):
+        measured(config(), url)
 
 
 @contextlib.contextmanager
@@ -219,16 +227,18 @@ def test_a_read_that_is_wrong_is_answered_and_failed(server: Database) -> None:
 def test_a_server_that_dies_in_the_window_is_measured_by_its_errors(tmp_path: Path) -> None:
     with database(tmp_path) as started:
         started.run(*SCHEMA)
-        timer = threading.Timer(2.5, started.stop)
-        timer.start()
+
+        def die(progress: Progress) -> None:
+            if progress.elapsed_s >= 2:
+                started.stop()
+
         # The limit for errors is lifted: here the load must not stop by itself.
         lifted = config(seconds=6, read_rate=5)
         load_limits = lifted.environment.load.model_copy(update={"abort_error_ratio": 1.0})
         lifted = lifted.model_copy(
             update={"environment": lifted.environment.model_copy(update={"load": load_limits})}
         )
-        samples, measurements, _ = measured(lifted, started.analysis)
-        timer.join()
+        samples, measurements, _ = measured(lifted, started.analysis, die)
     load = samples.collected.load
     assert load is not None
     assert load.answered > 0

@@ -18,27 +18,19 @@ same second. From them:
 
 from __future__ import annotations
 
-import math
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tasks.load.figures import wilson
+from tasks.components.cache.reads import Row, Stratum, grouped, lifetime_ms, renewals, strata
 
 MIN_EVIDENCE = 5
 """Fewer fills and looks together say nothing about a family."""
 
 _MIN_ROUNDS = 8
-_SECOND_MS = 1000
-_CLOCK_LAG_MS = 150
-_MIN_EXPOSURE_MS = 200
-_SHORT_LIFE_MS = 2_500
 _SWEEPS = 300
 _RIDGE = 3.0
 _MIN_SHARE_ASKED = 0.2
@@ -46,46 +38,50 @@ _WHOLE = 0.98
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
-Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Family:
     """What is known of one family; counts are estimates for all its keys over the window.
 
-    `lifetime_ms` is the expiry that keys are given (None: no key had one). `looks` tells how many looks could tell
-    whether a key was read, `read` how many of them said yes. `fills_seen` is the plain count behind `fills`.
+    `lifetime_ms` is the expiry that keys are given (None: no key had one). `fills_seen` is the plain count behind
+    `fills`, `gone` how many keys were seen to vanish.
     """
 
     name: str
-    keys: float
     seconds: float
     lifetime_ms: float | None
     fills: float
     fills_seen: int
-    looks: int
-    read: int
-    exposure_s: float
     gone: int
     rounds: int
+    strata: tuple[Stratum, ...]
     misses: float = 0.0
     miss_share: float | None = None
 
-    def reads(self, share: float) -> float:
-        """Reads over the window where `share` of the looks found a key that was read."""
-        if self.looks == 0 or self.exposure_s == 0:
-            return 0.0
-        below_one = min(share, 1 - 0.5 / self.looks)
-        return -math.log1p(-below_one) / self.exposure_s * self.keys * self.seconds
-
     def without_looks(self) -> Family:
         """The same family where looks tell nothing, since someone else's probe read the keys."""
-        return replace(self, looks=0, read=0, exposure_s=0.0)
+        return replace(self, strata=tuple(Stratum(one.keys, 0, 0, 0.0) for one in self.strata))
+
+    @property
+    def keys(self) -> float:
+        """Mean number of keys alive."""
+        return sum(one.keys for one in self.strata)
+
+    @property
+    def looks(self) -> int:
+        """Looks that could tell whether a key had been read."""
+        return sum(one.looks for one in self.strata)
+
+    @property
+    def read(self) -> int:
+        """Looks that found a key that had been read."""
+        return sum(one.read for one in self.strata)
 
     @property
     def hits(self) -> float:
         """The estimated number of hits."""
-        return self.reads(self.read / self.looks) if self.looks else 0.0
+        return sum(one.rate for one in self.strata) * self.seconds
 
     @property
     def n(self) -> int:
@@ -102,10 +98,11 @@ class Family:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        """95 % interval of the ratio from the looks alone (Wilson's interval of their share)."""
+        """95 % interval of the ratio from the looks alone, stratum by stratum (wider than 95 % for two)."""
         if self.ratio is None:
             return None
-        low, high = (self.reads(share) for share in wilson(self.read, self.looks))
+        low = sum(one.bounds[0] for one in self.strata) * self.seconds
+        high = sum(one.bounds[1] for one in self.strata) * self.seconds
         return _share(low, self.misses), _share(high, self.misses)
 
 
@@ -118,49 +115,39 @@ def estimate(scans: pa.Table, keys: pa.Table, own_misses_ns: Ints) -> list[Famil
 
     `own_misses_ns` are the moments of misses that a probe of ours made meanwhile: they are not the application's.
     """
-    rounds = _by(scans.to_pylist(), "round")
+    rounds = grouped(scans.to_pylist(), "round")
     if len(rounds) < 2:  # noqa: PLR2004 - what comes and goes is seen between two rounds
         return []
-    looks = _by(keys.to_pylist(), "family")
+    looks = grouped(keys.to_pylist(), "family")
     times = [rows[0]["at_ns"] / 1e9 for _, rows in sorted(rounds.items())]
     families = [
         _family(name, rows, looks.get(name, []), times)
-        for name, rows in sorted(_by(scans.to_pylist(), "family").items())
+        for name, rows in sorted(grouped(scans.to_pylist(), "family").items())
     ]
     return sorted(_with_misses(families, rounds, own_misses_ns), key=lambda family: (-family.misses, family.name))
-
-
-def _by(rows: Sequence[Row], name: str) -> dict[Any, list[Row]]:
-    groups: dict[Any, list[Row]] = defaultdict(list)
-    for row in rows:
-        groups[row[name]].append(row)
-    return groups
 
 
 def _family(name: str, scans: Sequence[Row], looks: Sequence[Row], times: Sequence[float]) -> Family:
     seconds = times[-1] - times[0]
     scale = 1 / _coverage(scans)
     alive = sum(row["seen"] for row in scans) / len(times) * scale
+    came = sum(row["came"] for row in scans) / len(times) * scale
     seen = sum(row["new"] for row in scans)
     lifetime = lifetime_ms(looks)
     spacing_ms = seconds / max(len(times) - 1, 1) * 1000
     if lifetime is not None and lifetime < 2 * spacing_ms:
         fills = alive * seconds * 1000 / lifetime
     else:
-        fills = seen * scale + _renewals(looks) * alive * seconds
-    told = [told for told in _told(looks, lifetime) if told is not None]
+        fills = seen * scale + renewals(looks) * alive * seconds
     return Family(
         name=name,
-        keys=alive,
         seconds=seconds,
         lifetime_ms=lifetime,
         fills=fills,
         fills_seen=seen,
-        looks=len(told),
-        read=sum(read for read, _ in told),
-        exposure_s=sum(exposure for _, exposure in told) / len(told) / 1000 if told else 0.0,
         gone=sum(row["gone"] for row in scans),
         rounds=len(times),
+        strata=strata(looks, lifetime, (alive - came, came)),
     )
 
 
@@ -169,87 +156,6 @@ def _coverage(scans: Sequence[Row]) -> float:
     shares = [min(1.0, row["scanned"] / row["keys"]) for row in scans if row["keys"] and row["scanned"]]
     mean = sum(shares) / len(shares) if shares else 1.0
     return mean if mean < _WHOLE else 1.0  # the count and the scan are a moment apart
-
-
-def lifetime_ms(looks: Sequence[Row]) -> float | None:
-    """The expiry that a family's keys are given: the longest that was left, up to the next whole second.
-
-    Expiries are nearly always whole seconds; where many looks all stayed clearly below that, the maximum of m
-    uniform draws is stretched by (m + 1)/m instead (German tank problem).
-    """
-    left = [row["ttl_ms"] for row in looks if row["ttl_ms"] > 0]
-    if not left or len(left) < len(looks) / 2:
-        return None
-    whole = math.ceil(max(left) / _SECOND_MS) * _SECOND_MS
-    stretched = max(left) * (len(left) + 1) / len(left)
-    return stretched if len(left) >= 2 * MIN_EVIDENCE and stretched < 0.8 * whole else float(whole)
-
-
-def _renewals(looks: Sequence[Row]) -> float:
-    """Keys that expired and were filled again between two rounds, per key-second of watching.
-
-    A key that had less time left than has passed, is there, and was never seen to be absent: it was filled again at
-    once (or its expiry was extended at the last moment, which is rarer).
-    """
-    renewed, watched_ms = 0, 0
-    for earlier, later in _pairs(looks):
-        elapsed = later["server_ms"] - earlier["server_ms"]
-        watched_ms += elapsed
-        seen_absent = (later["absent_ms"] or 0) > earlier["server_ms"]
-        renewed += not seen_absent and 0 <= earlier["ttl_ms"] < elapsed
-    return renewed / (watched_ms / 1000) if watched_ms else 0.0
-
-
-def _pairs(looks: Sequence[Row]) -> list[tuple[Row, Row]]:
-    """Consecutive looks at one key."""
-    return [pair for rows in _by(looks, "marker").values() for pair in pairwise(sorted(rows, key=_moment))]
-
-
-def _moment(row: Row) -> int:
-    return int(row["server_ms"])
-
-
-def _told(looks: Sequence[Row], lifetime: float | None) -> list[tuple[bool, float] | None]:
-    """(read, exposed ms) of each look that can tell; None for one that cannot.
-
-    The server stamps accesses in whole seconds of its clock. A look can tell of accesses from the first whole
-    second after a known earlier moment: the look before, or the key's birth.
-    """
-    if lifetime is not None and lifetime <= _SHORT_LIFE_MS:
-        # the last look at each life
-        lives = {(row["marker"], row["absent_ms"]): row for row in sorted(looks, key=_moment)}
-        return [_read_since(row, born) for row in lives.values() if (born := _born(row, lifetime)) is not None]
-    return [
-        _read_since(later, float(earlier["server_ms"]))
-        for earlier, later in _pairs(looks)
-        if not _refilled(earlier, later)
-    ]
-
-
-def _refilled(earlier: Row, later: Row) -> bool:
-    """Whether the key was written in between: its stamp then tells of the write, not of a read."""
-    left: int = later["ttl_ms"]
-    expected: int = earlier["ttl_ms"] - (later["server_ms"] - earlier["server_ms"])
-    return left > max(0, expected + _CLOCK_LAG_MS)
-
-
-def _born(row: Row, lifetime: float) -> float | None:
-    """When a key was made, by its expiry; None where it was there from the start."""
-    if row["absent_ms"] is None or row["ttl_ms"] < 0:
-        return None
-    by_expiry = float(row["server_ms"] - (lifetime - row["ttl_ms"]))
-    return max(by_expiry, float(row["absent_ms"])) + _CLOCK_LAG_MS
-
-
-def _read_since(row: Row, since_ms: float) -> tuple[bool, float] | None:
-    if row["idle_s"] is None:
-        return None
-    first_second = math.floor(since_ms / _SECOND_MS) + 1
-    exposed = row["server_ms"] - first_second * _SECOND_MS
-    if exposed < _MIN_EXPOSURE_MS:
-        return None
-    accessed: int = row["server_ms"] // _SECOND_MS - row["idle_s"]
-    return accessed >= first_second, exposed
 
 
 def _with_misses(families: list[Family], rounds: Mapping[int, Sequence[Row]], own_misses_ns: Ints) -> list[Family]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -51,7 +51,7 @@ class Observer:
         self._before_misses: int | None = None
         self._family: dict[bytes, str] = {}
         self._absent_ms: dict[bytes, int] = {}
-        self._panel = Panel(self._family_of)
+        self._panel = Panel(lambda key: (self._family_of(key), key in self._absent_ms))
         self._seen: set[tuple[str, int]] = set()
         self._lost = 0
         self._server: dict[str, str] = {}
@@ -190,7 +190,8 @@ class Observer:
             }
         self._absent_ms |= dict.fromkeys(new, self._before_ms)
         scan: Row = {"round": self._round, "at_ns": at_ns, "scanned": len(inner), "keys": keys_of(fields)}
-        self._add_scan_rows(scan, (inner, new, gone), misses)
+        came = [key for key in inner if key in self._absent_ms]
+        self._add_scan_rows(scan, {"seen": inner, "new": new, "came": came, "gone": gone}, misses)
         self._forget(before - present)
         self._look(self._panel.choose(keys, new))
         self._before, self._before_whole, self._before_ms = keys, whole, started_ms
@@ -225,15 +226,12 @@ class Observer:
             if len(keys) >= self._scan_limit or time.monotonic() > end:
                 return list(keys), False
 
-    def _add_scan_rows(
-        self, scan: Row, groups: tuple[list[bytes], list[bytes], list[bytes]], misses: int | None
-    ) -> None:
-        seen, came, went = (Counter(self._family_of(key) for key in group) for group in groups)
+    def _add_scan_rows(self, scan: Row, groups: Mapping[str, list[bytes]], misses: int | None) -> None:
+        numbers = {name: Counter(self._family_of(key) for key in group) for name, group in groups.items()}
         missed = None if misses is None or self._before_misses is None else misses - self._before_misses
         self._rows["scans"] += [
-            scan
-            | {"family": family, "seen": seen[family], "new": came[family], "gone": went[family], "misses": missed}
-            for family in sorted(seen | went) or [OTHER]
+            scan | {name: number[family] for name, number in numbers.items()} | {"family": family, "misses": missed}
+            for family in sorted(numbers["seen"] | numbers["gone"]) or [OTHER]
         ]
 
     def _forget(self, lost: set[bytes]) -> None:

@@ -1,15 +1,15 @@
-"""Chooses which keys are looked at, and when: new ones, some of each family in turn, short-lived ones at the end."""
+"""Chooses which keys are looked at, and when: new ones, some of each group in turn, short-lived ones at the end."""
 
 from __future__ import annotations
 
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
-_PANEL = 30
-_NEW_A_FAMILY = 8
-_LOOKS = 100
+_PANEL = 16
+_NEW = 8
+_LOOKS = 120
 _REVISIT_S = 5.0
 _LAST_LOOK_S = 0.08
 _LAST_LOOKS = 40
@@ -19,10 +19,13 @@ _CANDIDATES = 2000
 
 
 class Panel:
-    """At most `_LOOKS` keys a round, `_PANEL` of a family again and again, and `_LAST_LOOKS` before they expire."""
+    """At most `_LOOKS` keys a round, `_PANEL` of a group again and again, and `_LAST_LOOKS` before they expire.
 
-    def __init__(self, family_of: Callable[[bytes], str]) -> None:
-        self._family_of = family_of
+    A group is whatever should be represented: a family, its keys that were there before and those that came apart.
+    """
+
+    def __init__(self, group_of: Callable[[bytes], Hashable]) -> None:
+        self._group_of = group_of
         self._random = random.Random(1)  # noqa: S311 - picks keys to look at, guards nothing
         self._looked: dict[bytes, float] = {}
         self._young: set[bytes] = set()
@@ -39,30 +42,30 @@ class Panel:
         """
         now = time.monotonic()
         again = list(self._young)
-        fresh = self._few_of_each(new, _NEW_A_FAMILY)
+        fresh = self._few_of_each(new, _NEW)
         self._young = set(fresh)
         waits = {key: now - self._looked.get(key, float("-inf")) for key in self._panel(keys)}
         due = sorted((key for key, wait in waits.items() if wait >= _REVISIT_S), key=lambda key: -waits[key])
         return list(dict.fromkeys([*fresh, *again, *due]))[:_LOOKS]
 
     def _panel(self, keys: Sequence[bytes]) -> list[bytes]:
-        """Up to `_PANEL` keys a family: those that were looked at already, filled up by chance."""
+        """Up to `_PANEL` keys a group: those that were looked at already, filled up by chance."""
         panel = self._few_of_each(sorted(self._looked), _PANEL)
-        numbers = Counter(self._family_of(key) for key in panel)
+        numbers = Counter(self._group_of(key) for key in panel)
         for key in self._random.sample(keys, min(len(keys), _CANDIDATES)):
-            family = self._family_of(key)
-            if numbers[family] < _PANEL and key not in self._looked:
-                numbers[family] += 1
+            group = self._group_of(key)
+            if numbers[group] < _PANEL and key not in self._looked:
+                numbers[group] += 1
                 panel.append(key)
         return panel
 
     def _few_of_each(self, keys: Sequence[bytes], limit: int) -> list[bytes]:
-        numbers: Counter[str] = Counter()
+        numbers: Counter[Hashable] = Counter()
         chosen = []
         for key in keys:
-            family = self._family_of(key)
-            numbers[family] += 1
-            if numbers[family] <= limit:
+            group = self._group_of(key)
+            numbers[group] += 1
+            if numbers[group] <= limit:
                 chosen.append(key)
         return chosen
 

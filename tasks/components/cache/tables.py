@@ -34,6 +34,7 @@ _FIELDS: dict[str, dict[str, pa.DataType]] = {
         "family": pa.string(),
         "seen": pa.int64(),
         "new": pa.int64(),
+        "came": pa.int64(),
         "gone": pa.int64(),
         "scanned": pa.int64(),
         "keys": pa.int64(),
@@ -75,8 +76,8 @@ SCHEMAS = {name: pa.schema(fields) for name, fields in _FIELDS.items()}
 `info`: the server's own counters, once a second; `own_hits` and `own_misses` are what this observer itself has
 added to `hits` and `misses` since the first row.
 `scans`: one row per scan round and family: keys seen, how many of them were not there in the round before, how many
-of the round before are gone; `scanned` of `keys` keys were looked at; `misses` of everyone but this observer since
-the round before.
+came since the first round, how many of the round before are gone; `scanned` of `keys` keys were looked at; `misses`
+of everyone but this observer since the round before.
 `keys`: looks at single keys; `ttl_ms` −1 without expiry, `idle_s` seconds of the server's LRU clock since the last
 access (null where the server does not tell), `first` the first look at this key since it came, `absent_ms` the
 server's time of the last round in which the key was not there (null where it was there from the start), `marker`

@@ -29,6 +29,9 @@ from tasks.load.process import WorkerOutput
 POLL_S = 5.0
 """Seconds between two polls of pg_stat_statements (17 ms of server time each with 5,000 entries)."""
 
+READY_S = 30.0
+"""How long the process of the timed reads may take to start and connect."""
+
 LOCK_LOOKS = 50
 """Sessions whose locks are read, at most."""
 
@@ -62,6 +65,7 @@ class Collector:
         self.notes: list[str] = []
         self.progress: Mapping[str, Any] = {}
         self.stop = threading.Event()
+        self.ready = threading.Event()
 
     def run(self) -> Collected:
         """Collect everything, write the tables, and tell when, under which load, against what."""
@@ -92,10 +96,13 @@ class Collector:
             if self.stop.is_set():
                 raise NotMeasuredError("the collection was stopped")
             self.progress = progress
+            self.ready.set()
 
         with ThreadPoolExecutor(1, thread_name_prefix="database-reads") as pool:
             future = pool.submit(timing.run, self.config, self.url, told)
+            future.add_done_callback(lambda _: self.ready.set())
             try:
+                self.ready.wait(READY_S)  # so that both windows begin together
                 yield future.result
             except BaseException:
                 self.stop.set()

@@ -71,6 +71,7 @@ def _prepared(session: Session, text: str) -> list[dict[str, Any]]:
         session.run("SET plan_cache_mode = force_generic_plan")
         return session.query(f"EXPLAIN (VERBOSE, FORMAT JSON) EXECUTE {_NAME}{arguments}")
     finally:
+        session.run("RESET plan_cache_mode")
         session.run(f"DEALLOCATE {_NAME}")
 
 

@@ -26,7 +26,7 @@ from tasks.components.lambda_functions.lines import (
     looks_like_report,
     parse,
 )
-from tasks.components.lambda_functions.rows import Kind, Names, Row, Rows
+from tasks.components.lambda_functions.rows import Kind, Names, Rows
 
 RETRY_AFTER_MS = 60_000
 """An asynchronous retry begins no earlier than this after the invocation that failed."""
@@ -37,6 +37,7 @@ INIT_LIMIT_MS = 10_000
 _LAMBDA_GROUP = "/aws/lambda/"
 _STREAM = re.compile(r"[0-9]{4}/[0-9]{2}/[0-9]{2}/([A-Za-z0-9_-]+)\[[^\]]+\]")
 _UNKNOWN_STREAM = -1
+_WARM = Kind.WARM
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +122,10 @@ class Reader:
         return place
 
     def _take(self, function: int, stream: int, timestamp: int, line: Line) -> None:
+        if isinstance(line, Report):  # nearly all of them
+            self._take_report(function, stream, timestamp, line)
+            return
         match line:
-            case Report():
-                self._take_report(function, stream, timestamp, line)
             case PhaseReport():
                 self._take_phase(function, stream, timestamp, line)
             case InitStart(provisioned=True):
@@ -138,12 +140,12 @@ class Reader:
         first = self._first[function].setdefault(line.request_id, index)
         if first != index:
             self._more.setdefault((function, line.request_id), [first]).append(index)
-        kind = Kind.WARM
+        kind = _WARM
         if line.restore_ms is not None:
             kind = Kind.RESTORE
         elif line.init_ms is not None:
             kind = Kind.PROVISIONED if line.provisioned else Kind.COLD
-        self._rows.append(Row(function, stream, timestamp, line, kind))
+        self._rows.append((function, stream, timestamp, line, kind))
 
     def _take_phase(self, function: int, stream: int, timestamp: int, line: PhaseReport) -> None:
         if line.provisioned:
@@ -158,7 +160,7 @@ class Reader:
         self._phases.add(key)
         failed = Report("", nan, nan, 0, 0, line.duration_ms, status=line.status, error_type=line.error_type)
         kind = Kind.FAILED_RESTORE if line.phase == "restore" else Kind.FAILED_INIT
-        self._rows.append(Row(function, stream, timestamp, failed, kind))
+        self._rows.append((function, stream, timestamp, failed, kind))
 
     def table(self) -> pa.Table:
         """The rows of `REPORTS`, by function and time, each invocation once."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from math import nan
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 
@@ -68,14 +68,8 @@ class Names:
         return found
 
 
-class Row(NamedTuple):
-    """A row to be: function and stream by number (a stream of -1 is unknown), epoch ms."""
-
-    function: int
-    stream: int
-    timestamp: int
-    report: Report
-    kind: Kind
+Row = tuple[int, int, int, Report, Kind]
+"""A row to be: function and stream by number (a stream of -1 is unknown), epoch ms, the report, the kind."""
 
 
 def _integers() -> array[int]:
