@@ -209,7 +209,7 @@ class LoadSummary(Record):
     achieved_rate: Finite = Field(ge=0, description="requests a second that were sent, steady phase")
     trust: Trust
     reasons: tuple[str, ...] = ()
-    late_p99_ms: Finite | None = Field(default=None, description="p99 of sent − intended")
+    late_p99_ms: Finite | None = Field(default=None, description="p99 of how late the generator took requests up")
 
     @model_validator(mode="after")
     def _closes(self) -> Self:

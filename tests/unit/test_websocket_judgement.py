@@ -169,7 +169,7 @@ def test_a_dead_target_is_measured_where_it_can_be() -> None:
 
 
 def test_drops_tell_their_close_codes_and_lives() -> None:
-    dropped = {"dropped": True, "ended_by": "peer", "close_code": 1001, "error": "closed"}
+    dropped: dict[str, Any] = {"dropped": True, "ended_by": "peer", "close_code": 1001, "error": "closed"}
     rows = [connection(number) for number in range(8)] + [connection(number, **dropped) for number in (8, 9)]
     rows.append(connection(8, attempt=2))
     found = samples(GOOD, rows)
