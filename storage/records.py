@@ -374,7 +374,7 @@ class ComponentScore(Record):
 
 
 class Score(Record):
-    """The run's score: a lower bound, since what was not measured adds nothing.
+    """The run's score: what was not measured adds nothing to it.
 
     `measured_mean` is the mean of what was measured, `ceiling` what full coverage could still reach, `coverage`
     the measured share of the weight. A partial score cannot pass a gate.

@@ -177,7 +177,9 @@ class RawProber:
             await self._call(wire, command)
         try:
             await self._call(wire, encode("CLIENT", "NO-TOUCH", "ON"))
-        except ReplyError:
+        except ReplyError as error:
+            if str(error).startswith("NOAUTH"):
+                raise
             return False
         return True
 

@@ -43,6 +43,7 @@ READ_ONLY = frozenset(
 """All that this project ever sends to a cache: none of it changes a key, its expiry or the server's settings."""
 
 _CONTAINERS = frozenset({"CLIENT", "MEMORY", "OBJECT", "SLOWLOG"})
+_NO_LOGIN = "NOAUTH"
 _REPLY_LIMIT = 64 << 20
 _CHUNK = 1 << 16
 _PORT = 6379
@@ -171,9 +172,9 @@ class RedisConnection:
             self._socket = self._connect(end)
         except OSError as error:
             raise unreachable(self.address, error) from error
-        login = login_commands(self.address)
-        for reply in self._exchange(login, end):
-            if isinstance(reply, ReplyError):
+        *login, pong = self._exchange([*login_commands(self.address), encode("PING")], end)
+        for reply in (*login, pong):
+            if isinstance(reply, ReplyError) and (reply is not pong or str(reply).startswith(_NO_LOGIN)):
                 self.close()
                 raise refusal(self.address, reply)
 

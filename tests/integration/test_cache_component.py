@@ -10,12 +10,11 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pytest
 import redis
 from pydantic import SecretStr
@@ -28,7 +27,7 @@ from tasks.components.base import CollectContext, Progress, Samples
 from tasks.components.cache import CACHE
 from tasks.load.redis_wire import RedisAddress, RedisConnection, ReplyError
 
-PASSWORD = "canary/p@ss"  # noqa: S105 - of a server that lives for this test
+PASSWORD = "canary/p@ss"
 QUOTED = "canary%2Fp%40ss"
 
 
@@ -144,7 +143,7 @@ def test_the_hit_ratio_is_the_applications_exactly(valkey: Valkey) -> None:
     started_at: list[int] = []
 
     def application(stop: threading.Event) -> None:
-        rng = random.Random(5)
+        rng = random.Random(5)  # noqa: S311 - a simulation
         with valkey.client() as client:
             for number in range(40):
                 client.set(f"menu_item:{number}", "x", ex=600)
@@ -202,7 +201,7 @@ def test_the_family_that_is_always_missed_is_named(valkey: Valkey) -> None:
     truth: dict[str, Counter[bool]] = {"payment_analytics": Counter(), "menu_item": Counter()}
 
     def application(stop: threading.Event) -> None:
-        rng = random.Random(5)
+        rng = random.Random(5)  # noqa: S311 - a simulation
         with valkey.client() as client:
             for number in range(60):
                 client.set(f"menu_item:{number}", "x", ex=600)
@@ -300,7 +299,7 @@ def test_keys_and_slow_arguments_are_nowhere_in_the_tables(valkey: Valkey) -> No
         seen = measure(valkey.url, config(3))  # looks for the word in all tables
     families = set(seen.samples.tables["scans"].column("family").to_pylist())
     assert "password_reset:*" in families
-    assert pc.sum(pc.greater(seen.samples.tables["slowlog"].column("usec"), -1)).as_py() > 0
+    assert seen.samples.tables["slowlog"].num_rows > 0
 
 
 @pytest.mark.parametrize("password", ["canary-wrong", ""])
@@ -337,10 +336,10 @@ def test_a_peer_that_trickles_is_given_up_at_the_deadline() -> None:
         while not stop.wait(0.1):
             peer.sendall(b"+")
 
-    with listening(trickle) as port, RedisConnection(RedisAddress("127.0.0.1", port), timeout_s=1) as connection:
+    with listening(trickle) as port:
         begun = time.monotonic()
         with pytest.raises(TargetUnreachableError):
-            connection.call("PING")
+            RedisConnection(RedisAddress("127.0.0.1", port), timeout_s=1).open()
         assert time.monotonic() - begun < 2
 
 
@@ -350,9 +349,8 @@ def test_a_peer_that_answers_garbage_is_an_error() -> None:
         peer.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
         stop.wait(2)
 
-    with listening(garbage) as port, RedisConnection(RedisAddress("127.0.0.1", port), timeout_s=1) as connection:
-        with pytest.raises(TargetUnreachableError):
-            connection.call("PING")
+    with listening(garbage) as port, pytest.raises(TargetUnreachableError):
+        RedisConnection(RedisAddress("127.0.0.1", port), timeout_s=1).open()
 
 
 def test_a_servers_error_is_raised_by_a_call_and_a_value_in_a_pipeline(valkey: Valkey) -> None:
@@ -385,74 +383,29 @@ def test_tls_is_spoken_and_verified(valkey: Valkey, tmp_path: Path) -> None:
 
 
 def _certificate(key: Path, certificate: Path) -> None:
+    subject = ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost")
+    command = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", *subject)
     subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
-        + ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(certificate)],
-        check=True,
-        capture_output=True,
-        timeout=60,
+        [*command, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True, timeout=60
     )
 
 
 @contextmanager
 def listening(serve: Callable[[socket.socket, threading.Event], None]) -> Iterator[int]:
-    """A server of one connection after the other."""
-    stop = threading.Event()
-
-    def accept(listener: socket.socket) -> None:
-        while not stop.is_set():
-            try:
-                peer, _ = listener.accept()
-            except TimeoutError:
-                continue
-            with peer:
-                try:
-                    serve(peer, stop)
-                except OSError:
-                    continue
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(0.1)
-        thread = threading.Thread(target=accept, args=(listener,))
-        thread.start()
-        try:
-            yield listener.getsockname()[1]
-        finally:
-            stop.set()
-            thread.join(10)
-
-
-@contextmanager
-def proxied(target: int, *, delay_s: float = 0.0, context: ssl.SSLContext | None = None) -> Iterator[int]:
-    """A proxy before the cache that holds each answer back, or speaks TLS."""
+    """A server with a thread for each connection."""
     stop = threading.Event()
     threads: list[threading.Thread] = []
 
-    def pump(source: socket.socket, sink: socket.socket, wait_s: float) -> None:
-        try:
-            while not stop.is_set() and (data := source.recv(65536)):
-                time.sleep(wait_s)
-                sink.sendall(data)
-        except OSError:
-            pass
-        finally:
-            for one in (source, sink):
-                one.close()
+    def converse(peer: socket.socket) -> None:
+        with peer, suppress(OSError):
+            serve(peer, stop)
 
     def accept(listener: socket.socket) -> None:
         while not stop.is_set():
-            try:
+            with suppress(TimeoutError):
                 peer, _ = listener.accept()
-            except TimeoutError:
-                continue
-            try:
-                wrapped = peer if context is None else context.wrap_socket(peer, server_side=True)
-            except OSError:
-                peer.close()
-                continue
-            server = socket.create_connection(("127.0.0.1", target))
-            for pair in ((wrapped, server, 0.0), (server, wrapped, delay_s)):
-                threads.append(threading.Thread(target=pump, args=pair, daemon=True))
+                peer.settimeout(None)
+                threads.append(threading.Thread(target=converse, args=(peer,)))
                 threads[-1].start()
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -463,6 +416,35 @@ def proxied(target: int, *, delay_s: float = 0.0, context: ssl.SSLContext | None
             yield listener.getsockname()[1]
         finally:
             stop.set()
-            acceptor.join(10)
-            for thread in threads:
+            for thread in (acceptor, *threads):
                 thread.join(10)
+
+
+def pump(source: socket.socket, sink: socket.socket, wait_s: float) -> None:
+    """Pass bytes on, each piece `wait_s` late, until one side ends."""
+    try:
+        while data := source.recv(65536):
+            time.sleep(wait_s)
+            sink.sendall(data)
+    except OSError:
+        return
+    finally:
+        for one in (source, sink):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
+
+@contextmanager
+def proxied(target: int, *, delay_s: float = 0.0, context: ssl.SSLContext | None = None) -> Iterator[int]:
+    """A proxy before the cache that holds each answer back, or speaks TLS."""
+
+    def serve(peer: socket.socket, _: threading.Event) -> None:
+        wrapped = peer if context is None else context.wrap_socket(peer, server_side=True)
+        with wrapped, socket.create_connection(("127.0.0.1", target)) as server:
+            back = threading.Thread(target=pump, args=(server, wrapped, delay_s))
+            back.start()
+            pump(wrapped, server, 0.0)
+            back.join(10)
+
+    with listening(serve) as port:
+        yield port

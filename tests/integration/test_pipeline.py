@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -23,7 +26,7 @@ from prefect.settings import (
 )
 from prefect.states import AwaitingRetry
 
-from deployments.config import RunConfig, Target
+from deployments.config import PROFILES, RunConfig, Target
 from deployments.local.guardian import Guardian
 from deployments.local.orchestrator import start_server
 from deployments.parameters import ValidationParams
@@ -35,6 +38,7 @@ from storage.runs import RunFolder
 from tasks.components import COMPONENTS
 from tasks.components.base import Check, CollectContext, Samples
 
+ROOT = Path(__file__).resolve().parents[2]
 VARIABLES = {
     "DEVELOPMENT_API_URL": "http://localhost:1",
     "DEVELOPMENT_WS_URL": "ws://localhost:1",
@@ -190,3 +194,27 @@ def test_no_secret_reaches_the_report_or_the_server(
         runs = client.read_task_runs()
         seen = " ".join(one.model_dump_json() for one in runs) + str(state.message)
     assert "canary" not in seen
+
+
+def test_every_deployment_of_prefect_yaml_is_accepted(server: str, tmp_path: Path) -> None:
+    environment = {
+        **os.environ,
+        "PREFECT_API_URL": server,
+        "PREFECT_HOME": str(tmp_path),
+        "PREFECT_LOGGING_TO_API_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+    }
+    program = str(Path(sys.executable).with_name("prefect"))
+    for arguments in (
+        ("work-pool", "create", "hasivu-perf", "--type", "process"),
+        ("--no-prompt", "deploy", "--all"),
+    ):
+        done = subprocess.run(
+            [program, *arguments], cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=200
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    with get_client(sync_client=True) as client:
+        deployed = {one.name: one for one in client.read_deployments()}
+    assert set(deployed) == set(PROFILES)
+    for name, deployment in deployed.items():
+        assert ValidationParams.model_validate(deployment.parameters["params"]).profile == name

@@ -33,7 +33,7 @@ MIN_EVIDENCE = 5
 _MIN_ROUNDS = 8
 _SWEEPS = 300
 _RIDGE = 3.0
-_MIN_SHARE_ASKED = 0.2
+_MIN_SHARE_ASKED = 1 / 3
 _WHOLE = 0.98
 
 Floats = NDArray[np.float64]
@@ -175,16 +175,34 @@ def _with_misses(families: list[Family], rounds: Mapping[int, Sequence[Row]], ow
     factors = np.array([family.fills / family.fills_seen if family.fills_seen else 0.0 for family in families])
     fills = came * factors
     total = max(float(missed.sum()), 0.0)
-    asked = fills.sum(axis=0) * _MIN_SHARE_ASKED <= total
-    shares = np.where(asked, 1.0, 0.0)
-    if len(later) >= _MIN_ROUNDS:
-        shares[asked] = bounded_fit(fills[:, asked], missed)
+    shares = _shares(fills, missed)
     wanted = shares * fills.sum(axis=0)
     scale = min(1.0, total / wanted.sum()) if wanted.sum() > 0 else 0.0
     return [
         replace(family, misses=float(number * scale), miss_share=float(number * scale / total) if total else None)
         for family, number in zip(families, wanted, strict=True)
     ]
+
+
+def _shares(fills: Floats, missed: Floats) -> Floats:
+    """Which share of each family's fills a miss came before.
+
+    A cache fills a key after a miss, or is written without being asked: hardly any family does both. So a family
+    whose share comes out low is taken to be of the second kind (share 0), and the others are fitted once more.
+    """
+    total = float(missed.sum())
+    asked = fills.sum(axis=0) * _MIN_SHARE_ASKED <= total
+    shares = np.where(asked, 1.0, 0.0)
+    if len(missed) < _MIN_ROUNDS:
+        return shares
+    for _ in range(len(shares)):
+        shares[asked] = bounded_fit(fills[:, asked], missed)
+        low = asked & (shares < _MIN_SHARE_ASKED)
+        if not low.any():
+            break
+        worst = int(np.argmin(np.where(low, shares, np.inf)))
+        asked[worst], shares[worst] = False, 0.0
+    return shares
 
 
 def bounded_fit(columns: Floats, wanted: Floats) -> Floats:

@@ -8,6 +8,7 @@ key's access time (LOOKUP_NOTOUCH in the servers' sources), so that they do not 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +41,7 @@ class Looker:
     def __init__(self, connection: RedisConnection) -> None:
         self._connection = connection
         self.notes: list[str] = []
+        self.time = self._allowed(("TIME",), "moments by the server's clock")
         self.ttl = self._allowed(("PTTL", _ABSENT_KEY), "expiries")
         self.idle = self._allowed(("OBJECT", "IDLETIME", _ABSENT_KEY), "idle times")
         self.kind = self._allowed(("TYPE", _ABSENT_KEY), "types")
@@ -56,9 +58,15 @@ class Looker:
         reply = self._connection.pipeline([command])[0]
         if not isinstance(reply, ReplyError):
             return True
-        refused = " ".join(str(word) for word in command[:-1])
+        refused = " ".join(word for word in command if isinstance(word, str))
         self.notes.append(f"{what} are not measured: the cache refuses {refused} ({str(reply).split()[0]})")
         return False
+
+    def now_ms(self) -> int:
+        """The server's clock; this machine's own where the server refuses TIME."""
+        if not self.time:
+            return time.time_ns() // 1_000_000
+        return _moment_ms(self._connection.call("TIME"))
 
     def no_idle(self, reason: str) -> None:
         """Stop asking for idle times, for a reason that is noted."""
@@ -81,24 +89,20 @@ class Looker:
 
     def _batch(self, batch: Sequence[tuple[bytes, bool]]) -> tuple[list[Look], tuple[int, int]]:
         commands = [command for key, full in batch for command in self._commands(key, full=full)]
+        clock: list[Command] = [("TIME",)] if self.time else []
         if self.atomic:
-            wrapped: list[Command] = [
-                ("MULTI",),
-                ("TIME",),
-                ("INFO", "stats"),
-                *commands,
-                ("INFO", "stats"),
-                ("EXEC",),
-            ]
+            wrapped: list[Command] = [("MULTI",), *clock, ("INFO", "stats"), *commands, ("INFO", "stats"), ("EXEC",)]
             answer = self._connection.pipeline(wrapped)[-1]
             if isinstance(answer, ReplyError):
                 raise answer
-            moment, before, *replies, after = answer
+            *moment, before = answer[: len(clock) + 1]
+            replies, after = answer[len(clock) + 1 : -1], answer[-1]
             own = _difference(counters(parse_info(before)), counters(parse_info(after)))
         else:
-            moment, *replies = self._connection.pipeline([("TIME",), *commands])
+            answer = self._connection.pipeline([*clock, *commands])
+            moment, replies = answer[: len(clock)], answer[len(clock) :]
             own = _by_answers(commands, replies)
-        server_ms = int(moment[0]) * 1000 + int(moment[1]) // 1000
+        server_ms = _moment_ms(moment[0]) if moment else time.time_ns() // 1_000_000
         return self._looks(batch, replies, server_ms), own
 
     def _commands(self, key: bytes, *, full: bool) -> list[Command]:
@@ -129,6 +133,11 @@ class Looker:
                 )
             )
         return looks
+
+
+def _moment_ms(answer: Sequence[bytes]) -> int:
+    """TIME answers seconds and microseconds."""
+    return int(answer[0]) * 1000 + int(answer[1]) // 1000
 
 
 def _difference(before: tuple[int, int], after: tuple[int, int]) -> tuple[int, int]:

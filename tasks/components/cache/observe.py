@@ -67,7 +67,7 @@ class Observer:
         if not self._server:
             self._notes.append("the server's counters are not measured: the cache refuses INFO")
         self._read_commands("start")
-        self._started_s = self._now_ms() // 1000
+        self._started_s = self._looker.now_ms() // 1000
 
     def run(self, stopped: Callable[[float], bool]) -> None:
         """One round after the other until `stopped(seconds to wait)` answers that it is time to stop."""
@@ -172,12 +172,8 @@ class Observer:
         family = self._families.of(words[1]) if len(words) > 1 and b":" in words[1] else OTHER
         return {"command": name, "family": family}
 
-    def _now_ms(self) -> int:
-        seconds, micros = self._connection.call("TIME")
-        return int(seconds) * 1000 + int(micros) // 1000
-
     def _scan(self, fields: dict[str, str], at_ns: int) -> None:
-        started_ms = self._now_ms()
+        started_ms = self._looker.now_ms()
         misses = counters(fields)[1] - self._own[1] if fields else None
         keys, whole = self._scanned()
         inner = keys if whole else keys[: int(len(keys) * _INNER)]
