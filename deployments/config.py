@@ -121,7 +121,7 @@ class ApiSettings(Settings):
 class WebsocketSettings(Settings):
     """What the websocket component does: connections that each send one message per pace."""
 
-    connections: int = Field(default=10, ge=1)
+    connections: int | None = Field(default=None, ge=1, description="by default one for each user of the load")
     pace_s: float = Field(default=1.0, gt=0)
     subscribe: str = "orders"
     orders: ValueRange

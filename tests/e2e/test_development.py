@@ -13,7 +13,7 @@ import pytest
 from deployments.local import aws, defects
 from deployments.local.platform import Platform
 from storage.records import MeasuredComponent, Report
-from tests.e2e.conftest import SHORT, Ended, run
+from tests.e2e.conftest import Ended, run
 
 SECRETS = ("database_url", "redis_url")
 COUNTED = ("api", "rfid", "websocket")
@@ -25,7 +25,7 @@ def validated(
 ) -> tuple[Ended, Path, dict[str, int]]:
     folder = tmp_path_factory.mktemp("development")
     before = counted(held_platform)
-    ended = run("run", "development", *SHORT, "--output", "out", cwd=folder, variables=held_platform.environment)
+    ended = run("run", "development", "--output", "out", cwd=folder, variables=held_platform.environment)
     after = counted(held_platform)
     return ended, folder / "out", {kind: after[kind] - before[kind] for kind in after}
 
@@ -91,7 +91,10 @@ def test_every_planted_defect_is_named(validated: tuple[Ended, Path, dict[str, i
     missed = [
         defect.id
         for defect in defects.PLANTED
-        if not any(defect.where in text and all(name in text for name in defect.objects[:1] if "{" not in name) for text in found)
+        if not any(
+            defect.where in text and all(name in text for name in defect.objects[:1] if "{" not in name)
+            for text in found
+        )
     ]
     missed += [
         f"{case.kind} {case.function}" for case in aws.PLANTED if not any(case.deployed in text for text in found)

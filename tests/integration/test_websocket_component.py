@@ -196,6 +196,21 @@ def test_an_answer_of_another_type_counts_as_failed() -> None:
     assert any("ORDER_NOT_FOUND" in note for note in samples.collected.notes)
 
 
+def test_a_target_that_fails_is_left_alone() -> None:
+    async def refuse(_: Server, peer: ServerConnection, number: int, message: dict[str, Any]) -> None:
+        del number
+        await peer.send(json.dumps({"type": "error", "code": "BUSY", "sequenceId": message["sequenceId"]}))
+
+    with serving(refuse) as server:
+        _, samples, _ = measure(f"ws://127.0.0.1:{server.port}/ws", config(duration_s="20", load__abort_after_s="2"))
+    load = samples.collected.load
+    assert load is not None
+    assert load.unsent > 0.5 * load.planned
+    assert "BUSY" in str(samples.collected.notes)
+    assert "100% of requests failing" in samples.collected.load_plan["stopped"]
+    assert samples.collected.window.seconds < 8
+
+
 def test_a_broadcast_is_no_answer() -> None:
     async def chatter(server: Server, peer: ServerConnection, number: int, message: dict[str, Any]) -> None:
         await peer.send('{"type":"realtime_stats"}')

@@ -230,6 +230,24 @@ def test_the_family_with_the_poor_hit_ratio_is_named() -> None:
     assert finding.remedy.predicted[0].value == pytest.approx((5400 + 59) / 6000, abs=0.002)
 
 
+def test_a_family_that_our_own_probe_touched_has_no_ratio() -> None:
+    scans = family_rows("rfid_card", seen=100, new=0, came=0, gone=0, misses=0)
+    looks = [
+        {"round": second, "family": "rfid_card", "marker": number, "server_ms": START_NS // 10**6 + 5000 * second}
+        | {"ttl_ms": 600_000 - 5000 * second, "idle_s": 0, "first": False}
+        for number in range(10)
+        for second in range(5)
+    ]
+    rows = [info(0), info(1)]
+    touched = samples(rows, scans=scans, keys=looks)
+    assert next(m for m in measured(touched) if m.labels).value == 1
+    plan = {"load_plan": {"access_times_untouched": "no"}}
+    touched = Samples(touched.tables, touched.collected.model_copy(update=plan))
+    estimate = next(m for m in measured(touched) if m.labels)
+    assert estimate.value is None
+    assert "no look could tell" in estimate.note
+
+
 def test_keys_that_never_expire_and_big_keys_are_named() -> None:
     scans = family_rows("session", seen=100, new=0, came=0, gone=0, misses=0)
     looks = [

@@ -48,6 +48,7 @@ def findings(samples: Samples, measured: Sequence[Measurement], config: RunConfi
         _drops(samples, own),
         _latency(samples, measured, limits.get("websocket.latency.p95")),
         _errors(samples, own),
+        _stopped(samples, own),
     )
     return [finding for finding in candidates if finding is not None]
 
@@ -176,6 +177,29 @@ def _errors(samples: Samples, own: dict[str, Measurement]) -> Finding | None:
                 "For time-outs: look for handlers that wait for the database without a limit. For unexpected "
                 "answers: the error codes above come from the server; its log has the same moments."
             ),
+            commands=(_curl(samples),),
+        ),
+    )
+
+
+def _stopped(samples: Samples, own: dict[str, Measurement]) -> Finding | None:
+    reason = samples.collected.load_plan.get("stopped")
+    load = samples.collected.load
+    if reason is None or load is None or not load.sent:  # without a message sent, the failed connects say it all
+        return None
+    return Finding(
+        id="websocket.stopped:load",
+        component=ComponentId.WEBSOCKET,
+        kind="stopped",
+        subject="load",
+        title="The WebSocket load was stopped early",
+        detail=f"Reason: {reason}; {load.unsent} of {load.planned} messages were not sent.",
+        severity=Severity.CRITICAL,
+        impact=Level.HIGH,
+        effort=Level.MEDIUM,
+        evidence=(own["websocket.errors.ratio"], own["websocket.latency.p95"]),
+        remedy=Remedy(
+            summary="Find out what broke at this load (see drops, errors and slow messages), then measure again.",
             commands=(_curl(samples),),
         ),
     )

@@ -31,10 +31,11 @@ def url_of(config: RunConfig, target: Target) -> SecretStr:
 def plan_of(environment: Environment, url: SecretStr) -> WebsocketPlan:
     """The load that an environment asks for; its pace is stretched where it would pass `max_rate`."""
     load, settings = environment.load, environment.websocket
+    connections = settings.connections or load.users
     return WebsocketPlan(
         url=url,
-        connections=settings.connections,
-        pace_s=max(settings.pace_s, settings.connections / load.max_rate),
+        connections=connections,
+        pace_s=max(settings.pace_s, connections / load.max_rate),
         ramp_up_s=load.ramp_up_s,
         duration_s=load.duration_s,
         channel=settings.subscribe,
@@ -87,6 +88,7 @@ def _collected(plan: WebsocketPlan, output: WorkerOutput, *, same_machine: bool)
             "track_order_share": f"{plan.track_share:g}",
             "timeout_s": f"{plan.timeout_s:g}",
             "reconnect_backoff_s": f"{plan.backoff_s:g}",
+            **({"stopped": facts["stopped"]} if facts["stopped"] else {}),
         },
         fingerprint={"target": facts["target"]},
         notes=tuple(_notes(facts)),
