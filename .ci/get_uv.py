@@ -35,7 +35,8 @@ def by_pip(version: str, hashes: list[str]) -> bytes | None:
         wanted = Path(folder) / "uv.txt"
         wanted.write_text(f"uv=={version} " + " ".join(f"--hash={one}" for one in hashes) + "\n", encoding="utf-8")
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-        done = subprocess.run([*pip, "--dest", folder, "--require-hashes", "-r", str(wanted)], check=False, timeout=600)
+        command = [*pip, "--dest", folder, "--require-hashes", "-r", str(wanted)]
+        done = subprocess.run(command, check=False, timeout=600, capture_output=True)
         wheels = list(Path(folder).glob("uv-*.whl"))
         return program(wheels[0].read_bytes()) if done.returncode == 0 and wheels else None
 

@@ -66,7 +66,7 @@ def measuring(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], dict[int,
 
 def gone_within(processes: dict[int, str], folder: Path, seconds: float) -> None:
     until = time.monotonic() + seconds
-    while (alive(processes) or list((folder / "tmp").iterdir())) and time.monotonic() < until:
+    while (alive(processes) or any((folder / "tmp").iterdir())) and time.monotonic() < until:
         time.sleep(0.1)
     names = {pid: Path(f"/proc/{pid}/cmdline").read_bytes()[:120] for pid in alive(processes)}
     assert names == {}
