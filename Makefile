@@ -54,7 +54,8 @@ check: setup        ## lint, types, layers, unit and architecture tests
 
 test: check         ## everything: check, integration and end-to-end tests on real servers
 	@.ci/system-packages
-	@$(RUN)pytest tests/integration tests/e2e
+	@$(RUN)pytest -n 2 --dist loadfile tests/integration
+	@$(RUN)pytest tests/e2e
 
 clean:              ## remove what the targets above brought
 	@rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

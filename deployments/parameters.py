@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from deployments.config import Profile
+from deployments.config import Profile, RunConfig, build_config
 from storage.errors import UsageError
 
 
@@ -24,6 +24,17 @@ class ValidationParams(BaseModel):
     output: str = Field(default=".", description="folder or s3:// bucket of the results")
     run: str | None = Field(default=None, description="name of the run; by default made from the flow run")
     local: bool = Field(default=False, description="the embedded platform stands in for the environment")
+
+
+def configure(params: ValidationParams) -> RunConfig:
+    """The validated configuration that parameters ask for."""
+    return build_config(
+        params.profile,
+        base=params.base,
+        components=params.components,
+        overrides=params.overrides,
+        local=params.local,
+    )
 
 
 @dataclass(frozen=True)

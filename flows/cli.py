@@ -16,9 +16,9 @@ from typing import Annotated, Any
 from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
-from deployments.config import Profile, RunConfig, build_config, needs_platform
+from deployments.config import Profile, build_config, needs_platform
 from deployments.masking import describe
-from deployments.parameters import Overrides, ValidationParams
+from deployments.parameters import Overrides, ValidationParams, configure
 from storage.errors import ExitCode, HasivuError
 from storage.runs import RunFolder, find_run
 
@@ -107,21 +107,11 @@ _command_of(REALTIME, "realtime", "Measure API, WebSocket, cache and RFID togeth
 
 
 def _validate(params: ValidationParams, *, as_json: bool) -> ExitCode:
-    config = _config(params)
+    config = configure(params)
     needs_platform(config)  # names a missing variable before anything is started
     from flows.execute import execute
 
     return execute(params, config, as_json=as_json)
-
-
-def _config(params: ValidationParams) -> RunConfig:
-    return build_config(
-        params.profile,
-        base=params.base,
-        components=params.components,
-        overrides=params.overrides,
-        local=params.local,
-    )
 
 
 @app.command(sort_key=2)

@@ -8,7 +8,7 @@ import time
 from datetime import UTC, datetime
 
 from deployments.config import RunConfig
-from deployments.parameters import ValidationParams
+from deployments.parameters import ValidationParams, configure
 from flows.host import hosted
 from storage.errors import ExitCode, HasivuError
 from storage.parquet import Store
@@ -78,7 +78,7 @@ def _flow(params: ValidationParams) -> None:
 
     with temporary_settings({PREFECT_API_URL: os.environ["PREFECT_API_URL"]}):
         state = performance_pipeline(params, return_state=True)
-    folder = RunFolder(Store(params.output), validation.configure(params).environment.name, params.run or "")
+    folder = RunFolder(Store(params.output), configure(params).environment.name, params.run or "")
     if not folder.store.exists(folder.orchestration("report.json")) and not progress.stopping():
         raise HasivuError(f"the pipeline ended without a report: {validation.failure_text(state.message)}")
 

@@ -9,9 +9,9 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from deployments.parameters import ValidationParams
+from deployments.parameters import ValidationParams, configure
 from tasks.stages import attempt_number, component_stage, judge_stage, open_stage, publish_stage
-from tasks.validation import configure, failure_text
+from tasks.validation import failure_text
 
 
 @flow(

@@ -13,9 +13,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from deployments.config import RunConfig, build_config, resolve_target
+from deployments.config import RunConfig, resolve_target
 from deployments.masking import describe, mask, secrets_of
-from deployments.parameters import ValidationParams
+from deployments.parameters import ValidationParams, configure
 from storage.errors import DamagedFileError, HasivuError, NotMeasuredError
 from storage.parquet import Store
 from storage.records import (
@@ -34,17 +34,6 @@ from tasks import progress
 from tasks.components import COMPONENTS
 from tasks.components.base import CollectContext, Samples
 from tasks.report.build import build
-
-
-def configure(params: ValidationParams) -> RunConfig:
-    """The validated configuration that parameters ask for."""
-    return build_config(
-        params.profile,
-        base=params.base,
-        components=params.components,
-        overrides=params.overrides,
-        local=params.local,
-    )
 
 
 def open_run(params: ValidationParams, run: str, started: datetime) -> RunFolder:
