@@ -57,5 +57,8 @@ test: check         ## everything: check, integration and end-to-end tests on re
 	@$(RUN)pytest -n 2 --dist loadfile tests/integration
 	@$(RUN)pytest tests/e2e
 
+bench: setup        ## speed against what a user would pick instead, as ratios
+	@$(RUN)python -m benchmarks.load_engine
+
 clean:              ## remove what the targets above brought
 	@rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
