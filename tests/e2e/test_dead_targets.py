@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import socket
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import httpx
 import pytest
 
+from deployments.local.guardian import Guardian
+from deployments.local.orchestrator import start_server
 from deployments.local.platform import Platform
 from storage.records import FailedComponent, Report
 from tests.e2e.conftest import SHORT, run
@@ -49,10 +55,26 @@ def test_all_endpoints_dead(tmp_path: Path, dead_port: int) -> None:
     assert "canary" not in ended.out + ended.err + report.model_dump_json()
 
 
-def test_one_component_dead(held_platform: Platform, tmp_path: Path, dead_port: int) -> None:
-    variables = {**held_platform.environment, "DEVELOPMENT_REDIS_URL": f"redis://127.0.0.1:{dead_port}/0"}
-    ended = run("run", "development", *SHORT, "--output", ".", cwd=tmp_path, variables=variables)
-    report = the_report(tmp_path)
+@pytest.fixture
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """A Prefect server that outlives the run, as the one that PREFECT_API_URL names does, and its database."""
+    folder = tmp_path_factory.mktemp("prefect") / "server"
+    with Guardian(folder) as guardian:
+        yield start_server(guardian), folder / "prefect" / "prefect.db"
+
+
+def test_one_component_dead(
+    held_platform: Platform, tmp_path: Path, dead_port: int, prefect_server: tuple[str, Path]
+) -> None:
+    address, database = prefect_server
+    variables = {
+        **held_platform.environment,
+        "DEVELOPMENT_REDIS_URL": f"redis://:canary-secret@127.0.0.1:{dead_port}/0",
+        "PREFECT_API_URL": address,
+        "PREFECT_HOME": str(tmp_path / "prefect-home"),
+    }
+    ended = run("run", "development", *SHORT, "--output", "out", cwd=tmp_path, variables=variables)
+    report = the_report(tmp_path / "out")
     assert ended.code == 3, ended.err
     assert {one.component.value for one in report.components if one.status != "measured"} == {"cache"}
     assert report.partial
@@ -61,3 +83,15 @@ def test_one_component_dead(held_platform: Platform, tmp_path: Path, dead_port: 
         one.error for one in report.components if isinstance(one, FailedComponent)
     )
     assert any(finding.severity == "critical" and finding.component == "cache" for finding in report.findings)
+
+    runs = httpx.post(f"{address}/flow_runs/filter", json={}, timeout=30).json()
+    assert [(one["state_type"], one["parameters"]["params"]["profile"]) for one in runs] == [
+        ("FAILED", "development")
+    ]
+    assert "cache" in runs[0]["state"]["message"]
+    artifacts = httpx.post(f"{address}/artifacts/filter", json={}, timeout=30).json()
+    assert [one["key"] for one in artifacts] == ["report-development"]
+    secrets = [urlsplit(url).password or "" for url in (held_platform.database_url, held_platform.redis_url)]
+    with closing(sqlite3.connect(database)) as stored:
+        dump = "\n".join(stored.iterdump())
+    assert not [secret for secret in ("canary-secret", *secrets) if secret in dump + ended.out + ended.err]
