@@ -116,19 +116,26 @@ def test_an_exception_in_the_owner_ends_the_worker(module: str) -> None:
     assert gone(pids[0])
 
 
-def test_the_worker_dies_with_its_killed_owner(module: str, tmp_path: Path) -> None:
+def test_the_worker_dies_with_its_killed_owner_and_takes_the_folder_along(module: str, tmp_path: Path) -> None:
     code = (
         "from tasks.load.process import run_worker\n"
         f"run_worker({module!r}, {{'do': 'sleep'}}, deadline_s=30,"
         " on_progress=lambda p: print(p['pid'], flush=True))"
     )
-    owner = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2])
+    owner = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
     try:
         assert owner.stdout is not None
         pid = int(owner.stdout.readline())
         assert not gone(pid, 0.1)
+        assert list(tmp_path.glob("hasivu-load-*"))
         owner.send_signal(signal.SIGKILL)
         assert gone(pid)
+        assert not list(tmp_path.glob("hasivu-load-*"))
     finally:
         owner.kill()
         owner.wait()
