@@ -23,10 +23,10 @@ _INTERRUPT_S = 2.0
 
 def execute(params: ValidationParams, config: RunConfig, *, as_json: bool) -> ExitCode:
     """Run the pipeline, print the verdict (or the report as JSON), and return the exit code."""
+    run = params.run or new_run_name(datetime.now(UTC))
+    folder = RunFolder(Store(params.output), config.environment.name, run)
     with LiveView(config.components) as view, hosted(config, view.say) as embedded:
-        run = params.run or new_run_name(datetime.now(UTC))
         params = params.model_copy(update={"run": run, "local": params.local or embedded})
-        folder = RunFolder(Store(params.output), config.environment.name, run)
         load = config.environment.load
         view.say(f"measuring {', '.join(config.components)} for {load.duration_s:g} s as run {run}")
         with progress.watching(view):

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from storage.errors import DamagedFileError, StorageError
+from storage.errors import DamagedFileError, StorageError, UsageError
 from storage.records import SCHEMA_VERSION, Measurement, StoredFile, Unit, Window
 
 _LABELS: pa.DataType = pa.map_(pa.string(), pa.string())
@@ -44,12 +44,22 @@ class Store:
 
     def __init__(self, root: str | Path) -> None:
         self.root = str(root)
-        if "://" in self.root:
-            self._fs, base = fs.FileSystem.from_uri(self.root)
-            self._base = base
+        scheme, separator, _ = self.root.partition("://")
+        if separator:
+            if "@" in self.root:
+                raise UsageError(
+                    f"output {scheme}://…@…: credentials do not belong there; set AWS_ACCESS_KEY_ID and such"
+                )
+            try:
+                self._fs, self._base = fs.FileSystem.from_uri(self.root)
+            except (pa.ArrowInvalid, OSError):
+                raise UsageError(
+                    f"output {scheme}://… cannot be opened; use a folder or s3://bucket/prefix"
+                ) from None
+            self._shown = f"{scheme}://{self._base}"
         else:
             self._fs = fs.LocalFileSystem()
-            self._base = str(Path(self.root).resolve())
+            self._base = self._shown = str(Path(self.root).resolve())
 
     @property
     def local(self) -> bool:
@@ -58,7 +68,7 @@ class Store:
 
     def path(self, name: str) -> str:
         """The full name of a file, as a message or a reader shows it."""
-        return f"{self._base}/{name}" if self.local else f"{self.root.rstrip('/')}/{name}"
+        return f"{self._shown}/{name}"
 
     def _at(self, name: str) -> str:
         return f"{self._base}/{name}"

@@ -18,6 +18,7 @@ from tests.e2e.conftest import run
         (("run", "development", "--sets", "x"), "--sets"),
         (("run", "development", "--set", "x"), "field=value"),
         (("run", "development", "--components", "disk"), "disk"),
+        (("run", "quick", "--local", "--output", "nowhere://x"), "nowhere://"),
         (("report", "no-such-run"), "no-such-run"),
         (("gate", "../etc"), "etc"),
         (("fly",), "fly"),

@@ -106,3 +106,10 @@ def test_run_names_sort_by_start_and_never_meet() -> None:
     early, late = new_run_name(START), new_run_name(START.replace(hour=7))
     assert early < late
     assert new_run_name(START) != early
+
+
+@pytest.mark.parametrize("root", ["nowhere://bucket", "s3://key:canary@bucket/prefix"])
+def test_an_output_that_is_no_place_is_refused_without_its_secret(root: str) -> None:
+    with pytest.raises(UsageError, match=root.partition("://")[0]) as caught:
+        Store(root)
+    assert "canary" not in str(caught.value)
