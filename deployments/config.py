@@ -7,6 +7,7 @@ problem of a file is reported at once, one line each, with file, field and remed
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -21,6 +22,8 @@ from storage.records import ComponentId, Threshold
 ENVIRONMENTS = Path(__file__).parent / "environments"
 THRESHOLDS = Path(__file__).parent / "thresholds.toml"
 PROFILES = ("development", "staging", "production", "quick", "custom")
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 Profile = Literal["development", "staging", "production", "quick", "custom"]
 
@@ -110,7 +113,11 @@ class Endpoint(Settings):
 
 
 class ApiSettings(Settings):
-    """What the api component asks for."""
+    """What the api component asks for.
+
+    A header may hold `${NAME}`: the value of that variable takes its place when the load starts, so that a token
+    stands in no file and in no parameter.
+    """
 
     headers: Mapping[str, str] = Field(default_factory=dict)
     values: Mapping[str, ValueRange] = Field(default_factory=dict)
@@ -228,6 +235,8 @@ class Target(Settings):
     ws_url: SecretStr | None = None
     redis_url: SecretStr | None = None
     database_url: SecretStr | None = None
+    headers: Mapping[str, SecretStr] = Field(default_factory=dict, description="of every HTTP request")
+    tokens: tuple[SecretStr, ...] = Field(default=(), description="values of variables that stand in headers")
     aws_region: str | None = None
     aws_endpoint_url: str | None = None
     local: bool = Field(default=False, description="generator and target share a machine: load is indicative only")
@@ -392,7 +401,14 @@ def missing_variables(config: RunConfig, variables: Mapping[str, str] = os.envir
     missing = sorted(name for name in names if not variables.get(name))
     if ComponentId.LAMBDA in config.components and not variables.get("AWS_REGION"):
         missing.append("AWS_REGION")
-    return missing
+    return missing + sorted(name for name in header_variables(config) if not variables.get(name))
+
+
+def header_variables(config: RunConfig) -> frozenset[str]:
+    """Names of the variables that the headers of HTTP requests hold, where a chosen component sends some."""
+    if not _sends(config):
+        return frozenset()
+    return frozenset(name for value in config.environment.api.headers.values() for name in _VARIABLE.findall(value))
 
 
 def needs_platform(config: RunConfig, variables: Mapping[str, str] = os.environ) -> bool:
@@ -418,15 +434,26 @@ def resolve_target(config: RunConfig, variables: Mapping[str, str] = os.environ)
     if missing:
         raise ConfigurationError([f"{name} is not set; set it, or use --local" for name in missing])
     names = config.environment.variables
+    headers = config.environment.api.headers if _sends(config) else {}
     return Target(
         api_url=_secret(variables, names.api_url),
         ws_url=_secret(variables, names.ws_url),
         redis_url=_secret(variables, names.redis_url),
         database_url=_secret(variables, names.database_url),
+        headers={name: SecretStr(_filled(value, variables)) for name, value in headers.items()},
+        tokens=tuple(SecretStr(variables[name]) for name in sorted(header_variables(config))),
         aws_region=variables.get("AWS_REGION"),
         aws_endpoint_url=variables.get("AWS_ENDPOINT_URL"),
         local=config.local,
     )
+
+
+def _sends(config: RunConfig) -> bool:
+    return bool({ComponentId.API, ComponentId.RFID} & set(config.components))
+
+
+def _filled(value: str, variables: Mapping[str, str]) -> str:
+    return _VARIABLE.sub(lambda found: variables[found.group(1)], value)
 
 
 def _secret(variables: Mapping[str, str], name: str) -> SecretStr | None:

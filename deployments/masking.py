@@ -24,6 +24,7 @@ def secrets_of(target: Target, variables: Mapping[str, str] = os.environ) -> fro
     addresses = (target.api_url, target.ws_url, target.redis_url, target.database_url)
     found = {form for address in addresses if address for form in _forms(address.get_secret_value())}
     found.update(variables[name] for name in _AWS if variables.get(name))
+    found.update(token.get_secret_value() for token in target.tokens)
     return frozenset(form for form in found if len(form) >= _SHORTEST)
 
 

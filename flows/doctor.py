@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import os
 
-from deployments.config import NEEDS, RunConfig, Target, missing_variables, needs_platform, resolve_target
+from deployments.config import (
+    NEEDS,
+    RunConfig,
+    Target,
+    header_variables,
+    missing_variables,
+    needs_platform,
+    resolve_target,
+)
 from deployments.masking import mask, secrets_of
 from flows.host import hosted
 from storage.errors import ConfigurationError, ExitCode, HasivuError
@@ -32,6 +40,7 @@ def _variables(config: RunConfig) -> list[Check]:
     wanted = sorted({getattr(names, need) for component in config.components for need in NEEDS[component]})
     if ComponentId.LAMBDA in config.components:
         wanted.append("AWS_REGION")
+    wanted += sorted(header_variables(config))
     return [
         Check(name, name not in missing, "set" if name not in missing else "not set", f"export {name}=…")
         for name in wanted

@@ -68,7 +68,7 @@ class ApiComponent:
             load=load,
             timeout_s=environment.api.timeout_s,
             max_connections=connections_for(load.rate),
-            headers=environment.api.headers,
+            headers={name: value.get_secret_value() for name, value in context.target.headers.items()},
         )
         run = run_http(plan, _teller(context, plan.duration_s))
         context.sink.write("samples", run.table)

@@ -124,7 +124,7 @@ class RfidComponent:
             load=load,
             timeout_s=settings.timeout_s,
             max_connections=connections_for(timing.rates[-1]),
-            headers=environment.api.headers,
+            headers={name: value.get_secret_value() for name, value in context.target.headers.items()},
         )
         run = run_http(plan, _teller(context, timing.total_s))
         context.sink.write("samples", run.table)

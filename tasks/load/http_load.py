@@ -45,7 +45,7 @@ class HttpPlan:
     load: Load
     timeout_s: float
     max_connections: int
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     seed: int = SEED
 
     @property

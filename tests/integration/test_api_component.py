@@ -45,9 +45,10 @@ async def answer(_received: Received, target: str, _body: bytes, writer: asyncio
     writer.write(reply(503 if "broken" in target else 200, head="X-Release: 2024.6\r\n"))
 
 
-def collect(url: str, config: RunConfig) -> tuple[Collected, Sink, list[Progress]]:
+def collect(url: str, config: RunConfig, **headers: str) -> tuple[Collected, Sink, list[Progress]]:
     sink, told = Sink(), list[Progress]()
-    context = CollectContext(config, Target(api_url=SecretStr(url)), sink, told.append)
+    target = Target(api_url=SecretStr(url), headers={name: SecretStr(value) for name, value in headers.items()})
+    context = CollectContext(config, target, sink, told.append)
     return API.collect(context), sink, told
 
 
@@ -78,6 +79,15 @@ def test_what_the_server_counted_is_what_the_samples_hold() -> None:
     findings = API.advise(samples, measurements, config)
     failing = next(finding for finding in findings if finding.id == "api.errors:GET /broken")
     assert failing.detail == f"{broken} of {broken}: {broken} × status 503."
+
+
+def test_a_token_is_sent_and_stored_nowhere() -> None:
+    with serving(answer) as server:
+        url = f"http://127.0.0.1:{server.port}"
+        collected, sink, _ = collect(url, configure(seconds=2), authorization="Bearer canary")
+    assert server.requests == sink["samples"].num_rows > 0
+    assert all("authorization: Bearer canary\r\n" in head for head in server.heads)
+    assert "canary" not in collected.model_dump_json() + str(sink["samples"].to_pydict())
 
 
 def test_writes_are_sent_where_they_are_allowed() -> None:

@@ -15,6 +15,7 @@ from deployments.config import (
     needs_platform,
     resolve_target,
 )
+from deployments.masking import mask, secrets_of
 from flows.host import platform_variables
 from storage.errors import ConfigurationError
 from storage.records import ComponentId
@@ -130,3 +131,15 @@ def test_the_platforms_addresses_take_the_environments_names() -> None:
 def test_addresses_are_secret_when_shown() -> None:
     assert "s3cret" not in repr(resolve_target(build_config("staging"), SET))
     assert "s3cret" not in resolve_target(build_config("staging"), SET).model_dump_json()
+
+
+def test_a_token_stands_in_a_variable_that_a_header_names() -> None:
+    config = build_config("staging", overrides={"api.headers": '{ authorization = "Bearer ${STAGING_TOKEN}" }'})
+    with pytest.raises(ConfigurationError, match="STAGING_TOKEN is not set"):
+        resolve_target(config, SET)
+    target = resolve_target(config, SET | {"STAGING_TOKEN": "canary-token"})
+    assert target.headers["authorization"].get_secret_value() == "Bearer canary-token"
+    assert "canary" not in config.model_dump_json() + target.model_dump_json() + repr(target)
+    assert mask("refused: canary-token", secrets_of(target, {})) == "refused: ***"
+    alone = build_config("staging", components=("cache",), overrides={"api.headers": '{ x = "${STAGING_TOKEN}" }'})
+    assert missing_variables(alone, SET) == []
