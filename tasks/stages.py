@@ -48,7 +48,7 @@ def open_stage(params: dict[str, Any]) -> dict[str, str]:
 def component_stage(component: str, run: dict[str, str]) -> dict[str, Any]:
     """Measure one component; its manifest is the result. Fails where it could not be measured."""
     manifest = validation.measure_component(_folder(run), ComponentId(component), attempt_number())
-    return validation.as_json(manifest)
+    return manifest.model_dump(mode="json")
 
 
 @task(name="judge", persist_result=True, result_serializer="json", cache_policy=_POLICY)

@@ -9,7 +9,6 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -202,11 +201,6 @@ def rejudge(folder: RunFolder) -> Report:
     attempt = max((one.attempt for one in failed), default=1)
     results = results_of(folder, config, manifests, {one.component.value: one.error for one in failed}, attempt)
     return build(info, reanalyse(folder, config, results), config.thresholds, config.weights)
-
-
-def as_json(model: Report | Manifest) -> dict[str, Any]:
-    """A record as plain JSON values."""
-    return model.model_dump(mode="json")
 
 
 def failure_text(error: object) -> str:
