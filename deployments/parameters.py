@@ -6,9 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 
 from deployments.config import Profile, RunConfig, build_config
 from storage.errors import UsageError
+from storage.records import ComponentId
+
+_COMPONENTS: JsonDict = {"items": {"type": "string", "enum": [component.value for component in ComponentId]}}
+"""What the run form offers where it asks for components."""
 
 
 class ValidationParams(BaseModel):
@@ -18,16 +23,27 @@ class ValidationParams(BaseModel):
 
     profile: Profile = Field(default="development", description="which environment and load")
     base: Profile = Field(default="development", description="the environment behind 'quick' and 'custom'")
-    components: tuple[str, ...] = Field(default=(), description="only these components; empty: all of the profile")
+    components: tuple[str, ...] = Field(
+        default=(), description="only these components; empty: all of the profile", json_schema_extra=_COMPONENTS
+    )
     overrides: Mapping[str, str] = Field(default_factory=dict, description="fields, e.g. users: 200")
     release: str | None = Field(default=None, description="the release that is validated")
     output: str = Field(default=".", description="folder or s3:// bucket of the results")
     run: str | None = Field(default=None, description="name of the run; by default made from the flow run")
+    again: tuple[str, ...] = Field(
+        default=(),
+        description="measure these components of the existing run 'run' again, then judge and publish it again",
+        json_schema_extra=_COMPONENTS,
+    )
     local: bool = Field(default=False, description="the embedded platform stands in for the environment")
 
 
 def configure(params: ValidationParams) -> RunConfig:
-    """The validated configuration that parameters ask for."""
+    """The validated configuration that parameters ask for; `UsageError` where they contradict each other."""
+    if params.again and not params.run:
+        raise UsageError("again names components of an existing run: name it by run")
+    if params.again:  # a wrong name is refused; which components the run has is stored with it
+        build_config(params.profile, base=params.base, components=params.again)
     return build_config(
         params.profile,
         base=params.base,

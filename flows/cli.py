@@ -106,6 +106,30 @@ _command_of(("rfid",), "rfid", "Measure the RFID readers' endpoints alone.")
 _command_of(REALTIME, "realtime", "Measure API, WebSocket, cache and RFID together.")
 
 
+@app.command(sort_key=1)
+def again(run: str, components: list[str], *, output: Output = ".", json: Json = False) -> ExitCode:
+    """Measure components of a stored run again (wrong but green), then judge and publish the whole run again.
+
+    The other components stay as they were measured; the report says which attempt each comes from.
+    """
+    from tasks.validation import stored_config
+
+    folder = _find(run, output)
+    config = stored_config(folder)
+    params = ValidationParams(
+        profile=config.profile,
+        base=config.environment.name if config.profile in {"quick", "custom"} else "development",
+        components=tuple(component.value for component in config.components),
+        overrides=config.overrides,
+        release=folder.opened()[0].release,
+        output=_absolute(output),
+        run=folder.run,
+        again=tuple(components),
+        local=config.local,
+    )
+    return _validate(params, as_json=json)
+
+
 def _validate(params: ValidationParams, *, as_json: bool) -> ExitCode:
     config = configure(params)
     needs_platform(config)  # names a missing variable before anything is started

@@ -76,11 +76,18 @@ def _flow(params: ValidationParams) -> None:
     from flows.pipeline import performance_pipeline
     from tasks import validation
 
+    folder = RunFolder(Store(params.output), configure(params).environment.name, params.run or "")
+    before = _report_bytes(folder)
     with temporary_settings({PREFECT_API_URL: os.environ["PREFECT_API_URL"]}):
         state = performance_pipeline(params, return_state=True)
-    folder = RunFolder(Store(params.output), configure(params).environment.name, params.run or "")
-    if not folder.store.exists(folder.orchestration("report.json")) and not progress.stopping():
+    if _report_bytes(folder) == before and not progress.stopping():
         raise HasivuError(f"the pipeline ended without a report: {validation.failure_text(state.message)}")
+
+
+def _report_bytes(folder: RunFolder) -> bytes:
+    """The report as it lies there now; empty where there is none."""
+    name = folder.orchestration("report.json")
+    return folder.store.read(name) if folder.store.exists(name) else b""
 
 
 def _partial_report(folder: RunFolder) -> Report:

@@ -254,6 +254,9 @@ class Manifest(Record):
     code_version: str
     collected: Collected
     files: Mapping[str, StoredFile]
+    missing: tuple[str, ...] = Field(
+        default=(), description="metrics with weight that have no value, and why: a retry measures them again"
+    )
 
 
 class MeasuredComponent(Record):
@@ -453,6 +456,7 @@ class RunInfo(Record):
     release: str | None = None
     started: Utc
     local: bool = False
+    flow_run: str | None = Field(default=None, description="id of the flow run that opened it")
     code_version: str
     machine: Mapping[str, str] = Field(default_factory=dict)
     settings: Mapping[str, str] = Field(default_factory=dict, description="the load profile and what was overridden")

@@ -48,6 +48,11 @@ def new_run_name(started: datetime) -> str:
     return f"{started.astimezone(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
 
 
+def named_run(started: datetime, flow_run: str) -> str:
+    """The name of a flow run's folder: its expected start in UTC, and the end of its id."""
+    return f"{started.astimezone(UTC):%Y%m%dT%H%M%SZ}-{flow_run.replace('-', '')[-6:]}"
+
+
 class RunFolder:
     """The files of one run of one environment under an output root."""
 
@@ -145,6 +150,7 @@ class ComponentFiles:
         *,
         attempt: int,
         code_version: str,
+        missing: Sequence[str] = (),
     ) -> Manifest:
         """Write measurements, findings, and last the manifest that makes all of it count."""
         table = measurements_table(list(measurements))
@@ -158,6 +164,7 @@ class ComponentFiles:
             code_version=code_version,
             collected=collected,
             files=self._files,
+            missing=tuple(missing),
         )
         self._store.write(self._name("manifest.json"), manifest.model_dump_json(indent=2).encode())
         return manifest

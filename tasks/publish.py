@@ -7,10 +7,14 @@ import sys
 
 from storage.records import Report
 from storage.runs import RunFolder
+from tasks.judge.gate import exit_code
+from tasks.judge.score import display_grade
+from tasks.report.figures import check_limit, check_value
 from tasks.report.markdown import capped, step_summary
 from tasks.report.record import to_json
 from tasks.report.renderings import RENDERERS
 from tasks.report.terminal import summary_lines
+from tasks.report.words import VERDICTS
 
 _ARTIFACT_BYTES = 900_000
 """Prefect takes artifacts of up to 1 MB."""
@@ -48,6 +52,34 @@ def publish_files(folder: RunFolder, report: Report) -> list[str]:
 def artifact_markdown(report: Report) -> str:
     """The page that Prefect shows for a run."""
     return capped(step_summary(report), _ARTIFACT_BYTES)
+
+
+def gate_rows(report: Report) -> list[dict[str, str]]:
+    """The gate's checks as rows of a table, in words."""
+    return [
+        {
+            "check": check.title,
+            "value": check_value(check),
+            "limit": check_limit(check),
+            "verdict": str(VERDICTS[check.verdict]),
+            "detail": check.detail,
+        }
+        for check in report.gate.checks
+    ]
+
+
+def verdict_row(report: Report, folder: RunFolder) -> dict[str, str]:
+    """The one row that a program reads: verdict, exit code, score and where the report lies."""
+    return {
+        "environment": report.info.environment,
+        "run": report.info.run,
+        "release": report.info.release or "",
+        "verdict": report.gate.verdict.value,
+        "exit_code": str(int(exit_code(report))),
+        "score": f"{report.score.value:.1f}",
+        "grade": display_grade(report.score),
+        "report": folder.store.path(folder.orchestration("report.html")),
+    }
 
 
 def terminal_text(report: Report, folder: RunFolder) -> str:

@@ -2,33 +2,45 @@
 
 A stage's result is small JSON and is found again on a retry by its inputs, its source and the flow run
 (docs/adr/0003-results-and-retry.md): so nothing that changes between attempts may be an input, and a failure must
-be raised, never returned.
+be raised, never returned. What counts is the run's folder (docs/adr/0006-what-a-retry-trusts.md): a component that
+lies there whole is not measured again, one that is damaged is.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from prefect import task
 from prefect.cache_policies import INPUTS, RUN_ID, TASK_SOURCE
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
+from prefect.concurrency.sync import concurrency
+from prefect.context import FlowRunContext
+from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.runtime import flow_run
 
 from deployments.parameters import ValidationParams
 from storage.artifacts import publish_artifacts
+from storage.errors import NotMeasuredError
 from storage.parquet import Store
 from storage.records import ComponentId, Manifest
-from storage.runs import RunFolder, new_run_name
+from storage.runs import RunFolder, named_run
 from tasks import validation
-from tasks.publish import artifact_markdown, publish_files
+from tasks.publish import artifact_markdown, gate_rows, publish_files, verdict_row
 from tasks.report.record import to_json
 
 _POLICY = INPUTS + TASK_SOURCE + RUN_ID
 
+_LEASE_S = 60.0
+"""A slot whose holder died is free again after this many seconds."""
 
-def attempt_number() -> int:
-    """How often this flow run was started, from 1."""
-    return int(flow_run.run_count or 1)
+
+def attempt_number(run: dict[str, str]) -> int:
+    """Which attempt at this run's folder this is, from 1: those before this flow run, and its own starts."""
+    return int(run["attempts_before"]) + int(flow_run.run_count or 1)
 
 
 def _folder(run: dict[str, str]) -> RunFolder:
@@ -40,15 +52,74 @@ def open_stage(params: dict[str, Any]) -> dict[str, str]:
     """Validate what is asked, claim the run's folder, and say where it is."""
     wanted = ValidationParams.model_validate(params)
     started = datetime.now(UTC)
-    folder = validation.open_run(wanted, wanted.run or new_run_name(started), started)
-    return {"output": folder.store.root, "environment": folder.environment, "run": folder.run}
+    name = wanted.run or _name(started)
+    folder = validation.open_run(wanted, name, started, str(flow_run.id) if flow_run.id else None)
+    before = validation.last_attempt(folder) if wanted.again else 0
+    return {
+        "output": folder.store.root,
+        "environment": folder.environment,
+        "run": folder.run,
+        "attempts_before": str(before),
+    }
+
+
+def _name(started: datetime) -> str:
+    """The same for every attempt of a flow run on every machine, so that a retry finds the folder again."""
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        return named_run(started, str(flow_run.id))
+    return named_run(context.flow_run.expected_start_time or started, str(context.flow_run.id))
+
+
+@contextmanager
+def environment_slot(run: dict[str, str]) -> Iterator[None]:
+    """Hold the one load slot of an environment: on one server, two runs never load the same environment at once.
+
+    The limit `load-<environment>` is made where the server lacks it. A holder that dies loses its lease after a
+    minute, and the next run goes on.
+    """
+    name = f"load-{run['environment']}"
+    with get_client(sync_client=True) as client:
+        try:
+            client.read_global_concurrency_limit_by_name(name)
+        except ObjectNotFound:
+            with suppress(ObjectAlreadyExists):  # another run made it meanwhile
+                client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=1))
+    with concurrency(name, occupy=1, strict=True, lease_duration=_LEASE_S):
+        yield
 
 
 @task(name="component", persist_result=True, result_serializer="json", cache_policy=_POLICY)
-def component_stage(component: str, run: dict[str, str]) -> dict[str, Any]:
-    """Measure one component; its manifest is the result. Fails where it could not be measured."""
-    manifest = validation.measure_component(_folder(run), ComponentId(component), attempt_number())
+def component_stage(component: str, run: dict[str, str], again: str = "") -> dict[str, Any]:
+    """Measure one component; its manifest is the result. Fails where it could not be measured, or not all of it.
+
+    A component that lies whole in the run's folder is not measured again, unless `again` says why it should.
+    """
+    folder = _folder(run)
+    kept = None if again else validation.whole_manifest(folder, ComponentId(component))
+    manifest = kept or validation.measure_component(
+        folder, ComponentId(component), attempt_number(run), again.partition(": ")[2]
+    )
+    if manifest.missing:
+        raise NotMeasuredError(f"not all of it could be measured: {'; '.join(manifest.missing)}")
     return manifest.model_dump(mode="json")
+
+
+def to_measure_again(run: dict[str, str], manifests: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """Restored components whose files are missing or altered, each with the attempt and what is wrong.
+
+    Where a later attempt left a whole one in the folder, that takes the restored one's place in `manifests`.
+    """
+    folder = _folder(run)
+    found: dict[str, str] = {}
+    for component, data in manifests.items():
+        why = validation.damage(folder, Manifest.model_validate(data))
+        later = validation.whole_manifest(folder, ComponentId(component)) if why else None
+        if later:
+            manifests[component] = later.model_dump(mode="json")
+        elif why:
+            found[component] = f"attempt {attempt_number(run)}: {why}"
+    return found
 
 
 @task(name="judge", persist_result=True, result_serializer="json", cache_policy=_POLICY)
@@ -69,5 +140,5 @@ def publish_stage(run: dict[str, str], judged: dict[str, Any]) -> dict[str, Any]
     folder = _folder(run)
     report = folder.report()
     files = publish_files(folder, report)
-    publish_artifacts(report, folder, artifact_markdown(report))
+    publish_artifacts(report, folder, artifact_markdown(report), gate_rows(report), verdict_row(report, folder))
     return {"files": files, **judged}

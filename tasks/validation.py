@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from deployments.config import RunConfig, resolve_target
 from deployments.masking import describe, mask, secrets_of
 from deployments.parameters import ValidationParams, configure
-from storage.errors import DamagedFileError, HasivuError, NotMeasuredError
+from storage.errors import DamagedFileError, HasivuError, NotMeasuredError, UnknownRunError
 from storage.parquet import Store
 from storage.records import (
     ComponentId,
@@ -23,6 +23,7 @@ from storage.records import (
     FailedComponent,
     Manifest,
     MeasuredComponent,
+    Measurement,
     Report,
     RunInfo,
     SkippedComponent,
@@ -35,11 +36,19 @@ from tasks.components.base import CollectContext, Samples
 from tasks.report.build import build
 
 
-def open_run(params: ValidationParams, run: str, started: datetime) -> RunFolder:
-    """Validate the configuration and the variables, then claim the run's folder."""
+def open_run(params: ValidationParams, run: str, started: datetime, flow_run: str | None = None) -> RunFolder:
+    """Validate the configuration and the variables, then claim the run's folder.
+
+    A folder that this very flow run claimed before, perhaps on another machine, is its own; with `params.again` the
+    folder of an earlier run is opened instead.
+    """
     config = configure(params)
     resolve_target(config)
     folder = RunFolder(Store(params.output), config.environment.name, run)
+    if params.again and not folder.opened_already():
+        raise UnknownRunError(f"no run {run!r} of {config.environment.name} under {folder.store.root}")
+    if params.again or (flow_run and folder.opened_already() and folder.opened()[0].flow_run == flow_run):
+        return folder
     info = RunInfo(
         run=run,
         environment=config.environment.name,
@@ -47,6 +56,7 @@ def open_run(params: ValidationParams, run: str, started: datetime) -> RunFolder
         release=params.release,
         started=started,
         local=config.local,
+        flow_run=flow_run,
         code_version=code_version(),
         machine=machine(),
         settings=settings_of(config),
@@ -89,10 +99,11 @@ def stored_config(folder: RunFolder) -> RunConfig:
         raise DamagedFileError(f"run {folder.run}: its configuration is not readable: {error}") from error
 
 
-def measure_component(folder: RunFolder, component: ComponentId, attempt: int) -> Manifest:
+def measure_component(folder: RunFolder, component: ComponentId, attempt: int, reason: str = "") -> Manifest:
     """Collect one component from the real system, store it, measure, advise, and seal it with a manifest.
 
-    Raises `NotMeasuredError` in one line without secrets, whatever went wrong.
+    `reason` says why a component is measured again; it stays with the manifest. Raises `NotMeasuredError` in one
+    line without secrets, whatever went wrong.
     """
     config = stored_config(folder)
     target = resolve_target(config)
@@ -104,11 +115,52 @@ def measure_component(folder: RunFolder, component: ComponentId, attempt: int) -
         samples = Samples(files.written(), collected)
         measurements = unit.measure(samples, config)
         findings = unit.advise(samples, measurements, config)
+        if reason:
+            collected = collected.model_copy(update={"notes": (*collected.notes, f"measured again: {reason}")})
     except HasivuError as error:
         raise NotMeasuredError(mask(str(error), secrets_of(target))) from None
     except Exception as error:  # noqa: BLE001 - the one place where any error becomes "not measured": the others go on
         raise NotMeasuredError(describe(error, secrets_of(target))) from None
-    return files.finish(collected, measurements, findings, attempt=attempt, code_version=code_version())
+    missing = _missing(measurements, config)
+    return files.finish(
+        collected, measurements, findings, attempt=attempt, code_version=code_version(), missing=missing
+    )
+
+
+def _missing(measurements: Sequence[Measurement], config: RunConfig) -> list[str]:
+    """Metrics that weigh in the score and have no value, each with the reason."""
+    weighing = {threshold.metric for threshold in config.thresholds if threshold.weight > 0}
+    return [
+        f"{one.metric}: {one.note}"
+        for one in measurements
+        if not one.labels and one.value is None and one.metric in weighing
+    ]
+
+
+def whole_manifest(folder: RunFolder, component: ComponentId) -> Manifest | None:
+    """What the folder holds of a component where it is complete and undamaged: no need to measure it again."""
+    try:
+        manifest = folder.component(component).manifest()
+        if manifest is None or manifest.missing:
+            return None
+        folder.component(component).verify(manifest)
+    except DamagedFileError:
+        return None
+    return manifest
+
+
+def damage(folder: RunFolder, manifest: Manifest) -> str:
+    """Why a manifest can no longer be relied on (a file of it is missing or altered); empty where it can."""
+    try:
+        folder.component(manifest.component).verify(manifest)
+    except DamagedFileError as error:
+        return str(error)
+    return ""
+
+
+def last_attempt(folder: RunFolder) -> int:
+    """The highest attempt that left something in a run's folder, 0 in a new one."""
+    return max((manifest.attempt for manifest in stored_manifests(folder).values()), default=0)
 
 
 def results_of(
@@ -173,10 +225,15 @@ def _again(folder: RunFolder, config: RunConfig, result: MeasuredComponent) -> M
 def judge(
     folder: RunFolder, manifests: Mapping[str, Manifest], failures: Mapping[str, str], attempt: int = 1
 ) -> Report:
-    """Hold what was measured against the run's own thresholds."""
+    """Hold what was measured against the run's own thresholds.
+
+    A component that failed because some of its metrics have no value is shown with those that it has.
+    """
     info, _ = folder.opened()
     config = stored_config(folder)
-    results = results_of(folder, config, manifests, failures, attempt)
+    left = {component: folder.component(ComponentId(component)).manifest() for component in failures}
+    incomplete = {component: manifest for component, manifest in left.items() if manifest and manifest.missing}
+    results = results_of(folder, config, {**incomplete, **manifests}, failures, attempt)
     return build(info, results, config.thresholds, config.weights)
 
 
