@@ -209,6 +209,50 @@ class Variables(Settings):
     database_url: str
 
 
+class IdentitySettings(Settings):
+    """How the target says which build it is: the first of `fields` in the JSON answer of the first of `paths`."""
+
+    paths: tuple[str, ...] = Field(default=("/status",), min_length=1)
+    fields: tuple[str, ...] = Field(default=("release", "version", "commit", "build"), min_length=1)
+
+
+class Scale(Settings):
+    """Where components run and from how many processes load is sent: one machine and one process by default.
+
+    `dask` runs components on the workers of a Dask cluster: one that exists, or one of `cluster_workers` processes
+    that is started on this machine for the run and ended with it.
+    """
+
+    runner: Literal["threads", "dask"] = "threads"
+    address: str | None = Field(
+        default=None,
+        pattern=r"^[A-Z_][A-Z0-9_]*$",
+        description="name of the variable that holds the scheduler's address, e.g. tls://scheduler:8786",
+    )
+    cluster_workers: int | None = Field(default=None, ge=1, le=64, description="processes of a cluster of the run's own")
+    shards: int = Field(default=1, ge=1, le=64, description="processes that share the load of api and rfid")
+    max_clock_offset_ms: float = Field(
+        default=50, gt=0, le=1000, description="how far a shard's clock may be off, and how late it may start"
+    )
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        given = [name for name in ("address", "cluster_workers") if getattr(self, name) is not None]
+        if self.runner == "threads" and given:
+            msg = f'{given[0]} has a meaning with runner = "dask" alone: set that, or remove it'
+            raise ValueError(msg)
+        if self.runner == "dask" and len(given) != 1:
+            msg = 'runner = "dask" needs either address or cluster_workers'
+            raise ValueError(msg)
+        return self
+
+
+class Retention(Settings):
+    """How many runs of the environment are kept (docs/storage.md says which are kept besides)."""
+
+    keep_runs: int = Field(default=100, ge=1)
+
+
 class Environment(Settings):
     """One environment file."""
 
@@ -219,6 +263,8 @@ class Environment(Settings):
     embedded: bool = Field(default=False, description="without variables the embedded platform is started")
     components: tuple[ComponentId, ...] = tuple(ComponentId)
     variables: Variables
+    identity: IdentitySettings = Field(default_factory=IdentitySettings)
+    retention: Retention = Field(default_factory=Retention)
     load: Load
     database: DatabaseSettings
     api: ApiSettings
@@ -226,6 +272,7 @@ class Environment(Settings):
     cache: CacheSettings
     rfid: RfidSettings
     lambda_functions: LambdaSettings
+    scale: Scale = Field(default_factory=Scale)
 
 
 class Target(Settings):
@@ -402,6 +449,16 @@ def missing_variables(config: RunConfig, variables: Mapping[str, str] = os.envir
     if ComponentId.LAMBDA in config.components and not variables.get("AWS_REGION"):
         missing.append("AWS_REGION")
     return missing + sorted(name for name in header_variables(config) if not variables.get(name))
+
+
+def scheduler_address(scale: Scale, variables: Mapping[str, str] = os.environ) -> str | None:
+    """Where the Dask scheduler is, None where the run starts one; an empty variable is a `ConfigurationError`."""
+    if scale.address is None:
+        return None
+    if not variables.get(scale.address):
+        problem = f"{scale.address} is not set; set it to the address of the Dask scheduler, or change [scale]"
+        raise ConfigurationError([problem])
+    return variables[scale.address]
 
 
 def header_variables(config: RunConfig) -> frozenset[str]:

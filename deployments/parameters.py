@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from deployments.config import Profile, RunConfig, build_config
@@ -14,6 +16,13 @@ from storage.records import ComponentId
 
 _COMPONENTS: JsonDict = {"items": {"type": "string", "enum": [component.value for component in ComponentId]}}
 """What the run form offers where it asks for components."""
+
+
+OUTPUT = "HASIVU_PERF_OUTPUT"
+"""Variable with the output root of runs that name none."""
+
+Named = Annotated[str | None, Field(max_length=100), BeforeValidator(lambda given: given or None)]
+"""A name that may be left out; an event without it fills its template with an empty text."""
 
 
 class ValidationParams(BaseModel):
@@ -27,8 +36,14 @@ class ValidationParams(BaseModel):
         default=(), description="only these components; empty: all of the profile", json_schema_extra=_COMPONENTS
     )
     overrides: Mapping[str, str] = Field(default_factory=dict, description="fields, e.g. users: 200")
-    release: str | None = Field(default=None, description="the release that is validated")
-    output: str = Field(default=".", description="folder or s3:// bucket of the results")
+    release: Named = Field(default=None, description="the release that is validated")
+    commit: Named = Field(default=None, description="what the release was built from")
+    baseline: Named = Field(
+        default=None, description="run or release to compare with; by default the previous release's run"
+    )
+    output: str = Field(
+        default="", description=f"folder or s3:// bucket of the results; by default {OUTPUT} of the worker, else here"
+    )
     run: str | None = Field(default=None, description="name of the run; by default made from the flow run")
     again: tuple[str, ...] = Field(
         default=(),
@@ -36,6 +51,11 @@ class ValidationParams(BaseModel):
         json_schema_extra=_COMPONENTS,
     )
     local: bool = Field(default=False, description="the embedded platform stands in for the environment")
+
+
+def output_root(params: ValidationParams) -> str:
+    """Where the results go: the parameter, else the worker's variable, else the current folder."""
+    return params.output or os.environ.get(OUTPUT) or "."
 
 
 def configure(params: ValidationParams) -> RunConfig:

@@ -97,9 +97,6 @@ def _partial_report(folder: RunFolder) -> Report:
 
     if not folder.opened_already():
         raise KeyboardInterrupt
-    manifests = validation.stored_manifests(folder)
-    config = validation.stored_config(folder)
-    failures = {c.value: "interrupted before it was measured" for c in config.components if c not in manifests}
-    report = validation.judge(folder, manifests, failures)
+    report = validation.interrupted(folder, "interrupted before it was measured")
     publish_report(folder, report)
     return report

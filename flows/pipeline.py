@@ -2,31 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
-from prefect import flow
+from prefect import flow, get_run_logger
 from prefect.client.schemas.objects import State
+from prefect.exceptions import TerminationSignal
+from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from deployments.config import RunConfig
 from deployments.parameters import ValidationParams, configure
+from flows.environment_slot import environment_slot
+from flows.measuring import Failures, Manifests, measure
+from storage.artifacts import ProgressPage
+from tasks import progress
+from tasks.monitoring.live import planned_seconds, told
 from tasks.stages import (
     attempt_number,
-    component_stage,
-    environment_slot,
+    begin_attempt,
+    end_attempt,
     judge_stage,
     open_stage,
+    publish_interrupted,
     publish_stage,
     to_measure_again,
 )
-from tasks.validation import failure_text
 
-_Manifests = dict[str, dict[str, Any]]
+
+def run_title() -> str:
+    """How the list of runs calls a flow run: profile, release, and when it was meant to start."""
+    params = ValidationParams.model_validate(flow_run.parameters["params"])
+    started = flow_run.scheduled_start_time or datetime.now(UTC)
+    return " ".join(filter(None, (params.profile, params.release, f"{started:%Y-%m-%d %H:%M:%S}")))
 
 
 @flow(
     name="performance-pipeline",
+    flow_run_name=run_title,
     persist_result=False,
     task_runner=ThreadPoolTaskRunner(max_workers=8),  # type: ignore[arg-type]
 )
@@ -36,35 +50,36 @@ def performance_pipeline(params: ValidationParams) -> State[Any]:
     A retry of the failed run measures exactly the components that failed or whose stored files are damaged, then
     judges and publishes again. With `params.again` the named components of an earlier run are measured again.
     """
-    chosen = configure(params).components
+    opened = datetime.now(UTC)
+    config = configure(params)
     run = open_stage(params.model_dump(mode="json"))
-    asked = {component: f"attempt {attempt_number(run)}: it was asked for" for component in params.again}
-    with environment_slot(run):
-        manifests, failures = _measure(run, {c.value: asked.get(c.value, "") for c in chosen})
-        damaged = to_measure_again(run, manifests)
-        if damaged:
-            repaired, failed = _measure(run, damaged)
-            manifests = {c: data for c, data in manifests.items() if c not in damaged} | repaired
-            failures |= failed
+    page = ProgressPage(run["environment"], planned_seconds(config))
+    try:
+        with environment_slot(run["environment"], page.queued) as waited_s, progress.watching(told(page.parts)):
+            page.measuring()
+            begin_attempt(run, opened, waited_s)
+            manifests, failures = _measured(run, config, params.again, page)
+            end_attempt(run)
+    except (TerminationSignal, SystemExit):  # the latter comes from a log line that its dead reader cannot take
+        publish_interrupted(run, "the run was stopped before it was measured")
+        raise
     judged = judge_stage(run, manifests, failures, attempt_number(run) if failures else 0)
     publish_stage(run, judged)
+    get_run_logger().info("gate: %s, score %.1f", judged["verdict"], judged["score"])
     if failures:
         return Failed(message=f"not measured: {', '.join(failures)}; retry measures exactly these again")
     return Completed(message=f"gate: {judged['verdict']}, score {judged['score']:.1f}", data=judged)
 
 
-def _measure(run: dict[str, str], components: Mapping[str, str]) -> tuple[_Manifests, dict[str, str]]:
-    """Components in parallel, each with the reason to measure it again or none: manifests, and what failed."""
-    futures = {
-        component: component_stage.with_options(name=component, task_run_name=component).submit(component, run, why)
-        for component, why in components.items()
-    }
-    manifests: _Manifests = {}
-    failures: dict[str, str] = {}
-    for component, future in futures.items():
-        future.wait()
-        if future.state.is_completed():
-            manifests[component] = future.result()
-        else:
-            failures[component] = failure_text(future.result(raise_on_failure=False))
+def _measured(
+    run: dict[str, str], config: RunConfig, again: tuple[str, ...], page: ProgressPage
+) -> tuple[Manifests, Failures]:
+    """What was asked for, and once more what was restored and turns out to be damaged."""
+    asked = {component: f"attempt {attempt_number(run)}: it was asked for" for component in again}
+    manifests, failures = measure(run, {c.value: asked.get(c.value, "") for c in config.components}, page.show)
+    damaged = to_measure_again(run, manifests)
+    if damaged:
+        repaired, failed = measure(run, damaged, page.show)
+        manifests = {c: data for c, data in manifests.items() if c not in damaged} | repaired
+        failures |= failed
     return manifests, failures

@@ -259,6 +259,23 @@ class Manifest(Record):
     )
 
 
+class Attempt(Record):
+    """One go at measuring a run: when, and which target it found at its start and at its end.
+
+    `identity` and `identity_after` are what the target said of itself (`tasks.identity`): `release`,
+    `function_versions`, `schema_version`, `data_size` in bytes; a key that is missing could not be read, and `notes`
+    say why. Times run from `opened` (the flow began) over `waited_s` in the environment's queue to `judged`.
+    """
+
+    number: int = Field(ge=1)
+    opened: Utc
+    waited_s: Finite = Field(default=0, ge=0)
+    judged: Utc | None = None
+    identity: Mapping[str, str] = Field(default_factory=dict)
+    identity_after: Mapping[str, str] | None = None
+    notes: tuple[str, ...] = ()
+
+
 class MeasuredComponent(Record):
     """A component that was measured."""
 
@@ -457,6 +474,8 @@ class RunInfo(Record):
     started: Utc
     local: bool = False
     flow_run: str | None = Field(default=None, description="id of the flow run that opened it")
+    commit: str | None = Field(default=None, description="what the release was built from")
+    baseline: str | None = Field(default=None, description="the run that this one is held against")
     code_version: str
     machine: Mapping[str, str] = Field(default_factory=dict)
     settings: Mapping[str, str] = Field(default_factory=dict, description="the load profile and what was overridden")
@@ -473,6 +492,7 @@ class Report(Record):
     findings: tuple[Finding, ...] = Field(description="all findings, the most useful first")
     roadmap: tuple[RoadmapItem, ...] = ()
     regressions: tuple[Regression, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property

@@ -2,7 +2,7 @@
 
 Under the output root, one folder per run in each of three roots:
 
-    performance-analysis-results/<environment>/<run>/run.json
+    performance-analysis-results/<environment>/<run>/{run,attempt-1,…}.json
     performance-analysis-results/<environment>/<run>/<component>/{samples,…,measurements}.parquet
     performance-analysis-results/<environment>/<run>/<component>/{findings,manifest}.json
     performance-benchmark-reports/<environment>/<run>/       the technical side of the report
@@ -25,6 +25,7 @@ from pydantic import ValidationError
 from storage.errors import DamagedFileError, RunExistsError, UnknownRunError, UsageError
 from storage.parquet import Store, measurements_from, measurements_table
 from storage.records import (
+    Attempt,
     Collected,
     ComponentId,
     Finding,
@@ -40,6 +41,7 @@ ANALYSIS = "performance-analysis-results"
 BENCHMARKS = "performance-benchmark-reports"
 ORCHESTRATION = "performance-orchestration-reports"
 
+_ATTEMPT = re.compile(r"^attempt-\d+\.json$")
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
 
 
@@ -53,12 +55,17 @@ def named_run(started: datetime, flow_run: str) -> str:
     return f"{started.astimezone(UTC):%Y%m%dT%H%M%SZ}-{flow_run.replace('-', '')[-6:]}"
 
 
+def is_run_name(name: str) -> bool:
+    """Whether a run's or an environment's folder may be called so."""
+    return bool(_NAME.match(name))
+
+
 class RunFolder:
     """The files of one run of one environment under an output root."""
 
     def __init__(self, store: Store, environment: str, run: str) -> None:
         for name in (environment, run):
-            if not _NAME.match(name):
+            if not is_run_name(name):
                 raise UsageError(f"{name!r} cannot name a folder: use letters, digits, '.', '_' and '-'")
         self.store = store
         self.environment = environment
@@ -78,9 +85,8 @@ class RunFolder:
     def create(self, info: RunInfo, config: dict[str, Any]) -> None:
         """Claim the run's folder; `RunExistsError` where another run has it."""
         name = self._analysis("run.json")
-        if self.store.exists(name):
+        if not self.store.create_json(name, {"info": info.model_dump(mode="json"), "config": config}):
             raise RunExistsError(f"{self.store.path(name)} exists: two runs never share a folder")
-        self.store.write_json(name, {"info": info.model_dump(mode="json"), "config": config})
 
     def opened_already(self) -> bool:
         """Whether `create` was called for this run."""
@@ -94,6 +100,22 @@ class RunFolder:
             return RunInfo.model_validate(data["info"]), data["config"]
         except (ValidationError, KeyError, TypeError) as error:
             raise DamagedFileError(f"{self.store.path(name)} is not a run's description: {error}") from error
+
+    def write_attempt(self, attempt: Attempt) -> None:
+        """Keep what is known of one attempt, in place of what was known before."""
+        self.store.write(self._analysis(f"attempt-{attempt.number}.json"), attempt.model_dump_json(indent=2).encode())
+
+    def attempts(self) -> tuple[Attempt, ...]:
+        """Every attempt at this run, the first one first."""
+        folder = self._analysis("").rstrip("/")
+        names = [name for name in self.store.names(folder) if _ATTEMPT.match(name)]
+        found = []
+        for name in names:
+            try:
+                found.append(Attempt.model_validate_json(self.store.read(f"{folder}/{name}")))
+            except ValidationError as error:
+                raise DamagedFileError(f"{self.store.path(folder)}/{name} is not an attempt: {error}") from error
+        return tuple(sorted(found, key=lambda attempt: attempt.number))
 
     def component(self, component: ComponentId) -> ComponentFiles:
         """The files of one component."""
@@ -212,8 +234,8 @@ def find_run(store: Store, name: str) -> RunFolder:
     environment, _, run = name.rpartition("/")
     found = [
         (one, candidate)
-        for one in ([environment] if environment else store.names(ANALYSIS))
-        for candidate in store.names(f"{ANALYSIS}/{one}")
+        for one in ([environment] if environment else store.folders(ANALYSIS))
+        for candidate in store.folders(f"{ANALYSIS}/{one}")
         if run in (candidate, "latest")
     ]
     if not found:

@@ -8,34 +8,26 @@ lies there whole is not measured again, one that is damaged is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from prefect import task
 from prefect.cache_policies import INPUTS, RUN_ID, TASK_SOURCE
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
-from prefect.concurrency.sync import concurrency
 from prefect.context import FlowRunContext
-from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.runtime import flow_run
 
+from deployments.config import resolve_target
 from deployments.parameters import ValidationParams
 from storage.artifacts import publish_artifacts
 from storage.errors import NotMeasuredError
 from storage.parquet import Store
-from storage.records import ComponentId, Manifest
+from storage.records import ComponentId, Manifest, Report
 from storage.runs import RunFolder, named_run
-from tasks import validation
-from tasks.publish import artifact_markdown, gate_rows, publish_files, verdict_row
+from tasks import attempts, validation
+from tasks.publish import artifact_markdown, gate_rows, publish_files, publish_report, verdict_row
 from tasks.report.record import to_json
 
 _POLICY = INPUTS + TASK_SOURCE + RUN_ID
-
-_LEASE_S = 60.0
-"""A slot whose holder died is free again after this many seconds."""
 
 
 def attempt_number(run: dict[str, str]) -> int:
@@ -71,22 +63,19 @@ def _name(started: datetime) -> str:
     return named_run(context.flow_run.expected_start_time or started, str(context.flow_run.id))
 
 
-@contextmanager
-def environment_slot(run: dict[str, str]) -> Iterator[None]:
-    """Hold the one load slot of an environment: on one server, two runs never load the same environment at once.
+def begin_attempt(run: dict[str, str], opened: datetime, waited_s: float) -> None:
+    """Note when this attempt began and which target it finds; part of no stage, for it belongs to every attempt."""
+    folder = _folder(run)
+    config = validation.stored_config(folder)
+    number = attempt_number(run)
+    attempts.begin(folder, config, resolve_target(config), number, opened=opened, waited_s=waited_s)
 
-    The limit `load-<environment>` is made where the server lacks it. A holder that dies loses its lease after a
-    minute, and the next run goes on.
-    """
-    name = f"load-{run['environment']}"
-    with get_client(sync_client=True) as client:
-        try:
-            client.read_global_concurrency_limit_by_name(name)
-        except ObjectNotFound:
-            with suppress(ObjectAlreadyExists):  # another run made it meanwhile
-                client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=name, limit=1))
-    with concurrency(name, occupy=1, strict=True, lease_duration=_LEASE_S):
-        yield
+
+def end_attempt(run: dict[str, str]) -> None:
+    """Note which target is there after measuring."""
+    folder = _folder(run)
+    config = validation.stored_config(folder)
+    attempts.end(folder, config, resolve_target(config), attempt_number(run))
 
 
 @task(name="component", persist_result=True, result_serializer="json", cache_policy=_POLICY)
@@ -140,5 +129,17 @@ def publish_stage(run: dict[str, str], judged: dict[str, Any]) -> dict[str, Any]
     folder = _folder(run)
     report = folder.report()
     files = publish_files(folder, report)
-    publish_artifacts(report, folder, artifact_markdown(report), gate_rows(report), verdict_row(report, folder))
+    _show(report, folder)
     return {"files": files, **judged}
+
+
+def publish_interrupted(run: dict[str, str], why: str) -> None:
+    """Judge and publish what a run that was told to end has measured; no stage, for it may start no more of them."""
+    folder = _folder(run)
+    report = validation.interrupted(folder, why, attempt_number(run))
+    publish_report(folder, report)
+    _show(report, folder)
+
+
+def _show(report: Report, folder: RunFolder) -> None:
+    publish_artifacts(report, folder, artifact_markdown(report), gate_rows(report), verdict_row(report, folder))

@@ -14,10 +14,12 @@ from pydantic import ValidationError
 
 from deployments.config import RunConfig, resolve_target
 from deployments.masking import describe, mask, secrets_of
-from deployments.parameters import ValidationParams, configure
-from storage.errors import DamagedFileError, HasivuError, NotMeasuredError, UnknownRunError
+from deployments.parameters import ValidationParams, configure, output_root
+from storage.errors import DamagedFileError, HasivuError, NotMeasuredError, UnknownRunError, UsageError
 from storage.parquet import Store
 from storage.records import (
+    Attempt,
+    Collected,
     ComponentId,
     ComponentResult,
     FailedComponent,
@@ -30,9 +32,11 @@ from storage.records import (
 )
 from storage.runs import RunFolder
 from storage.version import code_version
-from tasks import progress
+from tasks import attempts, progress
+from tasks.baseline import baseline_report, baseline_run
 from tasks.components import COMPONENTS
 from tasks.components.base import CollectContext, Samples
+from tasks.judge.compare import Comparison, against
 from tasks.report.build import build
 
 
@@ -44,10 +48,10 @@ def open_run(params: ValidationParams, run: str, started: datetime, flow_run: st
     """
     config = configure(params)
     resolve_target(config)
-    folder = RunFolder(Store(params.output), config.environment.name, run)
-    if params.again and not folder.opened_already():
-        raise UnknownRunError(f"no run {run!r} of {config.environment.name} under {folder.store.root}")
-    if params.again or (flow_run and folder.opened_already() and folder.opened()[0].flow_run == flow_run):
+    folder = RunFolder(Store(output_root(params)), config.environment.name, run)
+    if params.again:
+        return _finished(folder)
+    if flow_run and folder.opened_already() and folder.opened()[0].flow_run == flow_run:
         return folder
     info = RunInfo(
         run=run,
@@ -57,11 +61,22 @@ def open_run(params: ValidationParams, run: str, started: datetime, flow_run: st
         started=started,
         local=config.local,
         flow_run=flow_run,
+        commit=params.commit,
+        baseline=baseline_run(folder.store, config.environment.name, asked=params.baseline, release=params.release),
         code_version=code_version(),
         machine=machine(),
         settings=settings_of(config),
     )
     folder.create(info, config.model_dump(mode="json"))
+    return folder
+
+
+def _finished(folder: RunFolder) -> RunFolder:
+    """The folder of a run that has ended: only there can something be measured again by another flow run."""
+    if not folder.opened_already():
+        raise UnknownRunError(f"no run {folder.run!r} of {folder.environment} under {folder.store.root}")
+    if not folder.store.exists(folder.orchestration("report.json")):
+        raise UsageError(f"run {folder.run} has no report yet: wait for it, or retry its flow run")
     return folder
 
 
@@ -111,7 +126,7 @@ def measure_component(folder: RunFolder, component: ComponentId, attempt: int, r
     files.begin()
     unit = COMPONENTS[component]
     try:
-        collected = unit.collect(CollectContext(config, target, files, progress.tell))
+        collected = _of_target(folder, attempt, unit.collect(CollectContext(config, target, files, progress.tell)))
         samples = Samples(files.written(), collected)
         measurements = unit.measure(samples, config)
         findings = unit.advise(samples, measurements, config)
@@ -125,6 +140,13 @@ def measure_component(folder: RunFolder, component: ComponentId, attempt: int, r
     return files.finish(
         collected, measurements, findings, attempt=attempt, code_version=code_version(), missing=missing
     )
+
+
+def _of_target(folder: RunFolder, attempt: int, collected: Collected) -> Collected:
+    """What was collected, its fingerprint completed by what the target said of itself when the attempt began."""
+    known = attempts.numbered(folder, attempt)
+    identity = known.identity if known else {}
+    return collected.model_copy(update={"fingerprint": {**collected.fingerprint, **identity}})
 
 
 def _missing(measurements: Sequence[Measurement], config: RunConfig) -> list[str]:
@@ -160,7 +182,8 @@ def damage(folder: RunFolder, manifest: Manifest) -> str:
 
 def last_attempt(folder: RunFolder) -> int:
     """The highest attempt that left something in a run's folder, 0 in a new one."""
-    return max((manifest.attempt for manifest in stored_manifests(folder).values()), default=0)
+    left = [manifest.attempt for manifest in stored_manifests(folder).values()]
+    return max([*left, *(attempt.number for attempt in folder.attempts())], default=0)
 
 
 def results_of(
@@ -234,7 +257,38 @@ def judge(
     left = {component: folder.component(ComponentId(component)).manifest() for component in failures}
     incomplete = {component: manifest for component, manifest in left.items() if manifest and manifest.missing}
     results = results_of(folder, config, {**incomplete, **manifests}, failures, attempt)
-    return build(info, results, config.thresholds, config.weights)
+    return _report(folder, info, config, results, attempts.judged(folder))
+
+
+def _report(
+    folder: RunFolder,
+    info: RunInfo,
+    config: RunConfig,
+    results: Sequence[ComponentResult],
+    goes: Sequence[Attempt],
+) -> Report:
+    """Put the report together, held against the run's baseline where it has one."""
+    baseline, problem = baseline_report(folder.store, info)
+    measured = [one for result in results if isinstance(result, MeasuredComponent) for one in result.measurements]
+    found = against(info, measured, baseline, config.thresholds) if baseline else Comparison()
+    return build(
+        info,
+        results,
+        config.thresholds,
+        config.weights,
+        found.regressions,
+        compared=found.compared,
+        attempts=goes,
+        notes=(*found.notes, *([problem] if problem else [])),
+    )
+
+
+def interrupted(folder: RunFolder, why: str, attempt: int = 1) -> Report:
+    """The report of what was measured before a run was stopped; the rest is not measured, for the reason `why`."""
+    manifests = stored_manifests(folder)
+    whole = {component: manifest for component, manifest in manifests.items() if not manifest.missing}
+    failures = {c.value: why for c in stored_config(folder).components if c not in whole}
+    return judge(folder, whole, failures, attempt)
 
 
 def stored_manifests(folder: RunFolder) -> dict[str, Manifest]:
@@ -257,7 +311,7 @@ def rejudge(folder: RunFolder) -> Report:
         manifests.pop(one.component, None)
     attempt = max((one.attempt for one in failed), default=1)
     results = results_of(folder, config, manifests, {one.component.value: one.error for one in failed}, attempt)
-    return build(info, reanalyse(folder, config, results), config.thresholds, config.weights)
+    return _report(folder, info, config, reanalyse(folder, config, results), folder.attempts())
 
 
 def failure_text(error: object) -> str:

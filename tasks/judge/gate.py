@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from storage.errors import ExitCode
 from storage.records import (
     Assessment,
+    Attempt,
     ComponentId,
     ComponentResult,
     ComponentScore,
@@ -31,6 +32,7 @@ from storage.records import (
     Threshold,
     Unit,
 )
+from tasks.judge.coherence import ONE_TARGET, one_target
 from tasks.judge.score import grade_limit, total, truncated
 
 SCORE_LIMIT = grade_limit("A")
@@ -49,11 +51,13 @@ def gate(
     regressions: Sequence[Regression] = (),
     *,
     compared: int = 0,
+    attempts: Sequence[Attempt] = (),
 ) -> Gate:
     """The production checklist, check by check.
 
     `compared` counts the metrics that were held against history or a baseline. Where it is 0 there is nothing to
-    regress from: the check is left out, and `left_out` says so. So are checks of switched-off components.
+    regress from: the check is left out, and `left_out` says so. So are checks of switched-off components. `attempts`
+    say which target each part was measured on: parts of different builds never pass together.
     """
     checks = [_score_check(score), _critical_check(score, findings)]
     assessed = {a.threshold.metric: a for c in score.components for a in c.assessments}
@@ -65,6 +69,9 @@ def gate(
     ]
     if compared or regressions:
         checks.append(_regression_check(regressions, compared))
+    coherent = one_target(results, attempts)
+    if coherent:
+        checks.append(coherent)
     return Gate(verdict=_worst(check.verdict for check in checks), checks=tuple(checks))
 
 
@@ -142,7 +149,7 @@ def _whole(part: ComponentScore) -> bool:
 def _speaks_of(check: GateCheck, names: set[str]) -> bool:
     if check.id == CRITICAL:
         return check.verdict is not GateVerdict.NO_DATA
-    return check.id == REGRESSIONS or check.id.partition(".")[0] in names
+    return check.id in (REGRESSIONS, ONE_TARGET) or check.id.partition(".")[0] in names
 
 
 def _score_check(score: Score) -> GateCheck:

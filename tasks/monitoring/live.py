@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -13,9 +13,12 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from deployments.config import RunConfig
+from storage.records import ComponentId
 from tasks.progress import Progress
 
 PLAIN_EVERY_S = 10.0
+_SEARCH = 0.25
 
 
 class LiveView:
@@ -71,6 +74,21 @@ def _cells(one: Progress) -> tuple[str, str, str, str, str]:
         "" if one.failed is None else str(one.failed),
         one.message,
     )
+
+
+def told(parts: dict[str, str]) -> Callable[[Progress], None]:
+    """A watcher that keeps the latest sign of life of each component in `parts`, as a few words."""
+
+    def keep(one: Progress) -> None:
+        parts[one.component] = plain(one)
+
+    return keep
+
+
+def planned_seconds(config: RunConfig) -> float:
+    """About how long a run measures: its load, and a quarter more for the search of what the readers can take."""
+    search = _SEARCH if ComponentId.RFID in config.components else 0.0
+    return config.environment.load.duration_s * (1 + search)
 
 
 def plain(one: Progress) -> str:

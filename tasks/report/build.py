@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from storage.records import (
+    Attempt,
     ComponentId,
     ComponentResult,
     MeasuredComponent,
@@ -15,6 +16,7 @@ from storage.records import (
     Threshold,
     Trust,
 )
+from tasks.judge.coherence import one_target, unknown_target
 from tasks.judge.gate import asked_components, gate, is_release_gate, left_out
 from tasks.judge.roadmap import failure_findings, ordered, roadmap
 from tasks.judge.score import score
@@ -29,11 +31,14 @@ def build(
     regressions: Sequence[Regression] = (),
     *,
     compared: int = 0,
+    attempts: Sequence[Attempt] = (),
+    notes: Sequence[str] = (),
 ) -> Report:
     """The report of a run. Pure: the same inputs give the same report.
 
     `compared` counts the metrics that were held against history or a baseline; 0 says that there was none, and the
-    gate then leaves the check of regressions out.
+    gate then leaves the check of regressions out. `attempts` are all goes at measuring this run; `notes` go before
+    the report's own.
     """
     arranged = _arranged(results)
     outcome = score(arranged, thresholds, weights)
@@ -43,14 +48,17 @@ def build(
         info=info,
         components=arranged,
         score=outcome,
-        gate=gate(outcome, arranged, thresholds, findings, regressions, compared=compared),
+        gate=gate(outcome, arranged, thresholds, findings, regressions, compared=compared, attempts=attempts),
         findings=findings,
         roadmap=roadmap(findings),
         regressions=tuple(regressions),
+        attempts=tuple(attempts),
         notes=(
             *_scope(info, outcome),
             *_absent(arranged, outcome),
+            *notes,
             *left_out(arranged, thresholds, compared=compared),
+            *unknown_target(one_target(arranged, attempts), attempts),
             *_mixed(arranged),
             *_untrusted(arranged),
         ),

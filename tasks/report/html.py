@@ -20,6 +20,7 @@ from storage.records import Report, RoadmapItem
 from tasks.judge.roadmap import top_actions
 from tasks.judge.score import display_grade, truncated
 from tasks.report import figures
+from tasks.report.attempts import goes
 from tasks.report.cards import cards, methods
 from tasks.report.charts import loss_bars, range_charts, score_scale
 from tasks.report.tables import evidence, label_text, load_rows, not_measured, pairs, parts_tables
@@ -53,6 +54,7 @@ def html(report: Report) -> bytes:
             "parts": parts_tables(report),
             "months": [(month, _items(report, month)) for month in (1, 2, 3)],
             "methods": methods(report),
+            "goes": goes(report),
             "limits": thresholds,
             "units": {t.metric: t.unit for t in thresholds} | {m.metric: m.unit for m in measurements},
             "shown": {finding.id for finding in report.findings[:MOST_FINDINGS]},

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from storage.records import Finding, Report
 from tasks.judge.roadmap import top_actions
 from tasks.judge.score import display_grade, truncated
+from tasks.report.attempts import goes
 from tasks.report.cards import cards, methods
 from tasks.report.figures import check_limit, check_value, figure, margin, moment, share
 from tasks.report.tables import (
@@ -245,7 +246,11 @@ def _method(report: Report) -> str:
     machine, settings = escape(pairs(info.machine)), escape(pairs(info.settings))
     about = f"Tool {escape(info.code_version)}. Machine: {machine}. Settings: {settings}."
     heads = ("Component", "Window (UTC)", "Attempt, tool", "Load plan", "Target", "Notes")
-    return f"## Method\n\n{_table(heads, rows)}\n\n{about}"
+    attempts = _bullets(
+        escape(f"Attempt {go.number} measured {go.measured}. {go.times}. Target: {go.target}.", 600)
+        for go in goes(report)
+    )
+    return "\n\n".join(part for part in ("## Method", _table(heads, rows), attempts, about) if part)
 
 
 def _plain(text: str) -> str:

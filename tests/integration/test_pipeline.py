@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -57,6 +63,7 @@ class Scripted:
         self.metrics = frozenset({f"{component.value}.latency.p95"})
         self.error: Exception | None = None
         self.collected = 0
+        self.takes_s = 0.0
 
     def collect(self, context: CollectContext) -> Collected:
         self.collected += 1
@@ -64,7 +71,8 @@ class Scripted:
             raise self.error
         context.sink.write("samples", pa.table({"value": [1.0, 2.0, 3.0]}))
         moment = datetime.now(UTC)
-        return Collected(window=Window(start=moment, end=moment))
+        time.sleep(self.takes_s)
+        return Collected(window=Window(start=moment, end=datetime.now(UTC)))
 
     def measure(self, samples: Samples, config: RunConfig) -> list[Measurement]:
         values: list[Any] = samples.tables["samples"].column("value").to_pylist()
@@ -84,6 +92,34 @@ class Scripted:
 
     def check(self, config: RunConfig, target: Target) -> list[Check]:
         return []
+
+
+class StatusServer(ThreadingHTTPServer):
+    """A target that says which release it is, and nothing else."""
+
+    def __init__(self, release: str) -> None:
+        self.release = release
+        super().__init__(("127.0.0.1", 0), _Status)
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def __exit__(self, *_: object) -> None:
+        self.shutdown()
+        self.server_close()
+
+
+class _Status(BaseHTTPRequestHandler):
+    server: StatusServer
+
+    def do_GET(self) -> None:
+        content = json.dumps({"release": self.server.release}).encode()
+        self.send_response(200 if self.path == "/status" else 404)
+        self.send_header("content-length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        return
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +201,136 @@ def test_a_failed_component_leaves_the_others_whole_and_a_retry_measures_it_alon
     assert {one.component: one.attempt for one in whole.components if one.status == "measured"}[
         ComponentId.CACHE
     ] == 2
+
+
+def test_a_damaged_component_is_measured_again_and_the_report_says_so(
+    server: str, scripted: dict[ComponentId, Scripted], tmp_path: Path
+) -> None:
+    scripted[ComponentId.CACHE].error = TargetUnreachableError("nothing answers at localhost:1")
+    params = parameters(tmp_path)
+    first = performance_pipeline(params, return_state=True)
+    (damaged,) = tmp_path.glob("performance-analysis-results/development/r1/api/samples.parquet")
+    damaged.write_bytes(damaged.read_bytes()[:-7])
+    (lost,) = tmp_path.glob("performance-analysis-results/development/r1/lambda/findings.json")
+    lost.unlink()
+
+    scripted[ComponentId.CACHE].error = None
+    second = again(first, params)
+    assert second.is_completed(), second.message
+    twice = {ComponentId.CACHE, ComponentId.API, ComponentId.LAMBDA}
+    assert {part.id for part in scripted.values() if part.collected == 2} == twice
+    attempts = {one.component: one for one in report_of(tmp_path).components if one.status == "measured"}
+    assert {component for component, one in attempts.items() if one.attempt == 2} == twice
+    assert any(
+        "samples.parquet is not what was written" in note for note in attempts[ComponentId.API].collected.notes
+    )
+    assert any("findings.json is missing" in note for note in attempts[ComponentId.LAMBDA].collected.notes)
+    third = again(first, params)
+    assert third.is_completed()
+    assert max(part.collected for part in scripted.values()) == 2, "what was repaired stays"
+
+
+def test_a_process_without_the_results_of_the_first_measures_only_what_failed(
+    server: str, scripted: dict[ComponentId, Scripted], tmp_path: Path
+) -> None:
+    scripted[ComponentId.RFID].error = TargetUnreachableError("nothing answers at localhost:1")
+    params = ValidationParams(output=str(tmp_path))
+    first = performance_pipeline(params, return_state=True)
+    scripted[ComponentId.RFID].error = None
+    with temporary_settings({PREFECT_LOCAL_STORAGE_PATH: tmp_path / "elsewhere"}):
+        second = again(first, params)
+    assert second.is_completed(), second.message
+    assert {part.id for part in scripted.values() if part.collected == 2} == {ComponentId.RFID}
+    (report,) = tmp_path.glob("performance-orchestration-reports/development/*/report.json")
+    assert not Report.model_validate_json(report.read_bytes()).partial
+
+
+def test_a_component_of_a_completed_run_can_be_measured_again(
+    server: str, scripted: dict[ComponentId, Scripted], tmp_path: Path
+) -> None:
+    assert performance_pipeline(parameters(tmp_path), return_state=True).is_completed()
+    params = ValidationParams(output=str(tmp_path), run="r1", again=("websocket",))
+    second = performance_pipeline(params, return_state=True)
+    assert second.is_completed(), second.message
+    assert {part.id for part in scripted.values() if part.collected == 2} == {ComponentId.WEBSOCKET}
+    report = report_of(tmp_path)
+    (part,) = [one for one in report.components if one.component is ComponentId.WEBSOCKET]
+    assert part.status == "measured"
+    assert part.attempt == 2
+    assert any("it was asked for" in note for note in part.collected.notes)
+    assert [attempt.number for attempt in report.attempts] == [1, 2]
+
+
+def test_a_run_that_is_not_there_cannot_be_measured_again(
+    server: str, scripted: dict[ComponentId, Scripted], tmp_path: Path
+) -> None:
+    params = ValidationParams(output=str(tmp_path), run="r0", again=("cache",))
+    state = performance_pipeline(params, return_state=True)
+    assert state.is_failed()
+    assert "no run 'r0' of development" in str(state.message)
+
+
+def test_a_retry_after_a_redeployment_cannot_pass(
+    server: str, scripted: dict[ComponentId, Scripted], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with StatusServer("v1") as target:
+        monkeypatch.setenv("DEVELOPMENT_API_URL", target.url)
+        scripted[ComponentId.CACHE].error = TargetUnreachableError("nothing answers at localhost:1")
+        params = parameters(tmp_path)
+        first = performance_pipeline(params, return_state=True)
+        target.release = "v2"
+        scripted[ComponentId.CACHE].error = None
+        second = again(first, params)
+    assert second.is_completed(), second.message
+    (check,) = [check for check in report_of(tmp_path).gate.checks if check.id == "one_target"]
+    assert check.verdict == "no_data"
+    assert "release v1 → v2" in check.detail
+    assert second.data is not None
+    assert "no_data" in str(second.message)
+
+
+def test_a_release_is_held_against_the_one_before(
+    server: str, scripted: dict[ComponentId, Scripted], tmp_path: Path
+) -> None:
+    def released(run: str, tag: str, baseline: str | None = None) -> Report:
+        params = ValidationParams(output=str(tmp_path), run=run, release=tag, baseline=baseline)
+        assert performance_pipeline(params, return_state=True).is_completed()
+        return RunFolder(Store(tmp_path), "development", run).report()
+
+    assert released("r1", "v1").info.baseline is None
+    assert released("r2", "v2").info.baseline == "r1"
+    third = released("r3", "v3")
+    assert third.info.baseline == "r2"
+    assert any(note.startswith("Compared with run r2 of release v2") for note in third.notes)
+    assert "confirmed_regressions" in {check.id for check in third.gate.checks}
+    assert released("r4", "v4", baseline="v1").info.baseline == "r1"
+
+
+def test_two_runs_of_one_environment_do_not_measure_at_once(
+    server: str, scripted: dict[ComponentId, Scripted], tmp_path: Path
+) -> None:
+    for part in scripted.values():
+        part.takes_s = 2.0
+
+    def one(run: str) -> State[Any]:
+        return performance_pipeline(ValidationParams(output=str(tmp_path), run=run), return_state=True)
+
+    with ThreadPoolExecutor(2) as pool:
+        states = [future.result() for future in [pool.submit(copy_context().run, one, run) for run in ("r1", "r2")]]
+    assert all(state.is_completed() for state in states)
+    windows = sorted(
+        (part.collected.window.start, part.collected.window.end, run)
+        for run in ("r1", "r2")
+        for part in RunFolder(Store(tmp_path), "development", run).report().components
+        if part.status == "measured"
+    )
+    order = [run for _, _, run in windows]
+    assert order in ([*["r1"] * 6, *["r2"] * 6], [*["r2"] * 6, *["r1"] * 6])
+    assert max(end for _, end, run in windows if run == order[0]) <= min(
+        s for s, _, run in windows if run != order[0]
+    )
+    waited = [RunFolder(Store(tmp_path), "development", run).attempts()[0].waited_s for run in ("r1", "r2")]
+    assert max(waited) >= 2
 
 
 def test_a_component_that_stays_dead_stays_not_measured(

@@ -119,6 +119,7 @@ async def _checks(services: Services) -> dict[str, str]:
 ROUTES: tuple[RouteEntry, ...] = (("GET", "/health", health), ("GET", "/status", status))
 PLATFORM_ROUTES: tuple[RouteEntry, ...] = (
     ("GET", "/__platform__/ready", ready),
+    ("GET", "/__platform__/status", status),
     ("GET", "/__platform__/counters", counters),
     ("GET", "/__platform__/faults", faults),
 )
