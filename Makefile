@@ -7,10 +7,10 @@ ARGS   ?=
 export UV_PYTHON_DOWNLOADS = never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup development staging production quick database lambda realtime report check test bench clean
+.PHONY: help setup development staging production quick database lambda realtime report serve setup-server check test bench clean
 
 help:         ## this list
-	@grep -hE '^[a-z]+:.*##' Makefile | sed 's/:.*## */\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed 's/:.*## */\t/' | expand -t 14
 
 .tools/bin/uv: .ci/get_uv.py
 	@$(PYTHON) .ci/get_uv.py && touch $@
@@ -45,6 +45,12 @@ realtime: setup     ## API, WebSocket, cache and RFID
 report: setup       ## the newest run's report again, from disk
 	@$(RUN)hasivu-perf report latest --output $(OUTPUT) $(ARGS)
 
+serve: setup        ## hold a Prefect server with UI, schedules and a worker (ARGS=--local: the embedded platform too)
+	@$(RUN)hasivu-perf serve $(ARGS)
+
+setup-server: setup ## set up the Prefect server that PREFECT_API_URL names
+	@$(RUN)hasivu-perf setup
+
 check: setup        ## lint, types, layers, unit and architecture tests
 	@$(RUN)ruff check .
 	@$(RUN)ruff format --check --quiet .
@@ -59,6 +65,7 @@ test: check         ## everything: check, integration and end-to-end tests on re
 
 bench: setup        ## speed against what a user would pick instead, as ratios
 	@$(RUN)python -m benchmarks.load_engine
+	@$(RUN)python -m benchmarks.orchestration
 
 clean:              ## remove what the targets above brought
 	@rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -20,6 +20,8 @@ from storage.errors import ConfigurationError
 from storage.records import ComponentId, Threshold
 
 ENVIRONMENTS = Path(__file__).parent / "environments"
+OWN_ENVIRONMENTS = "HASIVU_PERF_ENVIRONMENTS"
+"""Variable with the folder of environment files that take the place of those that come with this program."""
 THRESHOLDS = Path(__file__).parent / "thresholds.toml"
 PROFILES = ("development", "staging", "production", "quick", "custom")
 
@@ -229,7 +231,9 @@ class Scale(Settings):
         pattern=r"^[A-Z_][A-Z0-9_]*$",
         description="name of the variable that holds the scheduler's address, e.g. tls://scheduler:8786",
     )
-    cluster_workers: int | None = Field(default=None, ge=1, le=64, description="processes of a cluster of the run's own")
+    cluster_workers: int | None = Field(
+        default=None, ge=1, le=64, description="processes of a cluster of the run's own"
+    )
     shards: int = Field(default=1, ge=1, le=64, description="processes that share the load of api and rfid")
     max_clock_offset_ms: float = Field(
         default=50, gt=0, le=1000, description="how far a shard's clock may be off, and how late it may start"
@@ -330,14 +334,23 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise ConfigurationError([f"{path}: {error}"]) from error
 
 
-def known(folder: Path = ENVIRONMENTS) -> list[str]:
+def environments_folder() -> Path:
+    """Where the environment files lie; a folder that is named and is not there is a `ConfigurationError`."""
+    own = os.environ.get(OWN_ENVIRONMENTS)
+    if own and not Path(own).is_dir():
+        raise ConfigurationError([f"{OWN_ENVIRONMENTS} names no folder: {own}; set it to one with *.toml files"])
+    return Path(own) if own else ENVIRONMENTS
+
+
+def known(folder: Path | None = None) -> list[str]:
     """Names of the environments that have a file."""
-    return sorted(path.stem for path in folder.glob("*.toml"))
+    return sorted(path.stem for path in (folder or environments_folder()).glob("*.toml"))
 
 
-def load_environment(name: str, folder: Path = ENVIRONMENTS) -> Environment:
+def load_environment(name: str, folder: Path | None = None) -> Environment:
     """Read `folder/name.toml`; a `ConfigurationError` holds every problem of it."""
-    return _validate_environment(_read_toml(folder / f"{name}.toml"), str(folder / f"{name}.toml"))
+    path = (folder or environments_folder()) / f"{name}.toml"
+    return _validate_environment(_read_toml(path), str(path))
 
 
 def _validate_environment(data: Mapping[str, Any], where: str) -> Environment:
@@ -408,7 +421,7 @@ def build_config(
     components: tuple[str, ...] = (),
     overrides: Mapping[str, str] | None = None,
     local: bool = False,
-    folder: Path = ENVIRONMENTS,
+    folder: Path | None = None,
 ) -> RunConfig:
     """The configuration of one run: a profile's file, the thresholds, and what the caller overrode.
 
@@ -449,16 +462,6 @@ def missing_variables(config: RunConfig, variables: Mapping[str, str] = os.envir
     if ComponentId.LAMBDA in config.components and not variables.get("AWS_REGION"):
         missing.append("AWS_REGION")
     return missing + sorted(name for name in header_variables(config) if not variables.get(name))
-
-
-def scheduler_address(scale: Scale, variables: Mapping[str, str] = os.environ) -> str | None:
-    """Where the Dask scheduler is, None where the run starts one; an empty variable is a `ConfigurationError`."""
-    if scale.address is None:
-        return None
-    if not variables.get(scale.address):
-        problem = f"{scale.address} is not set; set it to the address of the Dask scheduler, or change [scale]"
-        raise ConfigurationError([problem])
-    return variables[scale.address]
 
 
 def header_variables(config: RunConfig) -> frozenset[str]:

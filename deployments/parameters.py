@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Literal, cast, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.config import JsonDict
@@ -21,6 +21,11 @@ _COMPONENTS: JsonDict = {"items": {"type": "string", "enum": [component.value fo
 OUTPUT = "HASIVU_PERF_OUTPUT"
 """Variable with the output root of runs that name none."""
 
+EMBEDDED = "HASIVU_PERF_EMBEDDED"
+"""Variable with the environments, separated by commas, whose addresses are those of the embedded platform."""
+
+Base = Literal["development", "staging", "production"]
+
 Named = Annotated[str | None, Field(max_length=100), BeforeValidator(lambda given: given or None)]
 """A name that may be left out; an event without it fills its template with an empty text."""
 
@@ -31,7 +36,7 @@ class ValidationParams(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     profile: Profile = Field(default="development", description="which environment and load")
-    base: Profile = Field(default="development", description="the environment behind 'quick' and 'custom'")
+    base: Base = Field(default="development", description="the environment behind 'quick' and 'custom'")
     components: tuple[str, ...] = Field(
         default=(), description="only these components; empty: all of the profile", json_schema_extra=_COMPONENTS
     )
@@ -69,8 +74,22 @@ def configure(params: ValidationParams) -> RunConfig:
         base=params.base,
         components=params.components,
         overrides=params.overrides,
-        local=params.local,
+        local=params.local or _stood_in(params),
     )
+
+
+def base_of(config: RunConfig) -> Base:
+    """The environment behind a configuration, as the parameter names it."""
+    found = next((name for name in get_args(Base) if name == config.environment.name), None)
+    if found is None:
+        raise UsageError(f"{config.environment.name} is none of {', '.join(get_args(Base))}")
+    return cast("Base", found)
+
+
+def _stood_in(params: ValidationParams) -> bool:
+    """Whether this machine lets the embedded platform stand in for the environment that is asked for."""
+    environment = params.base if params.profile in ("quick", "custom") else params.profile
+    return environment in os.environ.get(EMBEDDED, "").split(",")
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from deployments.config import Profile, build_config, needs_platform
 from deployments.masking import describe
-from deployments.parameters import Overrides, ValidationParams, configure
+from deployments.parameters import Base, Overrides, ValidationParams, base_of, configure
 from storage.errors import ExitCode, HasivuError
 from storage.runs import RunFolder, find_run
 
@@ -43,7 +43,7 @@ Json = Annotated[bool, Parameter(name="--json", help="Print the report as JSON, 
 Release = Annotated[str | None, Parameter(help="The release that is validated.")]
 Components = Annotated[list[str] | None, Parameter(consume_multiple=True, help="Only these components.")]
 Changes = Annotated[Overrides | None, Parameter(name="*")]
-Base = Annotated[Profile, Parameter(help="The environment behind quick and custom.")]
+BaseOf = Annotated[Base, Parameter(help="The environment behind quick and custom.")]
 
 
 @app.command(sort_key=0)
@@ -52,7 +52,7 @@ def run(
     *,
     components: Components = None,
     changes: Changes = None,
-    base: Base = "development",
+    base: BaseOf = "development",
     release: Release = None,
     local: Local = False,
     output: Output = ".",
@@ -118,7 +118,7 @@ def again(run: str, components: list[str], *, output: Output = ".", json: Json =
     config = stored_config(folder)
     params = ValidationParams(
         profile=config.profile,
-        base=config.environment.name if config.profile in {"quick", "custom"} else "development",
+        base=base_of(config),
         components=tuple(component.value for component in config.components),
         overrides=config.overrides,
         release=folder.opened()[0].release,
@@ -173,6 +173,61 @@ def doctor(environment: Profile = "development", *, local: Local = False) -> Exi
     from flows.doctor import examine
 
     return examine(config)
+
+
+@app.command(sort_key=3)
+def retention(
+    environment: Profile = "development",
+    *,
+    keep: Annotated[int | None, Parameter(help="How many runs; by default what the environment's file says.")] = None,
+    apply: Annotated[bool, Parameter(help="Remove them; without it they are only listed.")] = False,
+    output: Output = ".",
+) -> ExitCode:
+    """Say which old runs of an environment would be removed, and with --apply remove them."""
+    from tasks.monitoring.live import to_terminal
+    from tasks.retain import lines, retain
+
+    to_terminal("\n".join(lines(retain(environment, _absolute(output), keep=keep, apply=apply))))
+    return ExitCode.PASS
+
+
+@app.command(sort_key=3)
+def republish(
+    environment: Profile = "development",
+    *,
+    everything: Annotated[bool, Parameter(name="--all", help="All runs, not only those without a report.")] = False,
+    output: Output = ".",
+) -> ExitCode:
+    """Make the reports and renderings that stored runs lack; exit code 3 where a run is damaged."""
+    from tasks.monitoring.live import to_terminal
+    from tasks.republish import lines, republish
+
+    done = republish(environment, _absolute(output), everything=everything)
+    to_terminal("\n".join(lines(done)))
+    return ExitCode.INCOMPLETE if done.left_out else ExitCode.PASS
+
+
+@app.command(sort_key=4)
+def setup() -> ExitCode:
+    """Set up the Prefect server that PREFECT_API_URL names: pool, load slots, deployments, schedules, automations.
+
+    What differs is changed, what is equal is left alone: it may run again at any time.
+    """
+    from flows.serve import setup as set_up
+
+    return set_up()
+
+
+@app.command(sort_key=4)
+def serve(
+    *,
+    local: Annotated[bool, Parameter(help="Environments without addresses get the embedded platform.")] = False,
+    port: Annotated[int, Parameter(help="Of the server, on 127.0.0.1.")] = 4200,
+) -> ExitCode:
+    """Hold a Prefect server with its UI, everything of ours on it, and a worker, until Ctrl-C."""
+    from flows.serve import serve as hold
+
+    return hold(local=local, port=port)
 
 
 @local_app.command

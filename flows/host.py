@@ -43,13 +43,15 @@ def hosted(config: RunConfig, say: Callable[[str], None], *, prefect: bool = Tru
             stack.enter_context(variables(_server_variables(guardian.folder)))
         if prefect:
             os.environ.update(QUIET)
-            pool.submit(import_module, "flows.pipeline")  # an error of it is raised where the pipeline is imported
+            imported = pool.submit(import_module, "flows.pipeline")
         if embedded:
             say("starting the embedded platform (the first time takes longer: its data is made)")
             running = stack.enter_context(platform())
             stack.enter_context(variables(platform_variables(config, running.environment)))
         if address is not None:
             stack.enter_context(variables({"PREFECT_API_URL": address.result()}))
+        if prefect:
+            imported.result()  # two threads that import it at once meet half of it
         yield embedded
 
 

@@ -1,23 +1,25 @@
 """Parquet and JSON files of a run: explicit schemas, zstd, written whole or not at all, read by checksum.
 
-Files live under an output root, a folder or a bucket (`s3://…`); `pyarrow.fs` serves both.
+Files live under an output root, a folder or a bucket (`s3://…`): `storage.folder` and `storage.bucket`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import secrets
+import re
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pyarrow import fs
 
-from storage.errors import DamagedFileError, StorageError, UsageError
+from storage.errors import DamagedFileError, UsageError
+from storage.folder import Folder
+from storage.place import Place, PlacedFile
 from storage.records import SCHEMA_VERSION, Measurement, StoredFile, Unit, Window
+
+_BUCKET = re.compile(r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
 
 _LABELS: pa.DataType = pa.map_(pa.string(), pa.string())
 _MOMENT: pa.DataType = pa.timestamp("us", tz="UTC")
@@ -34,6 +36,7 @@ _COLUMNS: dict[str, pa.DataType] = {
     "interval_high": pa.float64(),
     "labels": _LABELS,
     "note": pa.string(),
+    "idle": pa.bool_(),
 }
 MEASUREMENTS = pa.schema(_COLUMNS)
 """Schema of measurements.parquet, the rows of history."""
@@ -44,71 +47,56 @@ class Store:
 
     def __init__(self, root: str | Path) -> None:
         self.root = str(root)
-        scheme, separator, _ = self.root.partition("://")
-        if separator:
-            if "@" in self.root:
-                raise UsageError(
-                    f"output {scheme}://…@…: credentials do not belong there; set AWS_ACCESS_KEY_ID and such"
-                )
-            try:
-                self._fs, self._base = fs.FileSystem.from_uri(self.root)
-            except (pa.ArrowInvalid, OSError):
-                raise UsageError(
-                    f"output {scheme}://… cannot be opened; use a folder or s3://bucket/prefix"
-                ) from None
-            self._shown = f"{scheme}://{self._base}"
-        else:
-            self._fs = fs.LocalFileSystem()
-            self._base = self._shown = str(Path(self.root).resolve())
+        self._place = open_place(self.root)
 
     @property
     def local(self) -> bool:
         """Whether the root is a folder of this machine."""
-        return isinstance(self._fs, fs.LocalFileSystem)
+        return isinstance(self._place, Folder)
 
     def path(self, name: str) -> str:
         """The full name of a file, as a message or a reader shows it."""
-        return f"{self._shown}/{name}"
-
-    def _at(self, name: str) -> str:
-        return f"{self._base}/{name}"
+        return f"{self._place.shown}/{name}"
 
     def exists(self, name: str) -> bool:
         """Whether a file or folder of that name is there."""
-        return bool(self._fs.get_file_info(self._at(name)).type != fs.FileType.NotFound)
+        return self._place.exists(name)
 
     def names(self, folder: str) -> list[str]:
         """Names of what lies directly in a folder, sorted; empty where there is no such folder."""
-        selector = fs.FileSelector(self._at(folder), allow_not_found=True)
-        return sorted(info.base_name for info in self._fs.get_file_info(selector))
+        return self._place.names(folder)
+
+    def folders(self, folder: str) -> list[str]:
+        """The same for folders alone."""
+        return self._place.folders(folder)
+
+    def files(self, folder: str) -> list[PlacedFile]:
+        """Every file in a folder, at any depth, with its size and when it was written; links are not followed."""
+        return self._place.files(folder)
 
     def write(self, name: str, content: bytes) -> StoredFile:
-        """Write a file whole: a temporary beside it, then a rename (a bucket's PUT is whole by itself)."""
-        target = self._at(name)
-        try:
-            if self.local:
-                _write_whole(Path(target), content)
-            else:
-                with self._fs.open_output_stream(target) as stream:
-                    stream.write(content)
-        except OSError as error:
-            raise StorageError(f"{self.path(name)} could not be written: {error}") from error
+        """Write a file whole, in place of one that is there."""
+        self._place.write(name, content)
         return StoredFile(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
+
+    def create(self, name: str, content: bytes) -> bool:
+        """Write a file whole where none is; of several writers at once exactly one gets True."""
+        return self._place.create(name, content)
 
     def remove(self, name: str) -> None:
         """Remove one file, if it is there."""
-        if self.exists(name):
-            self._fs.delete_file(self._at(name))
+        self._place.remove(name)
+
+    def remove_folder(self, folder: str) -> None:
+        """Remove a folder and all that lies in it, never what a symbolic link points to."""
+        self._place.remove_folder(folder)
 
     def read(self, name: str, expected: StoredFile | None = None) -> bytes:
         """Read a file; where `expected` is given, another checksum is a `DamagedFileError` that names the file."""
         try:
-            with self._fs.open_input_stream(self._at(name), compression=None) as stream:
-                content: bytes = stream.read()
+            content = self._place.read(name)
         except FileNotFoundError as error:
             raise DamagedFileError(f"{self.path(name)} is missing") from error
-        except OSError as error:
-            raise StorageError(f"{self.path(name)} could not be read: {error}") from error
         if expected is not None and hashlib.sha256(content).hexdigest() != expected.sha256:
             raise DamagedFileError(f"{self.path(name)} is not what was written: its checksum differs")
         return content
@@ -137,7 +125,11 @@ class Store:
 
     def write_json(self, name: str, value: Any) -> StoredFile:
         """Write a JSON file, keys as given, two spaces."""
-        return self.write(name, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+        return self.write(name, _json(value))
+
+    def create_json(self, name: str, value: Any) -> bool:
+        """Write a JSON file where none is; see `create`."""
+        return self.create(name, _json(value))
 
     def read_json(self, name: str, expected: StoredFile | None = None) -> Any:
         """Read a JSON file; a damaged one is an error that names it."""
@@ -147,17 +139,26 @@ class Store:
             raise DamagedFileError(f"{self.path(name)} is not JSON: {error}") from error
 
 
-def _write_whole(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
-    try:
-        with temporary.open("xb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+def open_place(root: str) -> Place:
+    """The place that an output names: a folder, or `s3://bucket/prefix`; `UsageError` for anything else."""
+    scheme, separator, rest = root.partition("://")
+    if not separator:
+        return Folder(Path(root))
+    if "@" in rest:
+        raise UsageError(f"output {scheme}://…@…: credentials do not belong there; set AWS_ACCESS_KEY_ID and such")
+    bucket, _, prefix = rest.partition("/")
+    if scheme != "s3" or not _BUCKET.match(bucket) or "?" in rest:
+        raise UsageError(
+            f"output {scheme}://… cannot be opened; use a folder or s3://bucket/prefix (and AWS_ENDPOINT_URL_S3 for"
+            " another address than Amazon's)"
+        )
+    from storage.bucket import Bucket  # noqa: PLC0415 - boto3 takes half a second that a folder need not pay
+
+    return Bucket(bucket, prefix.strip("/"))
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def measurements_table(measurements: tuple[Measurement, ...] | list[Measurement]) -> pa.Table:
@@ -175,6 +176,7 @@ def measurements_table(measurements: tuple[Measurement, ...] | list[Measurement]
             "interval_high": m.interval[1] if m.interval else None,
             "labels": list(m.labels.items()),
             "note": m.note,
+            "idle": m.idle,
         }
         for m in measurements
     ]
@@ -194,6 +196,7 @@ def measurements_from(table: pa.Table) -> list[Measurement]:
             interval=None if row["interval_low"] is None else (row["interval_low"], row["interval_high"]),
             labels=dict(row["labels"]),
             note=row["note"],
+            idle=bool(row.get("idle")),  # runs of earlier versions do not tell
         )
         for row in table.to_pylist()
     ]

@@ -95,6 +95,8 @@ class Measurement(Record):
     component's own figure has no labels; a part of it (one endpoint, statement, function, table, key family)
     carries labels such as `{"endpoint": "GET /orders"}`.
     `n` counts the samples behind the value; `interval` is its 95 % confidence interval where one is known.
+    `idle` says of a missing value that all was looked at and nothing happened there: to measure it again at once
+    would find no more, unlike where something failed.
     """
 
     metric: MetricName
@@ -106,6 +108,7 @@ class Measurement(Record):
     interval: tuple[Finite, Finite] | None = None
     labels: Mapping[str, str] = Field(default_factory=dict)
     note: str = ""
+    idle: bool = False
 
     @model_validator(mode="after")
     def _has_evidence(self) -> Self:
@@ -114,6 +117,9 @@ class Measurement(Record):
             raise ValueError(msg)
         if self.value is not None and (self.n == 0 or self.window is None):
             msg = f"{self.metric} has a value without evidence: n and window are required"
+            raise ValueError(msg)
+        if self.idle and self.value is not None:
+            msg = f"{self.metric} has a value, so something happened: it cannot be idle"
             raise ValueError(msg)
         return self
 

@@ -39,7 +39,7 @@ def _folder(run: dict[str, str]) -> RunFolder:
     return RunFolder(Store(run["output"]), run["environment"], run["run"])
 
 
-@task(name="open", persist_result=True, result_serializer="json", cache_policy=_POLICY)
+@task(name="open", task_run_name="open", persist_result=True, result_serializer="json", cache_policy=_POLICY)
 def open_stage(params: dict[str, Any]) -> dict[str, str]:
     """Validate what is asked, claim the run's folder, and say where it is."""
     wanted = ValidationParams.model_validate(params)
@@ -111,7 +111,7 @@ def to_measure_again(run: dict[str, str], manifests: dict[str, dict[str, Any]]) 
     return found
 
 
-@task(name="judge", persist_result=True, result_serializer="json", cache_policy=_POLICY)
+@task(name="judge", task_run_name="judge", persist_result=True, result_serializer="json", cache_policy=_POLICY)
 def judge_stage(
     run: dict[str, str], manifests: dict[str, dict[str, Any]], failures: dict[str, str], attempt: int
 ) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def judge_stage(
     return {"sha256": stored.sha256, "verdict": report.gate.verdict.value, "score": report.score.value}
 
 
-@task(name="publish", persist_result=True, result_serializer="json", cache_policy=_POLICY)
+@task(name="publish", task_run_name="publish", persist_result=True, result_serializer="json", cache_policy=_POLICY)
 def publish_stage(run: dict[str, str], judged: dict[str, Any]) -> dict[str, Any]:
     """Write every rendering of the report, and show it in Prefect."""
     folder = _folder(run)

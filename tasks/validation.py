@@ -150,12 +150,15 @@ def _of_target(folder: RunFolder, attempt: int, collected: Collected) -> Collect
 
 
 def _missing(measurements: Sequence[Measurement], config: RunConfig) -> list[str]:
-    """Metrics that weigh in the score and have no value, each with the reason."""
+    """Metrics that weigh in the score and could not be measured, each with the reason.
+
+    Where nothing happened that could be measured, a retry would not see more: that is no reason for one.
+    """
     weighing = {threshold.metric for threshold in config.thresholds if threshold.weight > 0}
     return [
         f"{one.metric}: {one.note}"
         for one in measurements
-        if not one.labels and one.value is None and one.metric in weighing
+        if not one.labels and one.value is None and not one.idle and one.metric in weighing
     ]
 
 

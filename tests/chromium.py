@@ -18,6 +18,7 @@ from websockets.sync.connection import Connection
 
 PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 _START_S, _CALL_S, _END_S = 30.0, 30.0, 5.0
+_TEXT = "(document.body?.innerText ?? '')"
 _FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -70,6 +71,33 @@ class Page:
             assert time.monotonic() < until, f"{path} was not drawn within {_CALL_S:g} s"
             time.sleep(0.05)
 
+    def visit(self, url: str, *, width: int = 1280, height: int = 900) -> None:
+        """Go to a page of a server; it may still be loading what it shows."""
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        self.call("Page.navigate", url=url)
+
+    def wait_for(self, script: str, *, seconds: float = _CALL_S) -> Any:
+        """Wait until a JavaScript expression has a true value, and return it."""
+        until = time.monotonic() + seconds
+        while not (value := self.run(script)):
+            assert time.monotonic() < until, f"not within {seconds:g} s: {script}; the page: {self.run(_TEXT)[:2000]}"
+            time.sleep(0.2)
+        return value
+
+    def wait_for_text(self, text: str, *, seconds: float = _CALL_S) -> None:
+        """Wait until the page shows a text."""
+        self.wait_for(f"{_TEXT}.includes({json.dumps(text)})", seconds=seconds)
+
+    def click(self, script: str) -> None:
+        """Press and release the mouse in the middle of the element that a JavaScript expression finds."""
+        place = self.wait_for(
+            f"(() => {{ const e = {script}; if (!e) return null; e.scrollIntoView({{block: 'center'}});"
+            " const r = e.getBoundingClientRect();"
+            " return r.width ? [r.x + r.width / 2, r.y + r.height / 2] : null })()"
+        )
+        for kind in ("mousePressed", "mouseReleased"):
+            self.call("Input.dispatchMouseEvent", type=kind, x=place[0], y=place[1], button="left", clickCount=1)
+
     def run(self, script: str) -> Any:
         """The value of a JavaScript expression in the page."""
         answer = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
@@ -105,7 +133,9 @@ def chromium() -> Iterator[Page]:
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         try:
-            with connect(_address(process, Path(profile)), max_size=None, proxy=None) as connection:
+            with connect(
+                _address(process, Path(profile)), max_size=None, max_queue=None, ping_interval=None, proxy=None
+            ) as connection:
                 yield _first_page(connection)
         finally:
             process.terminate()

@@ -50,10 +50,7 @@ def start_server(guardian: Guardian) -> str:
     """Start the server and wait until it answers; return its API address."""
     home = guardian.folder / "prefect"
     home.mkdir(mode=0o700)
-    template = cache_folder() / f"prefect-{version('prefect')}.db"
-    prepared = template.is_file()
-    if prepared:
-        shutil.copyfile(template, home / "prefect.db")
+    prepared = prepare_database(home)
     environment = server_environment(home)
 
     def service(port: int) -> Service:
@@ -63,7 +60,7 @@ def start_server(guardian: Guardian) -> str:
 
     port = start_on_port(guardian, service, _answers, deadline=time.monotonic() + _READY_S)
     if not prepared:
-        _keep(home / "prefect.db", template)
+        keep_database(home)
     return f"http://127.0.0.1:{port}/api"
 
 
@@ -75,8 +72,21 @@ def _answers(port: int) -> bool:
         return False
 
 
-def _keep(database: Path, template: Path) -> None:
-    """Copy the migrated database as the template; two that do it at once both leave a whole file."""
+def _template() -> Path:
+    return cache_folder() / f"prefect-{version('prefect')}.db"
+
+
+def prepare_database(home: Path) -> bool:
+    """Put a migrated, empty database into the folder of a server, where there is a template of it."""
+    if not _template().is_file():
+        return False
+    shutil.copyfile(_template(), home / "prefect.db")
+    return True
+
+
+def keep_database(home: Path) -> None:
+    """Keep the database that a server just made as the template; two that do it at once both leave a whole file."""
+    database, template = home / "prefect.db", _template()
     temporary = template.with_suffix(f".{os.getpid()}.tmp")
     with suppress(sqlite3.Error):  # a busy database only means that the next start is the slow one again
         with closing(sqlite3.connect(database)) as source, closing(sqlite3.connect(temporary)) as target:

@@ -114,6 +114,7 @@ def _hit_ratio(found: Lookups, window: Window) -> Measurement:
         window=found.window or window,
         interval=None if reason else wilson(found.hits, n),
         note=reason or (f"{found.uncertain} lookups of this tool may be in it" if found.uncertain else ""),
+        idle=not found.reason and not n,
     )
 
 

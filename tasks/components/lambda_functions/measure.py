@@ -76,7 +76,7 @@ def worst_cold_start(facts: Facts) -> Value:
         return Value(found.maximum, n, worst.source, note)
     seen = sum(each.statistics.invocations for each in critical if each.statistics)
     reason = f"no cold start among {seen} invocations of critical functions" if seen else _why_no_logs(critical)
-    return Value(None, 0, _REPORTS, f"no data: {reason}")
+    return Value(None, 0, _REPORTS, f"no data: {reason}", idle=bool(seen))
 
 
 def _logged(facts: Facts) -> list[FunctionFacts]:

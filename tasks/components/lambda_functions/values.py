@@ -22,6 +22,8 @@ class Value:
     source: str
     note: str = ""
     interval: Interval | None = None
+    idle: bool = False
+    """Whether there is no value because nothing happened, rather than because something could not be read."""
 
 
 def measurement(
@@ -38,6 +40,7 @@ def measurement(
         interval=value.interval,
         labels=dict(labels or {}),
         note=value.note,
+        idle=value.idle,
     )
 
 

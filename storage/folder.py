@@ -1,0 +1,144 @@
+"""A folder of this machine as a place for whole files: a temporary beside the file, then a rename or a hard link."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from storage.errors import StorageError
+from storage.place import PlacedFile
+
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
+
+
+class Folder:
+    """Files under one folder, which is made with the first file."""
+
+    def __init__(self, root: Path) -> None:
+        self._base = root.resolve()
+
+    @property
+    def shown(self) -> str:
+        """The folder's full name."""
+        return str(self._base)
+
+    def _at(self, name: str) -> Path:
+        return self._base / name
+
+    def exists(self, name: str) -> bool:
+        """Whether a file or folder of that name is there."""
+        return self._at(name).exists()
+
+    def names(self, folder: str) -> list[str]:
+        """Names of what lies directly in a folder, sorted; empty where there is no such folder."""
+        return sorted(path.name for path in self._inside(folder))
+
+    def folders(self, folder: str) -> list[str]:
+        """The same for folders alone."""
+        return sorted(path.name for path in self._inside(folder) if path.is_dir())
+
+    def _inside(self, folder: str) -> list[Path]:
+        path = self._at(folder)
+        with _told(path, "listed"):
+            return list(path.iterdir()) if path.is_dir() else []
+
+    def files(self, folder: str) -> list[PlacedFile]:
+        """Every file in a folder, at any depth, sorted by name; symbolic links are not followed."""
+        self._own(self._at(folder))
+        with _told(self._at(folder), "listed"):
+            return sorted(self._walk(folder), key=lambda file: file.name)
+
+    def _walk(self, folder: str) -> Iterator[PlacedFile]:
+        for parent, _, names in os.walk(self._at(folder)):
+            for name in names:
+                path = Path(parent, name)
+                try:
+                    found = path.lstat()
+                except FileNotFoundError:
+                    continue  # another writer's temporary file, or one that is being removed
+                modified = datetime.fromtimestamp(found.st_mtime, UTC)
+                yield PlacedFile(path.relative_to(self._base).as_posix(), found.st_size, modified)
+
+    def read(self, name: str) -> bytes:
+        """The content of a file; `FileNotFoundError` where it is missing."""
+        path = self._at(name)
+        with _told(path, "read"):
+            return path.read_bytes()
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file whole, in place of one that is there."""
+        path = self._at(name)
+        with _told(path, "written"), _temporary(path, content) as temporary:
+            temporary.replace(path)
+
+    def create(self, name: str, content: bytes) -> bool:
+        """Write a file where none is; False, and nothing written, where one is.
+
+        A hard link fails where the name is taken and shows the whole file where it is not. Over a network the answer
+        may be lost and the link be there all the same: then the temporary file has two names.
+        """
+        path = self._at(name)
+        with _told(path, "written"), _temporary(path, content) as temporary:
+            try:
+                os.link(temporary, path)
+            except FileExistsError:
+                return temporary.stat().st_nlink > 1
+            except OSError as error:
+                if error.errno not in _NO_LINKS:
+                    raise
+                raise StorageError(
+                    f"{path} could not be claimed: its file system has no hard links; choose another output"
+                ) from error
+        return True
+
+    def remove(self, name: str) -> None:
+        """Remove one file, if it is there."""
+        with _told(self._at(name), "removed"):
+            self._at(name).unlink(missing_ok=True)
+
+    def remove_folder(self, folder: str) -> None:
+        """Remove a folder and all that lies in it; of a symbolic link, the link alone."""
+        path = self._at(folder)
+        self._own(path.parent)
+        with _told(path, "removed"):
+            if path.is_symlink():
+                path.unlink()
+            elif path.is_dir():
+                shutil.rmtree(path)
+
+    def _own(self, path: Path) -> None:
+        """`StorageError` where a symbolic link below the root leads to `path`: what lies there is another's."""
+        if path.resolve() != path:
+            raise StorageError(f"{path} is reached by a symbolic link: name the folder that it points to as output")
+
+
+@contextmanager
+def _temporary(path: Path, content: bytes) -> Iterator[Path]:
+    """A hidden file beside `path` with the content, on the disk; gone at the end."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    try:
+        with temporary.open("xb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _told(path: Path, done: str) -> Iterator[None]:
+    """An error of the operating system as a `StorageError` that names the file; a missing one stays what it is."""
+    try:
+        yield
+    except OSError as error:
+        if done == "read" and isinstance(error, FileNotFoundError):
+            raise
+        raise StorageError(f"{path} could not be {done}: {error.strerror or error}") from error

@@ -1,0 +1,146 @@
+"""`hasivu-perf serve` as a user runs it: it answers, is set up, listens on the loopback alone, and ends with all."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil  # type: ignore[import-untyped]
+import psycopg
+import pytest
+
+from deployments.config import known
+from deployments.local.guardian import free_port
+from deployments.local.held import DATABASES
+from tests.databases import database
+
+PROGRAM = Path(sys.executable).with_name("hasivu-perf")
+FOREIGN = ("PREFECT_", "HASIVU_", "AWS_", "DEVELOPMENT_", "STAGING_", "PRODUCTION_")
+READY_S = 150.0
+END_S = 10.0
+GONE_S = 5.0
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running `serve`, and everything that it started."""
+
+    process: subprocess.Popen[bytes]
+    started: list[psutil.Process]
+    port: int
+    folder: Path
+    variables: Mapping[str, str]
+
+    @property
+    def api(self) -> str:
+        return f"http://127.0.0.1:{self.port}/api"
+
+
+@contextmanager
+def served(folder: Path, *arguments: str, **variables: str) -> Iterator[Served]:
+    """Serve from a home and a folder for temporary files below `folder`, until ready."""
+    (folder / "tmp").mkdir()
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(FOREIGN)}
+    environment = {**clean, "TMPDIR": str(folder / "tmp"), "HASIVU_PERF_HOME": str(folder / "home"), **variables}
+    port = free_port()
+    command = [str(PROGRAM), "serve", "--port", str(port), *arguments]
+    with (
+        (folder / "log").open("wb") as log,
+        subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True) as process,
+    ):
+        try:
+            until = time.monotonic() + READY_S
+            while "until Ctrl-C" not in (folder / "log").read_text():
+                assert process.poll() is None, (folder / "log").read_text()
+                assert time.monotonic() < until, (folder / "log").read_text()
+                time.sleep(0.2)
+            started = psutil.Process(process.pid).children(recursive=True)
+            yield Served(process, started, port, folder, environment)
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+def assert_gone(serve: Served, seconds: float) -> None:
+    _, alive = psutil.wait_procs(serve.started, timeout=seconds)
+    assert [one.cmdline() for one in alive] == []
+    assert list((serve.folder / "tmp").iterdir()) == []
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{serve.api}/health", timeout=2)
+
+
+def listeners(serve: Served) -> set[str]:
+    """The addresses that the program and all it started listen at."""
+    processes = [psutil.Process(serve.process.pid), *serve.started]
+    found = [
+        one for process in processes for one in process.net_connections("inet") if one.status == psutil.CONN_LISTEN
+    ]
+    return {one.laddr.ip for one in found}
+
+
+def posted(serve: Served, path: str) -> list[dict[str, object]]:
+    answer = httpx.post(f"{serve.api}{path}", json={}, timeout=10)
+    answer.raise_for_status()
+    found: list[dict[str, object]] = answer.json()
+    return found
+
+
+def test_serve_is_set_up_on_the_loopback_and_ends_when_told(tmp_path: Path) -> None:
+    with served(tmp_path) as serve:
+        page = httpx.get(f"http://127.0.0.1:{serve.port}/", timeout=10)
+        assert page.headers["content-type"].startswith("text/html")
+        assert httpx.get(f"http://127.0.0.1:{serve.port}/ui-settings", timeout=10).json()["api_url"] == serve.api
+        assert {"production", "staging"} <= {str(one["name"]) for one in posted(serve, "/deployments/filter")}
+        (worker,) = posted(serve, "/work_pools/hasivu-perf/workers/filter")
+        assert worker["status"] == "ONLINE"
+        assert listeners(serve) == {"127.0.0.1"}
+
+        again = subprocess.run(
+            [str(PROGRAM), "serve", "--port", str(serve.port)],
+            env=serve.variables,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert again.returncode == 2
+        (line,) = again.stderr.splitlines()
+        assert line.startswith(f"hasivu-perf: a Prefect server answers at http://127.0.0.1:{serve.port} already")
+
+        serve.process.send_signal(signal.SIGTERM)
+        assert serve.process.wait(END_S) == 0
+        assert_gone(serve, GONE_S)
+    assert (tmp_path / "home" / "prefect" / "prefect.db").stat().st_size > 0
+    assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+def test_serve_on_postgresql_with_the_platform_leaves_nothing_after_kill_9(tmp_path: Path) -> None:
+    (tmp_path / "serve").mkdir()
+    with database(tmp_path) as held:
+        url = held.admin.replace("postgresql://", "postgresql+asyncpg://")
+        with served(tmp_path / "serve", "--local", **{DATABASES[0]: url}) as serve:
+            with psycopg.connect(held.admin) as connection:
+                assert connection.execute("SELECT count(*) FROM deployment").fetchone() == (7,)
+            worker = next(one for one in serve.started if "worker" in one.cmdline())
+            variables = worker.environ()
+            assert {f"{name.upper()}_API_URL" for name in known()} <= set(variables)
+            assert variables["HASIVU_PERF_OUTPUT"] == str(tmp_path / "serve" / "home" / "output")
+            assert listeners(serve) == {"127.0.0.1"}
+
+            password = held.server.passwords.admin
+            assert not [one for one in serve.started if password in " ".join(one.cmdline())]
+            assert password not in " ".join(variables.values())
+            for log in (tmp_path / "serve" / "home" / "logs").iterdir():
+                assert password not in log.read_text()
+
+            serve.process.kill()
+            serve.process.wait(5)
+            assert_gone(serve, GONE_S)
