@@ -28,6 +28,7 @@ from deployments.automations import automations, ensure_automation
 from deployments.config import known
 from deployments.declared import Outcome, declared_deployments
 from deployments.deployed import ensure_deployment
+from deployments.notifications import ensure_notifications
 from storage.errors import UsageError
 
 WORKERS = Path(__file__).parent / "workers"
@@ -79,6 +80,7 @@ def set_up(client: SyncPrefectClient) -> Iterator[Outcome]:
         yield from ensure_deployment(client, one)
     for automation in automations():
         yield ensure_automation(client, automation)
+    yield from ensure_notifications(client)
 
 
 def pool_template() -> dict[str, Any]:

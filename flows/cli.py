@@ -230,6 +230,22 @@ def serve(
     return hold(local=local, port=port)
 
 
+@app.command(sort_key=4)
+def release(
+    tag: str,
+    *,
+    commit: Annotated[str | None, Parameter(help="What it was built from.")] = None,
+    baseline: Annotated[str | None, Parameter(help="Run or release to compare with.")] = None,
+    wait: Annotated[bool, Parameter(help="Follow the validation and exit with its gate's code.")] = False,
+    timeout: Annotated[float, Parameter(help="Seconds to wait at most, queue included.")] = 3600,
+    json: Annotated[bool, Parameter(name="--json", help="Print the verdict as JSON, alone.")] = False,
+) -> ExitCode:
+    """Publish a release to the server that PREFECT_API_URL names, which validates it on staging."""
+    from flows.release import release as publish
+
+    return publish(tag, commit=commit, baseline=baseline, wait=wait, timeout_s=timeout, as_json=json)
+
+
 @local_app.command
 def up(
     *, detach: Annotated[bool, Parameter(help="Return once it runs; end it with `local down`.")] = False

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any
 
 from prefect.futures import PrefectWrappedFuture
+from prefect.task_runners import TaskRunner
 
 from flows.orphan import stop_if_orphaned
 from tasks import progress
 from tasks.stages import component_stage
+from tasks.task_runner import crash
 from tasks.validation import failure_text
 
 Manifests = dict[str, dict[str, Any]]
@@ -22,33 +24,36 @@ _END_S = 3.0
 
 
 def measure(
-    run: Mapping[str, str], components: Mapping[str, str], sign_of_life: Callable[[], None]
+    runner: TaskRunner[Any], run: Mapping[str, str], components: Mapping[str, str], sign_of_life: Callable[[], None]
 ) -> tuple[Manifests, Failures]:
-    """Measure components in parallel, each with the reason to measure it again or none.
+    """Measure components in parallel on a runner, each with the reason to measure it again or none.
 
     Returns the manifests of those that were measured, and why the others were not. Where this process is told to end,
     or is left alone by the worker that started it, the load of all components is stopped first.
     """
-    futures: dict[str, _Future] = {
-        component: cast(
-            "_Future",  # what every task runner that we have gives
-            component_stage.with_options(name=component, task_run_name=component).submit(component, dict(run), why),
-        )
-        for component, why in components.items()
-    }
+    futures = {component: _submitted(runner, run, component, why) for component, why in components.items()}
     try:
         _wait(futures, sign_of_life)
     except BaseException:  # a signal, a lost lease, an orphan: whatever it is, no load may go on
         progress.stop()
+        for future in futures.values():
+            future.wrapped_future.cancel()  # on a cluster; what a thread runs ends by the flag
         _wait_at_most(futures, _END_S)
         raise
     manifests, failures = {}, {}
     for component, future in futures.items():
-        if future.state.is_completed():
+        died = crash(future)
+        if not died and future.state.is_completed():
             manifests[component] = future.result()
         else:
-            failures[component] = failure_text(future.result(raise_on_failure=False))
+            failures[component] = died or failure_text(future.result(raise_on_failure=False))
     return manifests, failures
+
+
+def _submitted(runner: TaskRunner[Any], run: Mapping[str, str], component: str, why: str) -> _Future:
+    stage = component_stage.with_options(name=component, task_run_name=component)
+    future: _Future = runner.submit(stage, {"component": component, "run": dict(run), "again": why})
+    return future
 
 
 def _wait(futures: Mapping[str, _Future], sign_of_life: Callable[[], None]) -> None:

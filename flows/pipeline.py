@@ -10,7 +10,7 @@ from prefect.client.schemas.objects import State
 from prefect.exceptions import TerminationSignal
 from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
-from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.task_runners import TaskRunner
 
 from deployments.config import RunConfig
 from deployments.parameters import ValidationParams, configure
@@ -29,6 +29,7 @@ from tasks.stages import (
     publish_stage,
     to_measure_again,
 )
+from tasks.task_runner import open_runner
 
 
 def run_title() -> str:
@@ -38,12 +39,7 @@ def run_title() -> str:
     return " ".join(filter(None, (params.profile, params.release, f"{started:%Y-%m-%d %H:%M:%S}")))
 
 
-@flow(
-    name="performance-pipeline",
-    flow_run_name=run_title,
-    persist_result=False,
-    task_runner=ThreadPoolTaskRunner(max_workers=8),  # type: ignore[arg-type]
-)
+@flow(name="performance-pipeline", flow_run_name=run_title, persist_result=False)
 def performance_pipeline(params: ValidationParams) -> State[Any]:
     """Measure the components in parallel, judge what was measured, publish it; fail where something was not.
 
@@ -55,10 +51,11 @@ def performance_pipeline(params: ValidationParams) -> State[Any]:
     run = open_stage(params.model_dump(mode="json"))
     page = ProgressPage(run["environment"], planned_seconds(config))
     try:
-        with environment_slot(run["environment"], page.queued) as waited_s, progress.watching(told(page.parts)):
+        with environment_slot(run["environment"], page.queued) as waited_s:
             page.measuring()
             begin_attempt(run, opened, waited_s)
-            manifests, failures = _measured(run, config, params.again, page)
+            with open_runner(config.environment.scale) as runner, progress.watching(told(page.parts)):
+                manifests, failures = _measured(runner, run, config, params.again, page)
             end_attempt(run)
     except (TerminationSignal, SystemExit):  # the latter comes from a log line that its dead reader cannot take
         publish_interrupted(run, "the run was stopped before it was measured")
@@ -72,14 +69,16 @@ def performance_pipeline(params: ValidationParams) -> State[Any]:
 
 
 def _measured(
-    run: dict[str, str], config: RunConfig, again: tuple[str, ...], page: ProgressPage
+    runner: TaskRunner[Any], run: dict[str, str], config: RunConfig, again: tuple[str, ...], page: ProgressPage
 ) -> tuple[Manifests, Failures]:
     """What was asked for, and once more what was restored and turns out to be damaged."""
     asked = {component: f"attempt {attempt_number(run)}: it was asked for" for component in again}
-    manifests, failures = measure(run, {c.value: asked.get(c.value, "") for c in config.components}, page.show)
+    manifests, failures = measure(
+        runner, run, {c.value: asked.get(c.value, "") for c in config.components}, page.show
+    )
     damaged = to_measure_again(run, manifests)
     if damaged:
-        repaired, failed = measure(run, damaged, page.show)
+        repaired, failed = measure(runner, run, damaged, page.show)
         manifests = {c: data for c, data in manifests.items() if c not in damaged} | repaired
         failures |= failed
     return manifests, failures

@@ -44,7 +44,7 @@ def baseline_report(store: Store, info: RunInfo) -> tuple[Report | None, str]:
 
 
 def _runs(store: Store, environment: str) -> Iterator[RunInfo]:
-    for run in reversed(store.names(f"{ANALYSIS}/{environment}")[-MOST_LOOKED_AT:]):
+    for run in reversed(store.folders(f"{ANALYSIS}/{environment}")[-MOST_LOOKED_AT:]):
         folder = RunFolder(store, environment, run)
         try:
             if folder.opened_already():

@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from storage.errors import NotMeasuredError
 from storage.records import ComponentId
+from tasks import dask_worker
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,18 @@ _stop = threading.Event()
 
 
 def tell(progress: Progress) -> None:
-    """Pass one sign of life to every watcher; raises `NotMeasuredError` where the run was told to stop."""
-    if _stop.is_set():
+    """Pass one sign of life to every watcher; raises `NotMeasuredError` where the run was told to stop.
+
+    On a Dask worker the watchers are in another process, and to stop is to have the task cancelled.
+    """
+    if _stop.is_set() or dask_worker.cancelled():
         raise NotMeasuredError("interrupted before it was measured")
+    dask_worker.send(asdict(progress))
+    show(progress)
+
+
+def show(progress: Progress) -> None:
+    """Pass one sign of life to every watcher of this process."""
     for watcher in tuple(_watchers):
         watcher(progress)
 

@@ -14,16 +14,17 @@ from typing import Any
 from prefect import task
 from prefect.cache_policies import INPUTS, RUN_ID, TASK_SOURCE
 from prefect.context import FlowRunContext
-from prefect.runtime import flow_run
+from prefect.runtime import deployment, flow_run
 
 from deployments.config import resolve_target
 from deployments.parameters import ValidationParams
-from storage.artifacts import publish_artifacts
+from storage.artifacts import publish_artifacts, report_link
 from storage.errors import NotMeasuredError
 from storage.parquet import Store
 from storage.records import ComponentId, Manifest, Report
 from storage.runs import RunFolder, named_run
 from tasks import attempts, validation
+from tasks.monitoring.notify import announce
 from tasks.publish import artifact_markdown, gate_rows, publish_files, publish_report, verdict_row
 from tasks.report.record import to_json
 
@@ -142,4 +143,7 @@ def publish_interrupted(run: dict[str, str], why: str) -> None:
 
 
 def _show(report: Report, folder: RunFolder) -> None:
+    """Show the report in Prefect; people are told of runs of a deployment, for who runs by hand sees it."""
     publish_artifacts(report, folder, artifact_markdown(report), gate_rows(report), verdict_row(report, folder))
+    if deployment.id:
+        announce(report, folder, report_link(folder))

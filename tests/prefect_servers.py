@@ -12,6 +12,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
 from deployments.local import held
 from deployments.local.guardian import Guardian, free_port
+from tests.prefect_client import forget_server
 
 
 @contextmanager
@@ -27,4 +28,6 @@ def full_server() -> Iterator[str]:
         address = f"http://127.0.0.1:{port}/api"
         changes: dict[Any, Any] = {PREFECT_API_URL: address, PREFECT_HOME: kept.client}
         with temporary_settings(changes):
+            forget_server()
             yield address
+            forget_server()

@@ -147,6 +147,7 @@ def story(world: World, killed: Killed, tmp_path_factory: pytest.TempPathFactory
     world.start_worker("first")
     arguments = ("release", "v1.0.0", "--commit", "0123abc", "--wait", "--timeout", "150", "--json")
     released = run_program(*arguments, cwd=folder, variables=world.variables)
+    assert released.out, released.err
     verdict = last_json(released.out)
     run = str(verdict["flow_run"])
     failed = world.wait(run)

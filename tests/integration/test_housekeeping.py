@@ -14,7 +14,6 @@ import boto3
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
-from prefect.concurrency.services import ConcurrencySlotAcquisitionWithLeaseService
 from prefect.exceptions import ParameterTypeError
 from prefect.settings import (
     PREFECT_API_URL,
@@ -40,6 +39,7 @@ from tasks.components import COMPONENTS
 from tasks.publish import publish_report
 from tasks.report.renderings import RENDERERS
 from tests.integration.test_pipeline import VARIABLES, Scripted
+from tests.prefect_client import forget_server
 from tests.s3_server import CREDENTIALS, start_s3
 
 START = datetime(2026, 3, 2, 6, 30, tzinfo=UTC)
@@ -62,15 +62,10 @@ def server(guardian: Guardian) -> Iterator[None]:
         PREFECT_LOCAL_STORAGE_PATH: guardian.folder / "results",
         PREFECT_LOGGING_TO_API_ENABLED: False,
     }
-    _forget_the_slots_client()
+    forget_server()  # of a module before this one
     with temporary_settings(changes):
         yield
-        _forget_the_slots_client()
-
-
-def _forget_the_slots_client() -> None:
-    """Prefect keeps one client per limit and process, tied to the server that was there when it was first used."""
-    ConcurrencySlotAcquisitionWithLeaseService.instance(frozenset({f"load-{ENVIRONMENT}"})).drain()
+        forget_server()
 
 
 @pytest.fixture(scope="module")

@@ -43,6 +43,7 @@ from storage.records import Collected, ComponentId, Finding, Measurement, Report
 from storage.runs import RunFolder
 from tasks.components import COMPONENTS
 from tasks.components.base import Check, CollectContext, Samples
+from tests.prefect_client import forget_server
 
 ROOT = Path(__file__).resolve().parents[2]
 VARIABLES = {
@@ -135,7 +136,9 @@ def server() -> Iterator[str]:
             PREFECT_LOGGING_TO_API_ENABLED: False,
         }
         with temporary_settings(changes):
+            forget_server()
             yield address
+            forget_server()
 
 
 @pytest.fixture
