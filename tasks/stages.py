@@ -131,6 +131,8 @@ def publish_stage(run: dict[str, str], judged: dict[str, Any]) -> dict[str, Any]
     report = folder.report()
     files = publish_files(folder, report)
     _show(report, folder)
+    if deployment.id:  # who runs by hand sees it; who cancels knows it
+        announce(report, folder, report_link(folder))
     return {"files": files, **judged}
 
 
@@ -143,7 +145,4 @@ def publish_interrupted(run: dict[str, str], why: str) -> None:
 
 
 def _show(report: Report, folder: RunFolder) -> None:
-    """Show the report in Prefect; people are told of runs of a deployment, for who runs by hand sees it."""
     publish_artifacts(report, folder, artifact_markdown(report), gate_rows(report), verdict_row(report, folder))
-    if deployment.id:
-        announce(report, folder, report_link(folder))
