@@ -4,6 +4,7 @@ UV     := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 RUN    := .venv/bin/
 OUTPUT ?= .
 ARGS   ?=
+PATIENT = tests/e2e/test_operations.py tests/e2e/test_documents.py# mostly waiting: beside the others, and begun first
 export UV_PYTHON_DOWNLOADS = never
 
 .DEFAULT_GOAL := help
@@ -56,12 +57,12 @@ check: setup        ## lint, types, layers, unit and architecture tests
 	@$(RUN)ruff format --check --quiet .
 	@$(RUN)mypy --no-error-summary
 	@$(RUN)lint-imports --no-logo > .venv/layers.log || { cat .venv/layers.log; exit 1; }
-	@$(RUN)pytest tests/unit tests/architecture
+	@$(RUN)pytest -n 2 tests/unit tests/architecture
 
 test: check         ## everything: check, integration and end-to-end tests on real servers
 	@.ci/system-packages
-	@$(RUN)pytest -n 2 --dist loadfile tests/integration
-	@$(RUN)pytest tests/e2e
+	@$(RUN)pytest -n 3 --dist loadfile --no-loadscope-reorder $(PATIENT) tests/integration
+	@$(RUN)pytest -n 2 --dist loadfile tests/e2e $(addprefix --ignore ,$(PATIENT))
 
 bench: setup        ## speed against what a user would pick instead, as ratios
 	@$(RUN)python -m benchmarks.load_engine

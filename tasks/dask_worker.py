@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from distributed import Worker
 
 TOPIC = "hasivu-perf-progress"
-"""Under which signs of life reach the process that submitted the task: its key, and the fields of a `Progress`."""
+"""Under which signs of life reach the process that submitted the task: its `key`, and `progress`, the fields of a `Progress`."""
 
 
 def current() -> Worker | None:
@@ -43,7 +43,7 @@ def send(progress: Mapping[str, Any]) -> None:
     """Send a sign of life to whoever submitted this thread's task; nothing outside of one."""
     worker, key = current(), _key()
     if worker is not None and key is not None:
-        worker.log_event(TOPIC, {"key": str(key), **progress})
+        worker.log_event(TOPIC, {"key": str(key), "progress": dict(progress)})
 
 
 def _key() -> Key | None:

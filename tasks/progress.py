@@ -36,7 +36,7 @@ def tell(progress: Progress) -> None:
     """
     if _stop.is_set() or dask_worker.cancelled():
         raise NotMeasuredError("interrupted before it was measured")
-    dask_worker.send(asdict(progress))
+    dask_worker.send(asdict(progress) | {"component": progress.component.value})
     show(progress)
 
 

@@ -6,6 +6,7 @@ So the flow opens this one itself, and hands it its stages: `runner.submit(task,
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -97,18 +98,24 @@ def _connected(runner: DaskTaskRunner, scale: Scale) -> PrefectDaskClient:
 
     try:
         with dask.config.set({"distributed.scheduler.allowed-failures": 0}):
-            return runner.client
+            client = runner.client
     except OSError:
         where = f"at the address in {scale.address}" if scale.address else "on this machine"
         raise NotMeasuredError(f"no Dask scheduler answers {where}: start it, or correct the address") from None
+    if scale.address is None:
+        quieten = logging.getLogger("distributed").setLevel  # each start and end of a worker is a line of its own
+        quieten(logging.WARNING)
+        client.run(quieten, logging.WARNING)
+    return client
 
 
 def _passed_on(client: PrefectDaskClient) -> Callable[[tuple[float, Mapping[str, Any]]], None]:
     """A handler that shows the signs of life of this client's own tasks to the watchers of this process."""
 
     def pass_on(event: tuple[float, Mapping[str, Any]]) -> None:
-        fields = dict(event[1])
-        if fields.pop("key") in client.futures:
+        _, sent = event
+        if sent["key"] in client.futures:
+            fields = sent["progress"]
             progress.show(Progress(**{**fields, "component": ComponentId(fields["component"])}))
 
     return pass_on

@@ -69,6 +69,7 @@ class ApiComponent:
             timeout_s=environment.api.timeout_s,
             max_connections=connections_for(load.rate),
             headers={name: value.get_secret_value() for name, value in context.target.headers.items()},
+            config=context.config,
         )
         run = run_http(plan, _teller(context, plan.duration_s))
         context.sink.write("samples", run.table)
@@ -153,6 +154,7 @@ def _described(config: RunConfig, chosen: Sequence[Endpoint], run: HttpRun) -> d
         "endpoints": str(len(chosen)),
         "seed": str(SEED),
         "connections": str(run.facts["connects"]),
+        **({"shards": run.shards} if config.environment.scale.shards > 1 else {}),
     }
     return plan if run.stopped is None else plan | {"stopped": run.stopped}
 

@@ -125,6 +125,7 @@ class RfidComponent:
             timeout_s=settings.timeout_s,
             max_connections=connections_for(timing.rates[-1]),
             headers={name: value.get_secret_value() for name, value in context.target.headers.items()},
+            config=context.config,
         )
         run = run_http(plan, _teller(context, timing.total_s))
         context.sink.write("samples", run.table)
@@ -139,9 +140,9 @@ class RfidComponent:
                 seconds=timing.single_s,
                 same_machine=context.target.local,
             ),
-            load_plan=_described(settings, timing, run),
+            load_plan=_described(settings, timing, run, shards=environment.scale.shards),
             fingerprint={"target": address.shown, **run.release},
-            notes=_notes(settings, load, run),
+            notes=_notes(settings, load, run, shards=environment.scale.shards),
         )
 
     def measure(self, samples: Samples, config: RunConfig) -> list[Measurement]:
@@ -252,13 +253,14 @@ def _teller(context: CollectContext, total_s: float) -> Any:
     return tell
 
 
-def _described(settings: RfidSettings, timing: Timing, run: HttpRun) -> dict[str, str]:
+def _described(settings: RfidSettings, timing: Timing, run: HttpRun, *, shards: int) -> dict[str, str]:
     plan = {
         "single": f"{timing.single_rate:g}/s for {timing.single_s:.1f} s after {timing.warmup_s:.1f} s of warm-up",
         "bulk": f"{timing.bulk_rate:g}/s of {settings.bulk_size} verifications for {timing.bulk_s:.1f} s",
         "search": f"{', '.join(f'{rate:g}' for rate in timing.rates)}/s, {timing.step_s:.1f} s each",
         "seed": str(SEED),
         "connections": str(run.facts["connects"]),
+        **({"shards": run.shards} if shards > 1 else {}),
     }
     if run.steps:
         plan["search_start"] = _clock(run.steps[0].start_ns)
@@ -272,8 +274,8 @@ def _clock(utc_ns: int) -> str:
     return datetime.fromtimestamp(utc_ns / 1e9, UTC).isoformat(timespec="milliseconds")
 
 
-def _notes(settings: RfidSettings, load: Load, run: HttpRun) -> tuple[str, ...]:
-    notes = []
+def _notes(settings: RfidSettings, load: Load, run: HttpRun, *, shards: int) -> tuple[str, ...]:
+    notes = [] if shards == 1 else ["the capacity search ran in one process, not in shards"]
     if run.stopped is not None:
         notes.append(f"the load was {run.stopped}: the rest of its plan was not sent")
     if load.max_rate < settings.target_rate:

@@ -74,12 +74,19 @@ class Generator:
         self._rearm(time.monotonic_ns())
 
     async def run(
-        self, schedule: Schedule, endpoints: Sequence[int], weights: Sequence[float], drain_s: float
+        self,
+        schedule: Schedule,
+        endpoints: Sequence[int],
+        weights: Sequence[float],
+        drain_s: float,
+        *,
+        not_before_ns: int = 0,
     ) -> tuple[int, int]:
         """Send a schedule's requests over a mix of endpoints; when it started and ended (monotonic ns).
 
         `endpoints` are numbers of requests, `weights` their shares. `drain_s` bounds how long after the schedule
-        queued requests may still be sent; requests on the wire have their own time limit.
+        queued requests may still be sent; requests on the wire have their own time limit. Where `not_before_ns`
+        (monotonic) lies ahead, the schedule starts then.
         """
         mix = Mix(weights, self._rng)
         phases = [self._phase(name) for name in schedule.names]
@@ -88,7 +95,7 @@ class Generator:
         def due(number: int, intended: int) -> None:
             self._take(intended, endpoints[mix.choose()], phase_of[number])
 
-        start = time.monotonic_ns()
+        start = max(time.monotonic_ns(), not_before_ns)
         self._pacer = Pacer(self._loop, (schedule.offsets_ns + start).tolist(), due)
         if self._guard.reason is not None:
             self._pacer.stop()

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.parser import Parser
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
-from deployments.config import Load, ValueRange
+from deployments.config import Load, RunConfig, ValueRange
 from storage.records import LoadSummary, Window
 from tasks.load.capacity import Step
 from tasks.load.process import Progress, run_worker
-from tasks.load.samples import column, latency_ms, of_phase, percentile, sent_rate, summarise
+from tasks.load.samples import Ints, column, latency_ms, of_phase, percentile, sent_rate, summarise
 from tasks.load.schedule import Jitter, Phase
+from tasks.load.shards import merge, starts_apart_ms
+from tasks.load.spread import run_shares
 from tasks.load.trust import Verdict, Vitals, judge
 
 SEED = 20_240_615
 """The seed of every load plan: two runs of one configuration ask for the same things in the same order."""
 
+_WORKER = "tasks.load.http_worker"
 _START_S = 30.0
 _MOST_CONNECTIONS = 512
 _FEWEST_CONNECTIONS = 16
@@ -34,7 +39,8 @@ class HttpPlan:
     """All that a load worker needs; `url` may hold a secret and is never shown.
 
     `endpoints` as `mix.endpoint_plan` makes them; `stages` as `schedule_stage` and `search_stage` make them, one
-    after the other; `drain_s` bounds how long after a stage queued requests may still be sent.
+    after the other; `drain_s` bounds how long after a stage queued requests may still be sent. Where `config`
+    asks for shards, as many processes share the plan.
     """
 
     url: str = field(repr=False)
@@ -47,6 +53,7 @@ class HttpPlan:
     max_connections: int
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     seed: int = SEED
+    config: RunConfig | None = None
 
     @property
     def duration_s(self) -> float:
@@ -132,7 +139,9 @@ class HttpRun:
     def window(self) -> Window:
         """From the start of the first stage to the end of the last one."""
         runs = self.facts["runs"]
-        return Window(start=_moment(runs[0]["start_ns"]), end=_moment(runs[-1]["end_ns"]))
+        return Window(
+            start=_moment(min(run["start_ns"] for run in runs)), end=_moment(max(run["end_ns"] for run in runs))
+        )
 
     @property
     def same_machine(self) -> bool:
@@ -147,6 +156,16 @@ class HttpRun:
         return reason
 
     @property
+    def shards(self) -> str:
+        """How many processes sent the load, and what was seen of their clocks and starts, for a load plan."""
+        shares = self.facts["shares"]
+        offset = max(abs(share["clock_offset_ms"]) for share in shares)
+        apart = starts_apart_ms(self.facts["runs"])
+        owners = Counter(host for host, _ in {(share["host"], share["owner"]) for share in shares})
+        where = ", ".join(f"{number} on {host}" for host, number in sorted(owners.items()))
+        return f"{len(shares)}, their owners {where}; clocks {offset:.1f} ms off, starts {apart:.1f} ms apart at most"
+
+    @property
     def release(self) -> Mapping[str, str]:
         """What the target's answers say of its release, from the headers of the first good one."""
         _, _, fields = str(self.facts["head"]).partition("\r\n")
@@ -158,17 +177,16 @@ class HttpRun:
         runs = [run for run in self.facts["runs"] if not set(run["phases"]).isdisjoint(phases)]
         rows = of_phase(self.table, *{phase for run in runs for phase in run["phases"]})
         taken = column(rows, "taken_ns")
-        delays = [run["run_delay_s"] for run in runs]
-        elapsed = sum(run["elapsed_s"] for run in runs)
         return Vitals(
             due=sum(run["due"] for run in runs),
             sent=rows.num_rows,
-            late_p99_ms=percentile((taken - column(rows, "intended_ns")) / 1e6, 0.99),
+            late_p99_ms=_worst_p99(taken - column(rows, "intended_ns"), column(rows, "worker")),
             lag_p99_ms=max((run["lag_p99_ms"] for run in runs if run["lag_p99_ms"] is not None), default=None),
-            wait_p99_ms=percentile((column(rows, "sent_ns") - taken) / 1e6, 0.99),
+            wait_p99_ms=_worst_p99(column(rows, "sent_ns") - taken, column(rows, "worker")),
             pool_full=sum(run["pool_full"] for run in runs),
             cpu_share=max((run["cpu_s"] / run["elapsed_s"] for run in runs if run["elapsed_s"] > 0), default=None),
-            run_queue_share=None if None in delays or elapsed <= 0 else sum(delays) / elapsed,
+            run_queue_share=_worst_queue(runs),
+            starts_apart_ms=starts_apart_ms(runs),
             precise_timer=bool(self.facts["precise_timer"]),
         )
 
@@ -199,15 +217,33 @@ class HttpRun:
 
 
 def run_http(plan: HttpPlan, on_progress: Progress = lambda _: None) -> HttpRun:
-    """Run a plan in a worker process; raises what `process.run_worker` raises."""
+    """Run a plan in a worker process, or in as many as it is shared by; raises what `process.run_worker` raises."""
     drains = len(plan.stages) * 2 * plan.timeout_s + (2 * plan.timeout_s if plan.stages else 0)
-    output = run_worker(
-        "tasks.load.http_worker",
-        plan.to_json(),
-        deadline_s=_START_S + plan.duration_s + drains,
-        on_progress=on_progress,
-    )
+    deadline_s = _START_S + plan.duration_s + drains
+    data = plan.to_json()
+    if plan.config is None or plan.config.environment.scale.shards == 1:
+        output = run_worker(_WORKER, data, deadline_s=deadline_s, on_progress=on_progress)
+    else:
+        output = merge(run_shares(_WORKER, data, plan.config, deadline_s=deadline_s, on_progress=on_progress))
     return HttpRun(output.tables["samples"], output.facts)
+
+
+def _worst_p99(values_ns: Ints, workers: Ints) -> float | None:
+    """p99 in ms of the process that has the worst one."""
+    found = [percentile(values_ns[workers == worker] / 1e6, 0.99) for worker in np.unique(workers)]
+    return max((p99 for p99 in found if p99 is not None), default=None)
+
+
+def _worst_queue(runs: Sequence[Mapping[str, Any]]) -> float | None:
+    """Share of its time that the worst-off process waited for a processor; None where the system does not tell."""
+    shares = []
+    for worker in {run["worker"] for run in runs}:
+        own = [run for run in runs if run["worker"] == worker]
+        elapsed = sum(run["elapsed_s"] for run in own)
+        if elapsed <= 0 or any(run["run_delay_s"] is None for run in own):
+            return None
+        shares.append(float(sum(run["run_delay_s"] for run in own) / elapsed))
+    return max(shares, default=None)
 
 
 def _moment(utc_ns: int) -> datetime:

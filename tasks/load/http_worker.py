@@ -1,6 +1,7 @@
 """The process that sends HTTP load: `python -m tasks.load.http_worker`, a plan in, samples and facts out.
 
-The plan is what `tasks.load.http_load.HttpPlan` writes. Stages run one after the other on the same connections.
+The plan is what `tasks.load.http_load.HttpPlan` writes, or a share of it that `tasks.load.shards` makes. Stages run
+one after the other on the same connections; shares of one plan start each stage at an agreed moment.
 """
 
 from __future__ import annotations
@@ -22,11 +23,13 @@ from tasks.load.guard import Guard
 from tasks.load.mix import Request
 from tasks.load.pool import Peer
 from tasks.load.process import Progress, WorkerOutput, serve
-from tasks.load.samples import Clock, Recorder
+from tasks.load.samples import Recorder
 from tasks.load.schedule import Phase, Schedule, arrivals
+from tasks.load.shards import Share
 from tasks.load.trust import Resources
 
 _CONFIRMATIONS = 2
+_AHEAD_S = 0.02
 
 
 def work(plan: Mapping[str, Any], tell: Progress) -> WorkerOutput:
@@ -52,9 +55,10 @@ class _Load:
         self._address = parse(plan["url"], variable=plan["variable"])
         values = {name: ValueRange.model_validate(value) for name, value in plan["values"].items()}
         self._requests = [Request(endpoint, values, self._address, plan["headers"]) for endpoint in plan["endpoints"]]
-        self._recorder = Recorder([request.name for request in self._requests], [])
+        self._share = Share(**plan.get("share", {}))
+        self._recorder = Recorder([request.name for request in self._requests], [], self._share.number)
         self._guard = Guard.from_plan(plan["guard"])
-        self._clock = Clock.read()
+        self._clock = self._share.clock()
         self._planned = 0
         self._runs: list[dict[str, Any]] = []
         self._steps: list[Step] = []
@@ -65,7 +69,8 @@ class _Load:
         found = await asyncio.to_thread(probe, self._address)
         context = _context() if self._address.tls else None
         peer = Peer(found.ip, self._address.port, context, self._address.host if context else None)
-        self._started = time.monotonic()
+        start = self._share.start_ns(self._clock)
+        self._started = max(time.monotonic(), start / 1e9)
         generator = Generator(
             peer,
             self._requests,
@@ -73,7 +78,7 @@ class _Load:
             max_connections=self._plan["max_connections"],
             timeout_s=self._plan["timeout_s"],
             guard=self._guard,
-            rng=random.Random(self._plan["seed"]),  # noqa: S311 - a load plan, not a secret
+            rng=random.Random(self._plan["seed"] + self._share.number),  # noqa: S311 - a load plan, not a secret
             on_second=self._on_second,
         )
         gc.collect()
@@ -92,20 +97,30 @@ class _Load:
     async def _run_schedule(self, generator: Generator, stage: Mapping[str, Any]) -> None:
         phases = [Phase.from_json(phase) for phase in stage["phases"]]
         schedule = arrivals(phases, jitter=stage["jitter"], seed=self._plan["seed"])
-        await self._run_one(generator, schedule, stage)
+        await self._run_one(generator, schedule.shard(self._share.number, self._share.of), stage)
+
+    async def _agreed(self, stage: Mapping[str, Any]) -> int:
+        """Wait until just before the moment (monotonic ns) at which all shards start a stage; it is 0 without any."""
+        start = self._share.start_ns(self._clock, stage.get("from_s", 0.0))
+        await asyncio.sleep(max(0.0, (start - time.monotonic_ns()) / 1e9 - _AHEAD_S))
+        return start
 
     async def _run_one(self, generator: Generator, schedule: Schedule, stage: Mapping[str, Any]) -> tuple[int, float]:
         """Run one schedule and note what the generator saw of itself; its start (monotonic ns) and share of CPU."""
+        not_before = await self._agreed(stage)
         self._stage = schedule.names[0]
         self._planned += len(schedule)
         before, due, unsent = Resources.read(), generator.due, generator.stopped_unsent
         full, lags = generator.pool.full, len(generator.lags_ns)
         endpoints = [int(number) for number in stage["endpoints"]]
         weights = [float(self._plan["endpoints"][number]["weight"]) for number in endpoints]
-        start, end = await generator.run(schedule, endpoints, weights, self._plan["drain_s"])
+        start, end = await generator.run(
+            schedule, endpoints, weights, self._plan["drain_s"], not_before_ns=not_before
+        )
         used = Resources.read().since(before)
         self._runs.append(
             {
+                "worker": self._share.number,
                 "phases": list(schedule.names),
                 "planned": len(schedule),
                 "due": generator.due - due - (generator.stopped_unsent - unsent),
@@ -162,7 +177,7 @@ class _Load:
     def _on_second(self, second: Second) -> None:
         self._tell(
             {
-                "elapsed_s": time.monotonic() - self._started,
+                "elapsed_s": max(0.0, time.monotonic() - self._started),
                 "rate": second.sent,
                 "p95_ms": second.p95_ms,
                 "failed": second.bad,
@@ -183,6 +198,7 @@ class _Load:
             "head": generator.first_head.decode("latin-1"),
             "probe": found,
             "clock_offset_ns": self._clock.offset_ns,
+            "shares": [self._share.told()],
         }
 
 

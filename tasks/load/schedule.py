@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -67,6 +67,10 @@ class Schedule:
 
     def __len__(self) -> int:
         return len(self.offsets_ns)
+
+    def shard(self, number: int, of: int) -> Self:
+        """Every `of`-th arrival, from arrival `number` on: all shards together hold each arrival once."""
+        return replace(self, offsets_ns=self.offsets_ns[number::of], phase=self.phase[number::of])
 
 
 def arrivals(phases: Sequence[Phase], *, jitter: Jitter = "poisson", seed: int = 0) -> Schedule:

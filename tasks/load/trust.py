@@ -18,9 +18,11 @@ LATE_MS = 1.0
 LATE_SHARE = 0.01
 CPU_LIMIT = 0.70
 RUN_QUEUE_LIMIT = 0.10
+APART_MS = 50.0
 SENT_LIMIT = 0.995
 """Limits: lateness at p99 above max(1 ms, 1 % of the latency at p99); CPU above 70 % of a core; more than 10 % of the
-time runnable but not running; less than 99.5 % of what was due sent."""
+time runnable but not running; shards that start a part of the load more than 50 ms apart; less than 99.5 % of what
+was due sent."""
 
 STAMP_NOTE = "receive times are stamped by the event loop, not by the kernel: they include its lag"
 
@@ -45,6 +47,8 @@ class Vitals:
     """Processor time of the generator's process ÷ elapsed time."""
     run_queue_share: float | None = None
     """Time in which the generator could have run but was not given a processor ÷ elapsed time (Linux)."""
+    starts_apart_ms: float = 0.0
+    """How far apart several generators of one plan started the same part of it."""
     precise_timer: bool = True
     """Whether the schedule was kept by timerfd."""
 
@@ -122,6 +126,10 @@ def _faults(vitals: Vitals, late_limit_ms: float) -> list[str]:
         faults.append(
             f"the generator waited for a processor {vitals.run_queue_share:.0%} of the time "
             f"(limit {RUN_QUEUE_LIMIT:.0%})"
+        )
+    if vitals.starts_apart_ms > APART_MS:
+        faults.append(
+            f"shards started one part of the load {vitals.starts_apart_ms:.0f} ms apart (limit {APART_MS:.0f} ms)"
         )
     if vitals.pool_full and (vitals.wait_p99_ms or 0.0) > late_limit_ms:
         faults.append(

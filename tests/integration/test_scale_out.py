@@ -1,0 +1,200 @@
+"""The pipeline on real Dask clusters of several processes, chosen by configuration alone, and a sharded load there."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import dask
+import numpy as np
+import pytest
+from distributed import Client, LocalCluster
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
+from prefect.flow_engine import run_flow
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_HOME,
+    PREFECT_LOCAL_STORAGE_PATH,
+    PREFECT_LOGGING_TO_API_ENABLED,
+    temporary_settings,
+)
+from prefect.states import AwaitingRetry
+
+from deployments.local.guardian import Guardian
+from deployments.local.orchestrator import start_server
+from deployments.parameters import ValidationParams
+from flows.pipeline import performance_pipeline
+from storage.errors import NotMeasuredError
+from storage.parquet import Store
+from storage.records import ComponentId
+from storage.runs import RunFolder
+from tasks import progress, validation
+from tasks.components.base import Progress
+from tasks.load import samples
+from tasks.load.http_load import SEED
+from tasks.load.schedule import Phase, arrivals
+from tests.dask_components import FOLDER
+from tests.load_servers import Received, reply, serving
+
+SCRIPTED = [component.value for component in ComponentId if component is not ComponentId.API]
+LOAD = {"users": "40", "duration_s": "3", "ramp_up_s": "1"}
+CLUSTER = {"n_workers": 2, "threads_per_worker": 8, "host": "127.0.0.1", "memory_limit": 0, "dashboard_address": None}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[None]:
+    folder = Path(tempfile.mkdtemp(prefix="hasivu-test-"))
+    with Guardian(folder) as guardian:
+        changes: dict[Any, Any] = {
+            PREFECT_API_URL: start_server(guardian),
+            PREFECT_HOME: folder / "client",
+            PREFECT_LOCAL_STORAGE_PATH: folder / "results",
+            PREFECT_LOGGING_TO_API_ENABLED: False,
+        }
+        with temporary_settings(changes):
+            yield
+
+
+async def answer(_received: Received, _target: str, _body: bytes, writer: asyncio.StreamWriter) -> None:
+    writer.write(reply())
+
+
+@pytest.fixture(scope="module")
+def target() -> Iterator[Received]:
+    with serving(answer) as received, pytest.MonkeyPatch.context() as patch:
+        for name in ("WS_URL", "REDIS_URL", "DATABASE_URL"):
+            patch.setenv(f"DEVELOPMENT_{name}", "redis://:canary-secret@localhost:1")
+        patch.setenv("DEVELOPMENT_API_URL", f"http://u:canary-secret@127.0.0.1:{received.port}/base")
+        patch.setenv("AWS_REGION", "ap-south-1")
+        yield received
+
+
+@pytest.fixture(scope="module")
+def scripts() -> Iterator[Path]:
+    preloaded = {"distributed.worker.preload": ["tests.dask_components"]}
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        pytest.MonkeyPatch.context() as patch,
+        dask.config.set(preloaded),
+    ):
+        patch.setenv(FOLDER, folder)
+        yield Path(folder)
+
+
+@pytest.fixture(scope="module")
+def cluster(target: Received, scripts: Path) -> Iterator[Client]:
+    arguments: dict[str, Any] = CLUSTER
+    with (
+        LocalCluster(processes=True, **arguments) as local,
+        Client(local) as client,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setenv("TEST_SCHEDULER", local.scheduler_address)
+        yield client
+
+
+def parameters(output: Path, run: str, *components: str, **scale: str) -> ValidationParams:
+    overrides = LOAD | {f"scale.{name}": value for name, value in {"runner": "dask", **scale}.items()}
+    return ValidationParams(output=str(output), run=run, components=components, overrides=overrides)
+
+
+def retried(state: State[Any], params: ValidationParams) -> State[Any]:
+    """What the UI's Retry does."""
+    flow_run_id = state.state_details.flow_run_id
+    assert isinstance(flow_run_id, UUID)
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(flow_run_id, AwaitingRetry(), force=True)
+        flow_run = client.read_flow_run(flow_run_id)
+    ended = run_flow(performance_pipeline, flow_run=flow_run, parameters={"params": params}, return_type="state")
+    assert isinstance(ended, State)
+    return ended
+
+
+def pids(scripts: Path, component: str) -> list[int]:
+    return [int(line) for line in (scripts / f"{component}.pids").read_text().split()]
+
+
+def asked(target: Received) -> int:
+    """Requests of the load, not those that ask the target which build it is."""
+    return sum("User-Agent: hasivu-perf" in head for head in target.heads)
+
+
+def test_components_and_shards_run_on_several_workers_and_a_retry_measures_the_failed_one_alone(
+    server: None, cluster: Client, target: Received, scripts: Path, tmp_path: Path
+) -> None:
+    (scripts / "cache").write_text("fail")
+    params = parameters(tmp_path, "r1", *ComponentId, address="TEST_SCHEDULER", shards="3")
+    seen: list[Progress] = []
+    with progress.watching(seen.append):
+        first = performance_pipeline(params, return_state=True)
+    assert first.is_failed()
+    assert "not measured: cache;" in str(first.message)
+    assert {one.component for one in seen} == {ComponentId.API}  # told by a worker, seen in the flow's process
+
+    workers = set(cluster.run(os.getpid).values())
+    assert {pids(scripts, one)[-1] for one in SCRIPTED} == workers
+    assert len(workers) == 2
+    folder = RunFolder(Store(tmp_path), "development", "r1")
+    api = validation.stored_manifests(folder)["api"]
+    assert api.collected.load is not None
+    assert api.collected.load.planned == api.collected.load.sent == asked(target) == 100  # 20 in the ramp, 80 after
+    assert api.collected.load_plan["shards"].startswith("3, their owners 2 on ")
+
+    table = folder.component(ComponentId.API).tables(api)["samples"]
+    assert np.bincount(samples.column(table, "worker")).tolist() == [34, 33, 33]
+    planned = arrivals([Phase("ramp", 0, 40, 1), Phase("steady", 40, 40, 2)], seed=SEED).offsets_ns
+    intended = np.sort(samples.column(table, "intended_ns"))
+    assert float(np.ptp((intended - planned) / 1e6)) < 50  # ms between the first and the last start
+
+    (scripts / "cache").unlink()
+    second = retried(first, params)
+    assert second.is_completed(), second.message
+    assert asked(target) == 100
+    assert {one: len(pids(scripts, one)) for one in SCRIPTED} == {one: 1 + (one == "cache") for one in SCRIPTED}
+    assert validation.stored_manifests(folder)["cache"].attempt == 2
+    for file in (path for path in tmp_path.rglob("*") if path.is_file()):
+        assert b"canary-secret" not in file.read_bytes(), file
+
+
+def waiting(folder: Path) -> None:
+    """A component that tells its progress for half a minute."""
+    try:
+        for tick in range(300):
+            progress.tell(Progress(ComponentId.LAMBDA, tick / 10, 30.0))
+            time.sleep(0.1)
+    except NotMeasuredError:
+        (folder / "ended").write_text(str(time.time()))
+
+
+def test_a_component_whose_flow_is_gone_ends_at_its_next_sign_of_life(cluster: Client, tmp_path: Path) -> None:
+    with Client(cluster.scheduler.address) as flows:
+        future = flows.submit(waiting, tmp_path)
+        time.sleep(1)
+        assert future.status == "pending"
+    left = time.time()
+    while not (tmp_path / "ended").exists() and time.time() - left < 10:
+        time.sleep(0.05)
+    assert float((tmp_path / "ended").read_text()) - left < 3
+
+
+def test_a_worker_that_dies_fails_its_component_alone_on_a_cluster_of_the_runs_own(
+    server: None, target: Received, scripts: Path, tmp_path: Path
+) -> None:
+    (scripts / "websocket").write_text("die")
+    state = performance_pipeline(
+        parameters(tmp_path, "r2", "websocket", "lambda", cluster_workers="2"), return_state=True
+    )
+    assert state.is_failed()
+    assert "not measured: websocket;" in str(state.message)
+    report = RunFolder(Store(tmp_path), "development", "r2").report()
+    (failed,) = [one for one in report.components if one.status == "failed"]
+    assert failed.error == "the process that measured it died (KilledWorker)"
+    assert pids(scripts, "websocket")[-1] != pids(scripts, "lambda")[-1]
+    assert os.getpid() not in (pids(scripts, "websocket")[-1], pids(scripts, "lambda")[-1])
