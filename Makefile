@@ -4,7 +4,7 @@ UV     := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 RUN    := .venv/bin/
 OUTPUT ?= .
 ARGS   ?=
-PATIENT = tests/e2e/test_operations.py tests/e2e/test_documents.py# mostly waiting: beside the others, and begun first
+PATIENT = tests/e2e/test_operations.py# waits for heartbeats and workers most of the time: it runs beside the others
 export UV_PYTHON_DOWNLOADS = never
 
 .DEFAULT_GOAL := help
@@ -61,8 +61,11 @@ check: setup        ## lint, types, layers, unit and architecture tests
 
 test: check         ## everything: check, integration and end-to-end tests on real servers
 	@.ci/system-packages
-	@$(RUN)pytest -n 3 --dist loadfile --no-loadscope-reorder $(PATIENT) tests/integration
-	@$(RUN)pytest -n 2 --dist loadfile tests/e2e $(addprefix --ignore ,$(PATIENT))
+	@$(RUN)pytest $(PATIENT) > .venv/operations.log 2>&1 & patient=$$!; trap "kill $$patient" INT TERM; \
+	$(RUN)pytest -n 2 --dist loadfile tests/integration; code=$$?; \
+	wait $$patient || code=1; cat .venv/operations.log; exit $$code
+	@$(RUN)pytest tests/e2e/test_documents.py
+	@$(RUN)pytest -n 2 --dist loadfile tests/e2e --ignore $(PATIENT) --ignore tests/e2e/test_documents.py
 
 bench: setup        ## speed against what a user would pick instead, as ratios
 	@$(RUN)python -m benchmarks.load_engine

@@ -26,7 +26,7 @@ from tasks.report.text import shorten
 TRIGGER = "release-staging"
 """Name of the automation that starts a run for a published release (prefect.yaml)."""
 
-START_S = 60.0
+START_S = 120.0
 """How long a trigger may take to start a run; the server writes events down every five seconds."""
 
 PATIENCE_S = 60.0

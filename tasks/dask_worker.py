@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from distributed import Worker
 
 TOPIC = "hasivu-perf-progress"
-"""Under which signs of life reach the process that submitted the task: its `key`, and `progress`, the fields of a `Progress`."""
+"""Under which signs of life reach who submitted the task: its `key`, and in `progress` the fields of a `Progress`."""
 
 
 def current() -> Worker | None:

@@ -87,6 +87,7 @@ def local_cluster(scale: Scale) -> dict[str, Any]:
         "processes": True,
         "host": "127.0.0.1",
         "dashboard_address": None,
+        "scheduler_kwargs": {"dashboard": False, "dashboard_address": "127.0.0.1:0"},  # else all share port 8787
         "security": True,
         "memory_limit": 0,
     }

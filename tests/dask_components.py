@@ -41,6 +41,7 @@ class Told:
             case "fail":
                 raise TargetUnreachableError("nothing answers")
             case "die":
+                time.sleep(3)  # what else runs on this worker would die with it
                 os._exit(9)
         time.sleep(0.3)  # so that the next component finds the first worker busy
         context.sink.write("samples", pa.table({"value": [1.0]}))

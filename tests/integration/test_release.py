@@ -94,7 +94,7 @@ def ending(client: SyncPrefectClient, tag: str, state: State[None], code: int | 
         player.result()
 
 
-def publish(tag: str, timeout_s: float = 40, *, as_json: bool = False) -> ExitCode:
+def publish(tag: str, timeout_s: float = 150, *, as_json: bool = False) -> ExitCode:
     return release(tag, commit="0123abc", baseline=None, wait=True, timeout_s=timeout_s, as_json=as_json)
 
 
@@ -246,7 +246,7 @@ def test_a_worker_runs_it_and_ctrl_c_only_stops_the_waiting(
     client: SyncPrefectClient, worker: dict[str, str], tmp_path: Path
 ) -> None:
     command = [str(PROGRAM), "release", "v7", "--commit", "0123abc", "--baseline", "v6", "--wait"]
-    done = subprocess.run(command, env=worker, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=90)
+    done = subprocess.run(command, env=worker, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=180)
     assert done.returncode == 1, done.stderr
     assert "staging v7: fail, score 81.0, grade B" in done.stdout
     assert "report  0123abc v6" in done.stdout

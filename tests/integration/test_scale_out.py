@@ -1,4 +1,4 @@
-"""The pipeline on real Dask clusters of several processes, chosen by configuration alone, and a sharded load there."""
+"""The pipeline on real Dask clusters, chosen by configuration alone, and loads in shards, there and without Dask."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from uuid import UUID
 
 import dask
 import numpy as np
+import pyarrow as pa
 import pytest
 from distributed import Client, LocalCluster
 from prefect.client.orchestration import get_client
@@ -26,7 +27,10 @@ from prefect.settings import (
     temporary_settings,
 )
 from prefect.states import AwaitingRetry
+from prefect_dask.task_runners import DaskTaskRunner
+from pydantic import SecretStr
 
+from deployments.config import Scale, Target, build_config
 from deployments.local.guardian import Guardian
 from deployments.local.orchestrator import start_server
 from deployments.parameters import ValidationParams
@@ -36,16 +40,18 @@ from storage.parquet import Store
 from storage.records import ComponentId
 from storage.runs import RunFolder
 from tasks import progress, validation
-from tasks.components.base import Progress
-from tasks.load import samples
+from tasks.components.base import CollectContext, Progress
+from tasks.components.rfid import RFID
+from tasks.load import samples, spread
 from tasks.load.http_load import SEED
 from tasks.load.schedule import Phase, arrivals
+from tasks.task_runner import local_cluster, open_runner
 from tests.dask_components import FOLDER
 from tests.load_servers import Received, reply, serving
 
 SCRIPTED = [component.value for component in ComponentId if component is not ComponentId.API]
 LOAD = {"users": "40", "duration_s": "3", "ramp_up_s": "1"}
-CLUSTER = {"n_workers": 2, "threads_per_worker": 8, "host": "127.0.0.1", "memory_limit": 0, "dashboard_address": None}
+CLUSTER = local_cluster(Scale(runner="dask", cluster_workers=2, shards=3)) | {"security": None}
 
 
 @pytest.fixture(scope="module")
@@ -78,22 +84,18 @@ def target() -> Iterator[Received]:
 
 @pytest.fixture(scope="module")
 def scripts() -> Iterator[Path]:
-    preloaded = {"distributed.worker.preload": ["tests.dask_components"]}
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        pytest.MonkeyPatch.context() as patch,
-        dask.config.set(preloaded),
-    ):
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
         patch.setenv(FOLDER, folder)
         yield Path(folder)
 
 
 @pytest.fixture(scope="module")
 def cluster(target: Received, scripts: Path) -> Iterator[Client]:
-    arguments: dict[str, Any] = CLUSTER
+    settings = {"distributed.worker.preload": ["tests.dask_components"], "distributed.scheduler.allowed-failures": 0}
     with (
-        LocalCluster(processes=True, **arguments) as local,
-        Client(local) as client,
+        dask.config.set(settings),
+        LocalCluster(**CLUSTER) as local,  # type: ignore[no-untyped-call]
+        Client(local, set_as_default=False) as client,  # type: ignore[no-untyped-call]
         pytest.MonkeyPatch.context() as patch,
     ):
         patch.setenv("TEST_SCHEDULER", local.scheduler_address)
@@ -126,7 +128,7 @@ def asked(target: Received) -> int:
     return sum("User-Agent: hasivu-perf" in head for head in target.heads)
 
 
-def test_components_and_shards_run_on_several_workers_and_a_retry_measures_the_failed_one_alone(
+def test_components_and_shards_run_on_several_workers_and_retries_measure_the_failed_one_alone(
     server: None, cluster: Client, target: Received, scripts: Path, tmp_path: Path
 ) -> None:
     (scripts / "cache").write_text("fail")
@@ -153,12 +155,19 @@ def test_components_and_shards_run_on_several_workers_and_a_retry_measures_the_f
     intended = np.sort(samples.column(table, "intended_ns"))
     assert float(np.ptp((intended - planned) / 1e6)) < 50  # ms between the first and the last start
 
-    (scripts / "cache").unlink()
+    (scripts / "cache").write_text("die")
     second = retried(first, params)
-    assert second.is_completed(), second.message
+    assert second.is_failed()
+    (failed,) = [one for one in folder.report().components if one.status == "failed"]
+    assert failed.component is ComponentId.CACHE
+    assert failed.error == "the process that measured it died (KilledWorker)"
+
+    (scripts / "cache").unlink()
+    third = retried(second, params)
+    assert third.is_completed(), third.message
     assert asked(target) == 100
-    assert {one: len(pids(scripts, one)) for one in SCRIPTED} == {one: 1 + (one == "cache") for one in SCRIPTED}
-    assert validation.stored_manifests(folder)["cache"].attempt == 2
+    assert {one: len(pids(scripts, one)) for one in SCRIPTED} == {one: 3 if one == "cache" else 1 for one in SCRIPTED}
+    assert validation.stored_manifests(folder)["cache"].attempt == 3
     for file in (path for path in tmp_path.rglob("*") if path.is_file()):
         assert b"canary-secret" not in file.read_bytes(), file
 
@@ -174,7 +183,7 @@ def waiting(folder: Path) -> None:
 
 
 def test_a_component_whose_flow_is_gone_ends_at_its_next_sign_of_life(cluster: Client, tmp_path: Path) -> None:
-    with Client(cluster.scheduler.address) as flows:
+    with Client(os.environ["TEST_SCHEDULER"], set_as_default=False) as flows:  # type: ignore[no-untyped-call]
         future = flows.submit(waiting, tmp_path)
         time.sleep(1)
         assert future.status == "pending"
@@ -184,17 +193,39 @@ def test_a_component_whose_flow_is_gone_ends_at_its_next_sign_of_life(cluster: C
     assert float((tmp_path / "ended").read_text()) - left < 3
 
 
-def test_a_worker_that_dies_fails_its_component_alone_on_a_cluster_of_the_runs_own(
-    server: None, target: Received, scripts: Path, tmp_path: Path
+class Sink(dict[str, pa.Table]):
+    def write(self, name: str, table: pa.Table) -> None:
+        self[name] = table
+
+
+def test_the_readers_moderate_load_is_shared_by_processes_and_their_search_is_not(
+    target: Received, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (scripts / "websocket").write_text("die")
-    state = performance_pipeline(
-        parameters(tmp_path, "r2", "websocket", "lambda", cluster_workers="2"), return_state=True
-    )
-    assert state.is_failed()
-    assert "not measured: websocket;" in str(state.message)
-    report = RunFolder(Store(tmp_path), "development", "r2").report()
-    (failed,) = [one for one in report.components if one.status == "failed"]
-    assert failed.error == "the process that measured it died (KilledWorker)"
-    assert pids(scripts, "websocket")[-1] != pids(scripts, "lambda")[-1]
-    assert os.getpid() not in (pids(scripts, "websocket")[-1], pids(scripts, "lambda")[-1])
+    async def verified(_received: Received, _target: str, _body: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(reply(body=b'{"success": true}'))
+
+    monkeypatch.setattr(spread, "LEAD_S", 2.0)
+    fields = {"duration_s": "3", "ramp_up_s": "1", "max_rate": "60", "scale.shards": "2"}
+    config = build_config("development", overrides=fields)
+    sink = Sink()
+    with serving(verified) as readers:
+        url = SecretStr(f"http://127.0.0.1:{readers.port}")
+        collected = RFID.collect(CollectContext(config, Target(api_url=url), sink))
+    table = sink["samples"]
+    assert collected.load is not None
+    assert collected.load.planned == collected.load.sent == readers.requests == table.num_rows
+    shared = samples.of_phase(table, "warmup", "steady", "bulk")
+    first, second = np.bincount(samples.column(shared, "worker")).tolist()
+    assert 0 <= first - second <= 2  # of each of two stages, the first shard may have one request more
+    assert int((samples.column(table, "worker") == 0).sum()) - first == table.num_rows - shared.num_rows > 0
+    assert "the capacity search ran in one process, not in shards" in collected.notes
+    assert collected.load_plan["shards"].startswith("2, their owners 1 on ")
+
+
+def test_a_cluster_of_the_runs_own_is_encrypted_and_ends_with_it() -> None:
+    with open_runner(Scale(runner="dask", cluster_workers=1)) as runner:
+        assert isinstance(runner, DaskTaskRunner)
+        pid = runner.client.submit(os.getpid).result(timeout=30)  # type: ignore[no-untyped-call]
+        assert pid != os.getpid()
+        assert all(address.startswith("tls://127.0.0.1:") for address in runner.client.scheduler_info()["workers"])
+    assert not Path(f"/proc/{pid}").exists()
