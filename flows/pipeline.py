@@ -29,7 +29,7 @@ from tasks.stages import (
     publish_stage,
     to_measure_again,
 )
-from tasks.task_runner import open_runner
+from tasks.task_runner import open_runner, ready
 
 
 def run_title() -> str:
@@ -48,6 +48,7 @@ def performance_pipeline(params: ValidationParams) -> State[Any]:
     """
     opened = datetime.now(UTC)
     config = configure(params)
+    ready(config.environment.scale)
     run = open_stage(params.model_dump(mode="json"))
     page = ProgressPage(run["environment"], planned_seconds(config))
     try:
@@ -72,7 +73,7 @@ def _measured(
     runner: TaskRunner[Any], run: dict[str, str], config: RunConfig, again: tuple[str, ...], page: ProgressPage
 ) -> tuple[Manifests, Failures]:
     """What was asked for, and once more what was restored and turns out to be damaged."""
-    asked = {component: f"attempt {attempt_number(run)}: it was asked for" for component in again}
+    asked = dict.fromkeys(again, "it was asked for")
     manifests, failures = measure(
         runner, run, {c.value: asked.get(c.value, "") for c in config.components}, page.show
     )

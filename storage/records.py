@@ -274,6 +274,7 @@ class Attempt(Record):
     """
 
     number: int = Field(ge=1)
+    flow_run: str | None = Field(default=None, description="id of the flow run that made it")
     opened: Utc
     waited_s: Finite = Field(default=0, ge=0)
     judged: Utc | None = None

@@ -11,13 +11,19 @@ from tasks.identity import identify
 
 
 def begin(
-    folder: RunFolder, config: RunConfig, target: Target, number: int, *, opened: datetime, waited_s: float
+    folder: RunFolder,
+    config: RunConfig,
+    target: Target,
+    number: int,
+    *,
+    opened: datetime,
+    waited_s: float,
+    flow_run: str | None = None,
 ) -> None:
     """Note that attempt `number`, whose flow began at `opened` and queued for `waited_s`, starts to measure."""
     identity, notes = identify(config, target)
-    folder.write_attempt(
-        Attempt(number=number, opened=opened, waited_s=waited_s, identity=identity, notes=_said(notes, "before"))
-    )
+    attempt = Attempt(number=number, flow_run=flow_run, opened=opened, waited_s=waited_s, identity=identity)
+    folder.write_attempt(attempt.model_copy(update={"notes": _said(notes, "before")}))
 
 
 def end(folder: RunFolder, config: RunConfig, target: Target, number: int) -> None:

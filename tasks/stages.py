@@ -46,14 +46,18 @@ def open_stage(params: dict[str, Any]) -> dict[str, str]:
     wanted = ValidationParams.model_validate(params)
     started = datetime.now(UTC)
     name = wanted.run or _name(started)
-    folder = validation.open_run(wanted, name, started, str(flow_run.id) if flow_run.id else None)
-    before = validation.last_attempt(folder) if wanted.again else 0
+    folder = validation.open_run(wanted, name, started, _flow_run())
+    before = validation.attempts_before(folder, _flow_run()) if wanted.again else 0
     return {
         "output": folder.store.root,
         "environment": folder.environment,
         "run": folder.run,
         "attempts_before": str(before),
     }
+
+
+def _flow_run() -> str | None:
+    return str(flow_run.id) if flow_run.id else None
 
 
 def _name(started: datetime) -> str:
@@ -69,7 +73,8 @@ def begin_attempt(run: dict[str, str], opened: datetime, waited_s: float) -> Non
     folder = _folder(run)
     config = validation.stored_config(folder)
     number = attempt_number(run)
-    attempts.begin(folder, config, resolve_target(config), number, opened=opened, waited_s=waited_s)
+    target = resolve_target(config)
+    attempts.begin(folder, config, target, number, opened=opened, waited_s=waited_s, flow_run=_flow_run())
 
 
 def end_attempt(run: dict[str, str]) -> None:
@@ -83,20 +88,21 @@ def end_attempt(run: dict[str, str]) -> None:
 def component_stage(component: str, run: dict[str, str], again: str = "") -> dict[str, Any]:
     """Measure one component; its manifest is the result. Fails where it could not be measured, or not all of it.
 
-    A component that lies whole in the run's folder is not measured again, unless `again` says why it should.
+    A component that lies whole in the run's folder is not measured again, unless `again` says why it should and this
+    flow run has not done so yet.
     """
     folder = _folder(run)
-    kept = None if again else validation.whole_manifest(folder, ComponentId(component))
-    manifest = kept or validation.measure_component(
-        folder, ComponentId(component), attempt_number(run), again.partition(": ")[2]
-    )
+    kept = validation.whole_manifest(folder, ComponentId(component))
+    if kept is not None and again and kept.attempt <= int(run["attempts_before"]):
+        kept = None
+    manifest = kept or validation.measure_component(folder, ComponentId(component), attempt_number(run), again)
     if manifest.missing:
         raise NotMeasuredError(f"not all of it could be measured: {'; '.join(manifest.missing)}")
     return manifest.model_dump(mode="json")
 
 
 def to_measure_again(run: dict[str, str], manifests: dict[str, dict[str, Any]]) -> dict[str, str]:
-    """Restored components whose files are missing or altered, each with the attempt and what is wrong.
+    """Restored components whose files are missing or altered, each with what is wrong.
 
     Where a later attempt left a whole one in the folder, that takes the restored one's place in `manifests`.
     """
@@ -108,7 +114,7 @@ def to_measure_again(run: dict[str, str], manifests: dict[str, dict[str, Any]]) 
         if later:
             manifests[component] = later.model_dump(mode="json")
         elif why:
-            found[component] = f"attempt {attempt_number(run)}: {why}"
+            found[component] = f"{why} (seen by attempt {attempt_number(run)})"  # the next one may see it again
     return found
 
 

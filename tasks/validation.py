@@ -183,10 +183,12 @@ def damage(folder: RunFolder, manifest: Manifest) -> str:
     return ""
 
 
-def last_attempt(folder: RunFolder) -> int:
-    """The highest attempt that left something in a run's folder, 0 in a new one."""
-    left = [manifest.attempt for manifest in stored_manifests(folder).values()]
-    return max([*left, *(attempt.number for attempt in folder.attempts())], default=0)
+def attempts_before(folder: RunFolder, flow_run: str | None) -> int:
+    """The highest attempt that another flow run than this one left in a run's folder, 0 in a new one."""
+    goes = folder.attempts()
+    own = {attempt.number for attempt in goes if flow_run and attempt.flow_run == flow_run}
+    left = {manifest.attempt for manifest in stored_manifests(folder).values()}
+    return max((left | {attempt.number for attempt in goes}) - own, default=0)
 
 
 def results_of(

@@ -19,6 +19,7 @@ from typing import Any
 from uuid import UUID
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, State
@@ -32,7 +33,7 @@ from prefect.settings import (
 )
 from prefect.states import AwaitingRetry
 
-from deployments.config import PROFILES, RunConfig, Target
+from deployments.config import PROFILES, Profile, RunConfig, Target
 from deployments.local.guardian import Guardian
 from deployments.local.orchestrator import start_server
 from deployments.parameters import ValidationParams
@@ -70,10 +71,12 @@ class Scripted:
         self.collected += 1
         if self.error:
             raise self.error
-        context.sink.write("samples", pa.table({"value": [1.0, 2.0, 3.0]}))
-        moment = datetime.now(UTC)
-        time.sleep(self.takes_s)
-        return Collected(window=Window(start=moment, end=datetime.now(UTC)))
+        moments = [datetime.now(UTC)]
+        for _ in range(2):
+            time.sleep(self.takes_s / 2)
+            moments.append(datetime.now(UTC))
+        context.sink.write("samples", pa.table({"value": [1.0, 2.0, 3.0], "at": moments}))
+        return Collected(window=Window(start=moments[0], end=moments[-1]))
 
     def measure(self, samples: Samples, config: RunConfig) -> list[Measurement]:
         values: list[Any] = samples.tables["samples"].column("value").to_pylist()
@@ -309,31 +312,46 @@ def test_a_release_is_held_against_the_one_before(
     assert released("r4", "v4", baseline="v1").info.baseline == "r1"
 
 
-def test_two_runs_of_one_environment_do_not_measure_at_once(
+def sampled(tmp_path: Path, *runs: tuple[Profile, str]) -> list[tuple[datetime, datetime]]:
+    """The first and the last moment that the samples of some runs hold, which were started at once."""
+
+    def started(run: tuple[Profile, str]) -> State[Any]:
+        profile, name = run
+        params = ValidationParams(profile=profile, output=str(tmp_path), run=name)
+        return performance_pipeline(params, return_state=True)
+
+    with ThreadPoolExecutor(len(runs)) as pool:
+        states = list(pool.map(lambda pair: pair[0].run(started, pair[1]), [(copy_context(), run) for run in runs]))
+    assert all(state.is_completed() for state in states)
+    spans = []
+    for profile, run in runs:
+        files = tmp_path.glob(f"performance-analysis-results/{profile}/{run}/*/samples.parquet")
+        moments: list[Any] = [at for file in files for at in pq.read_table(file).column("at").to_pylist()]
+        assert len(moments) == 3 * len(ComponentId)
+        spans.append((min(moments), max(moments)))
+    return spans
+
+
+def test_two_runs_of_one_environment_never_load_it_at_once(
     server: str, scripted: dict[ComponentId, Scripted], tmp_path: Path
 ) -> None:
     for part in scripted.values():
         part.takes_s = 2.0
-
-    def one(run: str) -> State[Any]:
-        return performance_pipeline(ValidationParams(output=str(tmp_path), run=run), return_state=True)
-
-    with ThreadPoolExecutor(2) as pool:
-        states = [future.result() for future in [pool.submit(copy_context().run, one, run) for run in ("r1", "r2")]]
-    assert all(state.is_completed() for state in states)
-    windows = sorted(
-        (part.collected.window.start, part.collected.window.end, run)
-        for run in ("r1", "r2")
-        for part in RunFolder(Store(tmp_path), "development", run).report().components
-        if part.status == "measured"
-    )
-    order = [run for _, _, run in windows]
-    assert order in ([*["r1"] * 6, *["r2"] * 6], [*["r2"] * 6, *["r1"] * 6])
-    assert max(end for _, end, run in windows if run == order[0]) <= min(
-        s for s, _, run in windows if run != order[0]
-    )
+    first, second = sorted(sampled(tmp_path, ("development", "r1"), ("development", "r2")))
+    assert first[1] < second[0]
     waited = [RunFolder(Store(tmp_path), "development", run).attempts()[0].waited_s for run in ("r1", "r2")]
     assert max(waited) >= 2
+
+
+def test_two_environments_are_measured_at_once(
+    server: str, scripted: dict[ComponentId, Scripted], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in VARIABLES.items():
+        monkeypatch.setenv(name.replace("DEVELOPMENT", "STAGING"), value)
+    for part in scripted.values():
+        part.takes_s = 4.0
+    first, second = sorted(sampled(tmp_path, ("development", "r1"), ("staging", "r1")))
+    assert second[0] < first[1]
 
 
 def test_a_component_that_stays_dead_stays_not_measured(
