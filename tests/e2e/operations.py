@@ -24,6 +24,7 @@ from deployments.local.registry import start_time
 from tests.door import Door
 
 SHORT = {"duration_s": 8, "ramp_up_s": 2, "users": 10}
+BUSY_S = 60.0
 FINAL = ("COMPLETED", "FAILED", "CANCELLED", "CRASHED")
 
 
@@ -155,22 +156,26 @@ class World:
         return counts
 
     def _get(self, path: str) -> dict[str, Any]:
-        answer = self.api.get(path)
-        assert answer.status_code == 200, f"{path}: {answer.status_code} {answer.text}"
-        found: dict[str, Any] = answer.json()
+        found: dict[str, Any] = self._ask("GET", path)
         return found
 
     def _post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        answer = self.api.post(path, json=body)
-        assert answer.is_success, f"{path}: {answer.status_code} {answer.text}"
-        found: dict[str, Any] = answer.json()
+        found: dict[str, Any] = self._ask("POST", path, body)
         return found
 
     def _list(self, path: str, body: Mapping[str, Any]) -> list[dict[str, Any]]:
-        answer = self.api.post(path, json=body)
-        assert answer.is_success, f"{path}: {answer.status_code} {answer.text}"
-        found: list[dict[str, Any]] = answer.json()
+        found: list[dict[str, Any]] = self._ask("POST", path, body)
         return found
+
+    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """An answer of the server; while its SQLite is locked it answers 503, has done nothing, and is asked again."""
+        end = time.monotonic() + BUSY_S
+        while True:
+            answer = self.api.request(method, path, json=body)
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE or time.monotonic() > end:
+                assert answer.is_success, f"{path}: {answer.status_code} {answer.text}"
+                return answer.json()
+            time.sleep(0.5)
 
 
 _T = TypeVar("_T")
