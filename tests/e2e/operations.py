@@ -168,7 +168,7 @@ class World:
         return found
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """An answer of the server; while its SQLite is locked it answers 503, has done nothing, and is asked again."""
+        """The server's answer; while its SQLite is locked that is 503, nothing was done, and it is asked again."""
         end = time.monotonic() + BUSY_S
         while True:
             answer = self.api.request(method, path, json=body)
