@@ -64,8 +64,7 @@ test: check         ## everything: check, integration and end-to-end tests on re
 	@$(RUN)pytest $(PATIENT) > .venv/operations.log 2>&1 & patient=$$!; trap "kill $$patient" INT TERM; \
 	$(RUN)pytest -n 2 --dist loadfile tests/integration; code=$$?; \
 	wait $$patient || code=1; cat .venv/operations.log; exit $$code
-	@$(RUN)pytest tests/e2e/test_documents.py
-	@$(RUN)pytest -n 2 --dist loadfile tests/e2e --ignore $(PATIENT) --ignore tests/e2e/test_documents.py
+	@$(RUN)pytest tests/e2e --ignore $(PATIENT)
 
 bench: setup        ## speed against what a user would pick instead, as ratios
 	@$(RUN)python -m benchmarks.load_engine
