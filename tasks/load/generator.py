@@ -17,9 +17,10 @@ from tasks.load.guard import Guard, Pulse
 from tasks.load.http import Scanner
 from tasks.load.mix import Mix, Request
 from tasks.load.pacer import Pacer, alarm
-from tasks.load.pool import Peer, Pending, Pool
+from tasks.load.pool import Pending, Pool
 from tasks.load.samples import Recorder
 from tasks.load.schedule import Schedule
+from tasks.load.wire import Place
 
 _SECOND = 1_000_000_000
 _TICK_NS = 20_000_000
@@ -43,7 +44,7 @@ class Generator:
 
     def __init__(
         self,
-        peer: Peer,
+        place: Place,
         requests: Sequence[Request],
         recorder: Recorder,
         *,
@@ -59,7 +60,7 @@ class Generator:
         self._guard = guard
         self._rng = rng
         self._on_second = on_second
-        self.pool = Pool(peer, cap=max_connections, timeout_s=timeout_s, ended=self._ended)
+        self.pool = Pool(place, cap=max_connections, timeout_s=timeout_s, ended=self._ended)
         self._pacer: Pacer | None = None
         self._latencies_ms: list[float] = []
         self._ended_count = self._bad = self._bad_total = 0
@@ -107,10 +108,10 @@ class Generator:
         await self._until(None, lambda: not self.pool.on_wire)  # each has its own time limit
         return start, time.monotonic_ns()
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """End the tick and every connection."""
         self._alarm.close()
-        await self.pool.close()
+        self.pool.close()
 
     async def _until(self, end_ns: int | None, settled: Callable[[], bool]) -> None:
         """Wait for a moment or a condition, whichever comes first, looked at by each tick."""
@@ -131,13 +132,13 @@ class Generator:
         data = request.render(self._rng)
         self.pool.submit(Pending(intended, taken, endpoint, phase, data, request.expect_body is not None))
 
-    def _ended(self, pending: Pending, at_ns: int, error: str | None, answer: Scanner | None) -> None:
+    def _ended(self, pending: Pending, at_ns: int, seen_ns: int, error: str | None, answer: Scanner | None) -> None:
         request = self._requests[pending.endpoint]
         times = (pending.intended, pending.taken, pending.sent, at_ns)
         self._ended_count += 1
         if error is not None or answer is None:
             self._bad += 1
-            self._recorder.add(times, pending.endpoint, pending.phase, error=error, items=request.items)
+            self._recorder.add(times, pending.endpoint, pending.phase, error=error, items=request.items, seen=seen_ns)
             return
         failed = answer.status not in request.expect or not request.accepts(answer.body)
         if failed:
@@ -153,6 +154,7 @@ class Generator:
             failed=failed,
             size=answer.size,
             items=request.items,
+            seen=seen_ns,
         )
 
     # --- the tick: time limits, the loop's lag, the guard ---

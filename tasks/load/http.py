@@ -1,4 +1,4 @@
-"""A lean HTTP/1.1 client for load: a scanner of answers without I/O, and one connection on asyncio's protocols.
+"""A lean HTTP/1.1 client for load: a scanner of answers without I/O, and one connection on a wire's stream.
 
 It does what a load generator needs and refuses the rest: no redirects (a 3xx is an answer), no cookies, no content
 decoding; an answer has bounds (head 64 KiB, body 16 MiB), and what breaks the protocol is an error of its own kind.
@@ -7,11 +7,11 @@ Framing follows RFC 9112, section 6.3.
 
 from __future__ import annotations
 
-import asyncio
 import re
-import ssl
 import time
 from typing import Final, Protocol
+
+from tasks.load.wire import Stream
 
 HEAD_LIMIT: Final = 64 * 1024
 BODY_LIMIT: Final = 16 * 1024 * 1024
@@ -225,99 +225,86 @@ def _persists(connection: bytes, default: bool) -> bool:  # noqa: FBT001 - priva
 
 
 class Owner(Protocol):
-    """Who is told what became of a connection and of the request on it."""
+    """Who is told what became of a connection and of the request on it; times are monotonic ns."""
 
     def opened(self, connection: Connection) -> None:
         """The connection stands and is free."""
 
-    def finished(self, connection: Connection, at_ns: int, error: str | None) -> None:
-        """The request on it got its answer (in `connection.scanner`), or none for the reason `error`."""
+    def finished(self, connection: Connection, at_ns: int, seen_ns: int, error: str | None) -> None:
+        """The request on it got its answer (in `connection.scanner`), or none for the reason `error`.
 
-    def lost(self, connection: Connection) -> None:
+        `at_ns` is when the last of it came in, `seen_ns` when this process saw it.
+        """
+
+    def lost(self, connection: Connection, error: str) -> None:
         """The connection is gone or must not be used again, and has no request on it; may be told twice."""
 
 
-class Connection(asyncio.Protocol):
-    """One connection with at most one request on it; receive times are stamped when the loop hands data over."""
+class Connection:
+    """One connection with at most one request on it; `stream` is set by whoever opened it."""
 
-    __slots__ = ("_owner", "_transport", "busy", "idle_since", "scanner")
+    __slots__ = ("_owner", "busy", "idle_since", "opening_since", "scanner", "stream")
 
     def __init__(self, owner: Owner) -> None:
         self._owner = owner
-        self._transport: asyncio.Transport | None = None
+        self.stream: Stream | None = None
         self.scanner = Scanner()
         self.busy = False
         self.idle_since = 0
+        self.opening_since = 0
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The transport stands."""
-        self._transport = transport  # type: ignore[assignment] # a stream transport by construction
-        self._owner.opened(self)
-
-    def send(self, request: bytes, *, keep_body: bool) -> None:
-        """Put a request on the wire; the connection must be free."""
+    def send(self, request: bytes, *, keep_body: bool) -> int:
+        """Put a request on the wire, the connection must be free; the moment just before."""
         self.busy = True
         self.scanner.reset(keep_body=keep_body)
-        if self._transport is not None:
-            self._transport.write(request)
+        return self.stream.write(request) if self.stream is not None else time.monotonic_ns()
 
-    def data_received(self, data: bytes) -> None:
+    # --- told by the wire: see `wire.Receiver` ---
+
+    def opened(self, at_ns: int) -> None:  # noqa: ARG002 - the protocol's
+        """The connection stands."""
+        self._owner.opened(self)
+
+    def received(self, data: bytes, stamp_ns: int, seen_ns: int) -> None:
         """Bytes of an answer; bytes that nobody asked for end the connection."""
-        now = time.monotonic_ns()
         if not self.busy:
-            self._owner.lost(self)
+            self._owner.lost(self, "protocol")
             self.abort()
             return
         try:
             whole = self.scanner.feed(data)
         except BadAnswer as bad:
-            self._finish(now, bad.kind)
+            self._finish(stamp_ns, seen_ns, bad.kind)
             return
         if whole:
-            self._finish(now, None)
+            self._finish(stamp_ns, seen_ns, None)
 
-    def eof_received(self) -> None:
+    def ended(self, at_ns: int) -> None:
         """The target closes: the end of an answer without a length, or of the connection."""
         if self.busy:
-            self._finish(time.monotonic_ns(), None if self.scanner.end() else "closed")
-        else:
-            self._owner.lost(self)
+            self._finish(at_ns, at_ns, None if self.scanner.end() else "closed")
+        self.abort()
+        self._owner.lost(self, "closed")
 
-    def connection_lost(self, error: Exception | None) -> None:
-        """The connection is gone."""
-        now = time.monotonic_ns()
-        self._transport = None
+    def lost(self, at_ns: int, error: str) -> None:
+        """The connection is gone, or never came about."""
         if self.busy:
-            self._finish(now, _kind(error))
-        self._owner.lost(self)
+            self._finish(at_ns, at_ns, error)
+        self._owner.lost(self, error)
 
-    def _finish(self, at_ns: int, error: str | None) -> None:
+    def _finish(self, at_ns: int, seen_ns: int, error: str | None) -> None:
         self.busy = False
         if error is not None:
             self.scanner.keep_alive = False
-        self._owner.finished(self, at_ns, error)
+        self._owner.finished(self, at_ns, seen_ns, error)
 
     def give_up(self, error: str) -> None:
         """End the request on it for a reason of the generator's own, such as `timeout`."""
         if self.busy:
-            self._finish(time.monotonic_ns(), error)
+            now = time.monotonic_ns()
+            self._finish(now, now, error)
 
     def abort(self) -> None:
-        """Close at once; the owner hears of it by `lost`."""
-        if self._transport is not None:
-            self._transport.abort()
-
-    @property
-    def ends(self) -> tuple[str, str]:
-        """IP addresses of this end and of the other."""
-        if self._transport is None:
-            return ("", "")
-        here = self._transport.get_extra_info("sockname") or ("",)
-        there = self._transport.get_extra_info("peername") or ("",)
-        return str(here[0]), str(there[0])
-
-
-def _kind(error: Exception | None) -> str:
-    if error is None:
-        return "closed"
-    return "tls" if isinstance(error, ssl.SSLError) else "reset"
+        """Close at once; the owner hears nothing of it."""
+        if self.stream is not None:
+            self.stream.abort()

@@ -21,12 +21,12 @@ from tasks.load.capacity import Limits, Step, judge_step, phase_of
 from tasks.load.generator import Generator, Second
 from tasks.load.guard import Guard
 from tasks.load.mix import Request
-from tasks.load.pool import Peer
 from tasks.load.process import Progress, WorkerOutput, serve
 from tasks.load.samples import Recorder
 from tasks.load.schedule import Phase, Schedule, arrivals
 from tasks.load.shards import Share
 from tasks.load.trust import Resources
+from tasks.load.wire import Place
 
 _CONFIRMATIONS = 2
 _AHEAD_S = 0.02
@@ -68,11 +68,11 @@ class _Load:
     async def run(self) -> WorkerOutput:
         found = await asyncio.to_thread(probe, self._address)
         context = _context() if self._address.tls else None
-        peer = Peer(found.ip, self._address.port, context, self._address.host if context else None)
+        place = Place(found.ip, self._address.port, context, self._address.host if context else None)
         start = self._share.start_ns(self._clock)
         self._started = max(time.monotonic(), start / 1e9)
         generator = Generator(
-            peer,
+            place,
             self._requests,
             self._recorder,
             max_connections=self._plan["max_connections"],
@@ -91,7 +91,7 @@ class _Load:
             for stage in self._plan["stages"]:
                 await stages[stage["kind"]](generator, stage)
         finally:
-            await generator.close()
+            generator.close()
         return WorkerOutput({"samples": self._recorder.table(self._clock)}, self._facts(generator, found.detail))
 
     async def _run_schedule(self, generator: Generator, stage: Mapping[str, Any]) -> None:

@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import ssl
 import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from tasks.load.http import Connection, Scanner
+from tasks.load.wire import Place, Stamps, open_wire
 
 _SECOND = 1_000_000_000
 _IDLE_NS = 4 * _SECOND
 """A connection idle for longer is closed: common servers close theirs after 5 s, and a request that is sent at that
 very moment would be torn."""
-
-
-@dataclass(frozen=True)
-class Peer:
-    """Where connections go: a resolved IP, and the TLS context with the name to verify where there is one."""
-
-    ip: str
-    port: int
-    context: ssl.SSLContext | None = None
-    name: str | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -40,25 +29,29 @@ class Pending:
     sent: int = 0
 
 
-Ended = Callable[[Pending, int, str | None, Scanner | None], None]
-"""Told once for each request that was sent: (request, monotonic ns, error or None, the answer's scanner)."""
+Ended = Callable[[Pending, int, int, str | None, Scanner | None], None]
+"""Told once for each request that was sent: (request, received, seen, error or None, the answer's scanner)."""
 
 
 class Pool:
-    """The connections to one peer. `timeout_s` bounds a connect, and a request from its sending."""
+    """The connections to one place. `timeout_s` bounds a connect, and a request from its sending.
 
-    def __init__(self, peer: Peer, *, cap: int, timeout_s: float, ended: Ended) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._peer = peer
+    `connects` counts connections that stood, `full` requests that found every connection busy at the cap.
+    """
+
+    def __init__(self, place: Place, *, cap: int, timeout_s: float, ended: Ended, stamps: Stamps = "kernel") -> None:
+        self._wire = open_wire(stamps=stamps)
+        self.stamps = self._wire.stamps
+        self._place = place
         self._cap = cap
         self._timeout_ns = round(timeout_s * _SECOND)
         self._ended = ended
         self._connections: set[Connection] = set()
+        self._opening: dict[Connection, None] = {}
         self._idle: deque[Connection] = deque()
         self._queue: deque[Pending] = deque()
         self._inflight: dict[Connection, Pending] = {}
-        self._opening: set[asyncio.Task[None]] = set()
-        self._emptied = asyncio.Event()
+        self._closed = False
         self.connects = 0
         self.full = 0
         self.ends = ("", "")
@@ -96,9 +89,15 @@ class Pool:
         return dropped
 
     def tick(self, now_ns: int) -> None:
-        """Enforce the time limit of requests, and close what has been idle for long."""
+        """Enforce the time limits of connects and requests, and close what has been idle for long."""
         limit = now_ns - self._timeout_ns
-        while self._inflight:  # in the order of sending, since a dict keeps it
+        while self._opening:  # in the order of their beginning, since a dict keeps it
+            connection = next(iter(self._opening))
+            if connection.opening_since > limit:
+                break
+            connection.abort()
+            self.lost(connection, "connect")
+        while self._inflight:  # in the order of sending
             connection, pending = next(iter(self._inflight.items()))
             if pending.sent > limit:
                 break
@@ -106,79 +105,64 @@ class Pool:
         while self._idle and self._idle[0].idle_since < now_ns - _IDLE_NS:
             self._retire(self._idle[0])
 
-    async def close(self) -> None:
-        """Close every connection and wait until they are gone."""
+    def close(self) -> None:
+        """Close every connection; requests on them are told nothing."""
+        self._closed = True
         self._queue.clear()
-        for task in self._opening:
-            task.cancel()
-        await asyncio.gather(*self._opening, return_exceptions=True)
-        for connection in tuple(self._connections):
-            connection.abort()
-        if self._connections:
-            await self._emptied.wait()
+        self._opening.clear()
+        self._wire.close()
 
     def _send(self, connection: Connection, pending: Pending) -> None:
         self._inflight[connection] = pending
-        pending.sent = time.monotonic_ns()
-        connection.send(pending.data, keep_body=pending.keep_body)
+        pending.sent = connection.send(pending.data, keep_body=pending.keep_body)
 
     def _open_more(self) -> bool:
         """Open what the queue needs and the cap allows; whether a connection is on its way for the queue's last."""
         while len(self._opening) < len(self._queue):
-            if len(self._opening) + len(self._connections) >= self._cap:
+            if self._closed or len(self._opening) + len(self._connections) >= self._cap:
                 return False
-            task = self._loop.create_task(self._open())
-            self._opening.add(task)
-            task.add_done_callback(self._opening.discard)
+            connection = Connection(self)
+            connection.opening_since = time.monotonic_ns()
+            self._opening[connection] = None
+            connection.stream = self._wire.connect(self._place, connection)
         return True
-
-    async def _open(self) -> None:
-        began = time.monotonic_ns()
-        peer = self._peer
-        try:
-            async with asyncio.timeout(self._timeout_ns / _SECOND):
-                await self._loop.create_connection(
-                    lambda: Connection(self), peer.ip, peer.port, ssl=peer.context, server_hostname=peer.name
-                )
-        except ssl.SSLError:
-            self._refused(began, "tls")
-        except OSError:  # refused, unreachable, reset, or past the time limit
-            self._refused(began, "connect")
-
-    def _refused(self, began_ns: int, error: str) -> None:
-        """No connection came about: the request that has waited longest fails for it."""
-        if self._queue:
-            pending = self._queue.popleft()
-            pending.sent = max(began_ns, pending.taken)
-            self._ended(pending, time.monotonic_ns(), error, None)
 
     # --- told by connections: see `http.Owner` ---
 
     def opened(self, connection: Connection) -> None:
         """A connection stands: it takes the request that has waited longest."""
+        del self._opening[connection]
         self.connects += 1
-        self._emptied.clear()
         self._connections.add(connection)
-        self.ends = connection.ends
+        if connection.stream is not None and not self.ends[0]:
+            self.ends = connection.stream.ends
         self._free(connection)
 
-    def finished(self, connection: Connection, at_ns: int, error: str | None) -> None:
+    def finished(self, connection: Connection, at_ns: int, seen_ns: int, error: str | None) -> None:
         """A request ended: tell of it, and give the connection its next one."""
         pending = self._inflight.pop(connection)
-        self._ended(pending, at_ns, error, connection.scanner)
+        self._ended(pending, at_ns, seen_ns, error, connection.scanner)
         if connection.scanner.keep_alive:
             self._free(connection)
         else:
             self._retire(connection)
 
-    def lost(self, connection: Connection) -> None:
-        """A connection is gone, or must not be used again."""
+    def lost(self, connection: Connection, error: str) -> None:
+        """A connection is gone, or must not be used again, or never came about (the longest waiting fails for it)."""
+        if connection in self._opening:
+            del self._opening[connection]
+            self._refused(connection, error)
         self._connections.discard(connection)
         if connection in self._idle:
             self._idle.remove(connection)
         self._open_more()
-        if not self._connections:
-            self._emptied.set()
+
+    def _refused(self, connection: Connection, error: str) -> None:
+        if self._queue:
+            pending = self._queue.popleft()
+            pending.sent = max(connection.opening_since, pending.taken)
+            now = time.monotonic_ns()
+            self._ended(pending, now, now, error if error == "tls" else "connect", None)
 
     def _free(self, connection: Connection) -> None:
         if self._queue:
@@ -189,4 +173,4 @@ class Pool:
 
     def _retire(self, connection: Connection) -> None:
         connection.abort()
-        self.lost(connection)
+        self.lost(connection, "closed")

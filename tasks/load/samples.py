@@ -31,6 +31,7 @@ SCHEMA = pa.schema(
         pa.field("taken_ns", pa.int64(), nullable=False),
         pa.field("sent_ns", pa.int64(), nullable=False),
         pa.field("received_ns", pa.int64(), nullable=False),
+        pa.field("seen_ns", pa.int64(), nullable=False),
         pa.field("endpoint", _DICTIONARY, nullable=False),
         pa.field("phase", _DICTIONARY, nullable=False),
         pa.field("status", pa.int16(), nullable=False),
@@ -45,10 +46,11 @@ SCHEMA = pa.schema(
 
 `intended_ns` schedule · `taken_ns` the generator took it up (its own lateness is taken − intended) · `sent_ns`
 handed to the wire (sent − taken is the wait for a free connection; the attempt's start where no connection came
-about) · `received_ns` the answer was whole, or the error was seen · `phase` warmup, ramp, steady, `step:<n>`, bulk …
-· `status` 0 where there is none · `error` null where an answer came, else one of `ERRORS` · `failed` an answer came
-but was not the expected one · `bytes` of the answer · `items` 1, or how many a bulk request carried · `worker`
-number of the process.
+about) · `received_ns` the answer was whole, by the kernel's stamp where the wire has them, or the error was seen ·
+`seen_ns` the generator came to know of it (seen − received is its event loop's lag) · `phase` warmup, ramp, steady,
+`step:<n>`, bulk … · `status` 0 where there is none · `error` null where an answer came, else one of `ERRORS` ·
+`failed` an answer came but was not the expected one · `bytes` of the answer · `items` 1, or how many a bulk request
+carried · `worker` number of the process.
 """
 
 ERRORS = (
@@ -67,6 +69,7 @@ target closed in order before the answer was whole, `protocol` an answer that br
 that the generator gave up itself."""
 
 _SECOND = 1_000_000_000
+_TIMES = 5
 STEADY = "steady"
 RAMP = "ramp"
 WARMUP = "warmup"
@@ -106,7 +109,7 @@ class Recorder:
         self._codes = array("q")
 
     def __len__(self) -> int:
-        return len(self._times) // 4
+        return len(self._times) // _TIMES
 
     def add(
         self,
@@ -119,27 +122,32 @@ class Recorder:
         failed: bool = False,
         size: int = 0,
         items: int = 1,
+        seen: int = 0,
     ) -> None:
-        """Record one request: times are (intended, taken, sent, received); `error` is one of `ERRORS` or None."""
+        """Record one request: times are (intended, taken, sent, received); `error` is one of `ERRORS` or None.
+
+        `seen` is when the generator came to know of its end, where that is not when it was received.
+        """
         self._times.extend(times)
+        self._times.append(seen or times[3])
         code = -1 if error is None else ERRORS.index(error)
         self._codes.extend((endpoint, phase, status, code, failed, size, items))
 
     def rows_since(self, first: int) -> tuple[Ints, Ints]:
         """Copies of the rows from number `first` on, as times and codes.
 
-        Times are (intended, taken, sent, received) in monotonic ns; codes are (endpoint, phase, status, the error's
-        place in `ERRORS` or −1, failed, bytes, items).
+        Times are (intended, taken, sent, received, seen) in monotonic ns; codes are (endpoint, phase, status, the
+        error's place in `ERRORS` or −1, failed, bytes, items).
         """
-        times = np.array(self._times[4 * first :], np.int64).reshape(-1, 4)
+        times = np.array(self._times[_TIMES * first :], np.int64).reshape(-1, _TIMES)
         return times, np.array(self._codes[7 * first :], np.int64).reshape(-1, 7)
 
     def table(self, clock: Clock) -> pa.Table:
         """All rows as a table of `SCHEMA`, in the order in which the requests ended."""
-        times = np.frombuffer(self._times, np.int64).reshape(-1, 4) + clock.offset_ns
+        times = np.frombuffer(self._times, np.int64).reshape(-1, _TIMES) + clock.offset_ns
         codes = np.frombuffer(self._codes, np.int64).reshape(-1, 7)
         columns = [
-            *(pa.array(times[:, column]) for column in range(4)),
+            *(pa.array(times[:, column]) for column in range(_TIMES)),
             _encoded(codes[:, 0], self.endpoints),
             _encoded(codes[:, 1], self.phases),
             pa.array(codes[:, 2].astype(np.int16)),
