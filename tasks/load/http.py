@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import time
-from typing import Final, Protocol
+from typing import ClassVar, Final, Protocol
 
 from tasks.load.wire import Stream
 
@@ -17,11 +17,13 @@ HEAD_LIMIT: Final = 64 * 1024
 BODY_LIMIT: Final = 16 * 1024 * 1024
 _LINE_LIMIT: Final = 256
 _INTERIM_LIMIT: Final = 16
+_PLAIN_LIMIT: Final = 512
 _FRAMING = re.compile(rb"\r\n(content-length|transfer-encoding|connection):[ \t]*([^\r\n]*)", re.IGNORECASE)
 _STATUS = re.compile(rb"HTTP/1\.([01]) ([1-5]\d\d)(?: |\r|$)")
 _SIZE = re.compile(rb"^([0-9A-Fa-f]{1,8})[ \t]*(?:;[^\r\n]*)?$")
 _LENGTH = re.compile(rb"^\d{1,15}$")
 _START = b"HTTP/1."
+_NOTHING = bytearray()  # stands for a body that is not kept, and is never added to
 
 _HEAD, _COUNTED, _UNTIL_CLOSE, _SIZE_LINE, _CHUNK, _TRAILER, _DONE = range(7)
 
@@ -43,6 +45,10 @@ class Scanner:
 
     __slots__ = ("_buffer", "_interim", "_keep", "_left", "_mode", "body", "head", "keep_alive", "size", "status")
 
+    _plain: ClassVar[dict[bytes, tuple[int, int]]] = {}
+    """Heads that were read before, of answers with a length on connections that stay: their status and length. A
+    server's heads differ by their date alone, so within a second most are known."""
+
     def __init__(self) -> None:
         self._buffer = bytearray()
         self.reset(keep_body=False)
@@ -57,11 +63,13 @@ class Scanner:
         self.size = 0
         self.keep_alive = True
         self.head = b""
-        self.body = bytearray()
+        self.body = bytearray() if keep_body else _NOTHING
 
     def feed(self, data: bytes) -> bool:
         """Take what arrived; whether the answer is whole now. `BadAnswer` where it breaks the protocol or a bound."""
         if self._mode == _HEAD:
+            if not self._buffer and self._known(data):
+                return True
             rest = self._scan_head(data)
             if rest is None:
                 return False
@@ -75,6 +83,21 @@ class Scanner:
             self._count(data)
             return False
         return self._scan_chunks(data)
+
+    def _known(self, data: bytes) -> bool:
+        """Whether this is a whole answer whose head was read before; its parts are set then."""
+        end = data.find(b"\r\n\r\n")
+        if end < 0:
+            return False
+        head = data[:end]
+        found = self._plain.get(head)
+        if found is None or len(data) - end - 4 != found[1]:
+            return False
+        self.status, self.size = found
+        self.head = head
+        if self._keep:
+            self.body += data[end + 4 :]
+        return True
 
     def end(self) -> bool:
         """The target closed the connection: whether that makes the answer whole."""
@@ -125,6 +148,10 @@ class Scanner:
             return
         self.keep_alive = line[1] == b"1"
         self._frame(_FRAMING.findall(head))
+        if self._mode == _COUNTED and self.keep_alive:
+            if len(self._plain) >= _PLAIN_LIMIT:
+                self._plain.clear()
+            self._plain[head] = (self.status, self._left)
 
     def _frame(self, fields: list[tuple[bytes, bytes]]) -> None:
         """Decide how the body ends (RFC 9112, 6.3)."""

@@ -164,3 +164,26 @@ def test_no_bytes_make_it_fail_otherwise(data: bytes, cuts: list[int]) -> None:
             for begin, end in pairwise(edges):
                 if scanner.feed(whole[begin:end]):
                     break
+
+
+def test_a_head_that_was_read_before_frames_each_answer_as_the_first_time() -> None:
+    """Known heads take a shorter way; whole, cut, too long and with another body they must end alike."""
+    head = b"HTTP/1.1 203 OK\r\nContent-Length: 4\r\nX-Test: known\r\n\r\n"
+    scanner = Scanner()
+    for keep in (True, False, True):
+        scanner.reset(keep_body=keep)
+        assert scanner.feed(head + b"body")
+        assert (scanner.status, scanner.size, scanner.keep_alive) == (203, 4, True)
+        assert scanner.head == head[:-4]
+        assert bytes(scanner.body) == (b"body" if keep else b"")
+    scanner.reset(keep_body=True)
+    assert not scanner.feed(head + b"bo")
+    assert scanner.feed(b"dy")
+    assert bytes(scanner.body) == b"body"
+    scanner.reset(keep_body=True)
+    assert not scanner.feed(head[:20])
+    assert scanner.feed(head[20:] + b"body")
+    scanner.reset(keep_body=True)
+    assert scanner.feed(head + b"body and what nobody asked for")
+    assert bytes(scanner.body) == b"body"
+    assert not scanner.keep_alive
