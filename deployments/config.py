@@ -14,8 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 
+from deployments.load import Load
+from deployments.settings import Settings
 from storage.errors import ConfigurationError
 from storage.records import ComponentId, Threshold
 
@@ -28,42 +30,6 @@ PROFILES = ("development", "staging", "production", "quick", "custom")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 Profile = Literal["development", "staging", "production", "quick", "custom"]
-
-
-class Settings(BaseModel):
-    """Base of all settings: frozen, and an unknown field is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Load(Settings):
-    """The load of a profile: users ÷ pace is the arrival rate of an open model."""
-
-    users: int = Field(ge=1, le=100_000)
-    duration_s: float = Field(gt=0, le=7200)
-    ramp_up_s: float = Field(ge=0)
-    pace_s: float = Field(default=1.0, gt=0)
-    max_rate: float = Field(
-        gt=0, description="requests a second that no generator may pass, capacity search included"
-    )
-    abort_error_ratio: float = Field(default=0.5, gt=0, le=1, description="stop when errors stay above this share")
-    abort_latency_ms: float = Field(default=10_000, gt=0, description="stop when p95 stays above this")
-    abort_after_s: float = Field(default=5, gt=0, description="… for this many seconds")
-
-    @model_validator(mode="after")
-    def _ramp_fits(self) -> Self:
-        if self.ramp_up_s >= self.duration_s:
-            msg = f"ramp_up_s {self.ramp_up_s} must be shorter than duration_s {self.duration_s}"
-            raise ValueError(msg)
-        if self.rate > self.max_rate:
-            msg = f"users ÷ pace_s = {self.rate} requests/s is above max_rate {self.max_rate}"
-            raise ValueError(msg)
-        return self
-
-    @property
-    def rate(self) -> float:
-        """Arrival rate of the steady phase, requests per second."""
-        return self.users / self.pace_s
 
 
 class ValueRange(Settings):

@@ -10,7 +10,8 @@ from typing import Any, Literal
 import yaml  # type: ignore[import-untyped]
 from pydantic import Field, ValidationError
 
-from deployments.config import Settings, problems_of
+from deployments.config import problems_of
+from deployments.settings import Settings
 from storage.errors import ConfigurationError
 
 PREFECT_YAML = Path(__file__).resolve().parent.parent / "prefect.yaml"

@@ -1,8 +1,9 @@
 """The HTTP API under an open-model load of weighted endpoints: latency, errors and throughput, whole and by endpoint.
 
-Two phases: *ramp*, in which the rate grows from 0 to users ÷ pace, and *steady*. Latency and throughput speak of the
-steady phase; the error ratio, (unexpected answers + no answer) ÷ sent, of both. Every HTTP request that is sent has
-a row in `samples`: looking at the address before the load is a TCP (and TLS) connection without any request.
+First a *ramp*, in which the rate grows from 0, and a *warm-up* where one is asked for; then the steady phase: one
+rate of users ÷ pace, or the periods of a day. Latency and throughput speak of the steady phase, whole, by endpoint
+and by period; the error ratio, (unexpected answers + no answer) ÷ sent, of everything. Every HTTP request that is
+sent has a row in `samples`: looking at the address before the load is a TCP (and TLS) connection without a request.
 """
 
 from __future__ import annotations
@@ -30,12 +31,12 @@ from tasks.load import advice, figures, samples
 from tasks.load.advice import again, of_metric
 from tasks.load.http_load import SEED, HttpPlan, HttpRun, connections_for, run_http, schedule_stage
 from tasks.load.mix import endpoint_plan
-from tasks.load.samples import RAMP, STEADY
-from tasks.load.schedule import Phase
+from tasks.load.plan import judged_phases, judged_rate, phases_of, speed
 
 _TOP = 10
 _ENOUGH = 20
 _HEAVY_SHARE = 0.2
+_JITTERS = {"poisson": "Poisson arrivals", "uniform": "arrivals jittered evenly", "none": "evenly spaced arrivals"}
 _PERCENTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99}
 
 
@@ -64,10 +65,10 @@ class ApiComponent:
             variable=variable,
             endpoints=[endpoint_plan(endpoint) for endpoint in chosen],
             values=environment.api.values,
-            stages=[schedule_stage(_phases(context.config), range(len(chosen)))],
+            stages=[schedule_stage(phases_of(load), range(len(chosen)), jitter=load.jitter)],
             load=load,
             timeout_s=environment.api.timeout_s,
-            max_connections=connections_for(load.rate),
+            max_connections=connections_for(load.peak_rate),
             headers={name: value.get_secret_value() for name, value in context.target.headers.items()},
             config=context.config,
         )
@@ -76,10 +77,10 @@ class ApiComponent:
         return Collected(
             window=run.window,
             load=run.summary(
-                steady=STEADY,
-                judged=(RAMP, STEADY),
-                rate=load.rate,
-                seconds=load.duration_s - load.ramp_up_s,
+                steady=judged_phases(load),
+                judged=[phase.name for phase in phases_of(load)],
+                rate=judged_rate(load),
+                seconds=load.judged_s,
                 same_machine=context.target.local,
             ),
             load_plan=_described(context.config, chosen, run),
@@ -87,11 +88,15 @@ class ApiComponent:
             notes=_notes(left_out, run),
         )
 
-    def measure(self, samples: Samples, config: RunConfig) -> list[Measurement]:  # noqa: ARG002 - the protocol's
-        """Latency, errors and throughput, then the same by endpoint."""
+    def measure(self, samples: Samples, config: RunConfig) -> list[Measurement]:
+        """Latency, errors and throughput, then the same by endpoint, and by period of the day."""
         table = samples.tables["samples"]
-        steady = steady_window(table)
-        return [*_figures(table, {}, _why_none(samples), steady), *_by_endpoint(table, steady)]
+        judged = judged_phases(config.environment.load)
+        return [
+            *_figures(table, judged, {}, _why_none(samples)),
+            *_by_endpoint(table, judged),
+            *(_by_period(table, judged) if config.environment.load.day else ()),
+        ]
 
     def advise(self, samples: Samples, measurements: Sequence[Measurement], config: RunConfig) -> list[Finding]:
         """A dead target, a stopped load, a generator that cannot be trusted, failing and slow endpoints."""
@@ -118,12 +123,6 @@ def allowed(endpoints: Sequence[Endpoint], *, writes: bool) -> tuple[list[Endpoi
     return chosen, [endpoint for endpoint in endpoints if endpoint not in chosen]
 
 
-def _phases(config: RunConfig) -> list[Phase]:
-    load = config.environment.load
-    ramp = [Phase(RAMP, 0.0, load.rate, load.ramp_up_s)] if load.ramp_up_s > 0 else []
-    return [*ramp, Phase(STEADY, load.rate, load.rate, load.duration_s - load.ramp_up_s)]
-
-
 def _teller(context: CollectContext, total_s: float) -> Any:
     """Turn a worker's progress into the component's."""
 
@@ -144,13 +143,16 @@ def _teller(context: CollectContext, total_s: float) -> Any:
 
 def _described(config: RunConfig, chosen: Sequence[Endpoint], run: HttpRun) -> dict[str, str]:
     load = config.environment.load
+    day = "" if load.day is None else f"{len(load.day.periods)} periods, {speed(load):.0f} times as fast as the clock"
     plan = {
-        "model": "open, Poisson arrivals",
+        "model": f"open, {_JITTERS[load.jitter]}",
         "rate": f"{load.rate:g}/s",
+        **({"day": day} if day else {}),
         "users": str(load.users),
         "pace_s": f"{load.pace_s:g}",
         "duration_s": f"{load.duration_s:g}",
         "ramp_up_s": f"{load.ramp_up_s:g}",
+        **({"warmup_s": f"{load.warmup_s:g}"} if load.warmup_s else {}),
         "endpoints": str(len(chosen)),
         "seed": str(SEED),
         "connections": str(run.facts["connects"]),
@@ -172,34 +174,48 @@ def _notes(left_out: Sequence[Endpoint], run: HttpRun) -> tuple[str, ...]:
 # --- measure ---
 
 
-def steady_window(table: pa.Table) -> Window | None:
-    """From the first intended moment of the steady phase to the end of its last request."""
-    return samples.window(samples.of_phase(table, STEADY))
-
-
 def _why_none(samples: Samples) -> str:
     stopped = samples.collected.load_plan.get("stopped")
     return f"the load was {stopped}, before its steady phase" if stopped else "no request was sent"
 
 
-def _figures(table: pa.Table, labels: Mapping[str, str], why_none: str, within: Window | None) -> list[Measurement]:
-    steady = samples.of_phase(table, STEADY)
+def _figures(
+    table: pa.Table,
+    judged: Sequence[str],
+    labels: Mapping[str, str],
+    why_none: str,
+    within: Window | None = None,
+) -> list[Measurement]:
+    """`within`: the window of the whole load, where this is a part of it by endpoint."""
+    rows = samples.of_phase(table, *judged)
     return [
         *(
-            figures.latency(f"api.latency.{name}", steady, q, labels=labels, why_none=why_none)
+            figures.latency(f"api.latency.{name}", rows, q, labels=labels, why_none=why_none)
             for name, q in _PERCENTILES.items()
         ),
         figures.errors("api.errors.ratio", table, labels=labels, why_none=why_none),
-        figures.throughput("api.throughput", steady, labels=labels, why_none=why_none, within=within),
+        figures.throughput("api.throughput", rows, labels=labels, why_none=why_none, within=within),
     ]
 
 
-def _by_endpoint(table: pa.Table, within: Window | None) -> list[Measurement]:
+def _by_endpoint(table: pa.Table, judged: Sequence[str]) -> list[Measurement]:
     why_none = "not asked in the steady phase"
+    within = samples.window(samples.of_phase(table, *judged))
     return [
         measurement
         for endpoint in samples.endpoints(table)
-        for measurement in _figures(samples.of_endpoint(table, endpoint), {"endpoint": endpoint}, why_none, within)
+        for measurement in _figures(
+            samples.of_endpoint(table, endpoint), judged, {"endpoint": endpoint}, why_none, within
+        )
+    ]
+
+
+def _by_period(table: pa.Table, judged: Sequence[str]) -> list[Measurement]:
+    why_none = "no request was due in this period"
+    return [
+        measurement
+        for period in judged
+        for measurement in _figures(samples.of_phase(table, period), (period,), {"period": period}, why_none)
     ]
 
 
@@ -247,7 +263,7 @@ def _failing(table: pa.Table, measurements: Sequence[Measurement], config: RunCo
 def _slow(table: pa.Table, measurements: Sequence[Measurement], config: RunConfig) -> list[Finding]:
     """Endpoints whose p95 is past the good limit, those that cost callers the most time first."""
     limit = _threshold(config, "api.latency.p95")
-    steady = samples.of_phase(table, STEADY)
+    steady = samples.of_phase(table, *judged_phases(config.environment.load))
     total = float(samples.latency_ms(steady).sum())
     if limit is None or total <= 0:
         return []

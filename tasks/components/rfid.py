@@ -26,7 +26,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from deployments.config import Endpoint, Load, RfidSettings, RunConfig, Target, ValueRange
+from deployments.config import Endpoint, RfidSettings, RunConfig, Target, ValueRange
+from deployments.load import Load
 from storage.records import (
     Collected,
     ComponentId,
@@ -134,7 +135,7 @@ class RfidComponent:
         return Collected(
             window=run.window,
             load=run.summary(
-                steady=STEADY,
+                steady=(STEADY,),
                 judged=(STEADY, BULK, *sustained),
                 rate=timing.single_rate,
                 seconds=timing.single_s,

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from deployments.config import Load, RunConfig, ValueRange
+from deployments.config import RunConfig, ValueRange
+from deployments.load import Load
 from storage.records import LoadSummary, Window
 from tasks.load.capacity import Step
 from tasks.load.process import Progress, run_worker
@@ -197,9 +198,9 @@ class HttpRun:
         return judge(self.vitals(phases), latency_p99_ms=p99, same_machine=same_machine or self.same_machine)
 
     def summary(
-        self, *, steady: str, judged: Sequence[str], rate: float, seconds: float, same_machine: bool
+        self, *, steady: Sequence[str], judged: Sequence[str], rate: float, seconds: float, same_machine: bool
     ) -> LoadSummary:
-        """What was planned and what became of it; `rate` was asked for in the phase `steady` of `seconds`.
+        """What was planned and what became of it; `rate` was asked for in the phases `steady` of `seconds` in all.
 
         `judged` names the phases whose figures are reported: the verdict on the generator speaks of them.
         """

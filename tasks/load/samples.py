@@ -355,9 +355,9 @@ _PER_SECOND: tuple[tuple[str, pa.DataType], ...] = (
 )
 
 
-def sent_rate(table: pa.Table, phase: str, seconds: float) -> float:
-    """Requests a second that were sent within a phase of `seconds`, from its first intended moment on."""
-    rows = of_phase(table, phase)
+def sent_rate(table: pa.Table, phases: str | Sequence[str], seconds: float) -> float:
+    """Requests a second that were sent within phases of `seconds` in all, from their first intended moment on."""
+    rows = of_phase(table, *((phases,) if isinstance(phases, str) else phases))
     if rows.num_rows == 0 or seconds <= 0:
         return 0.0
     start = int(column(rows, "intended_ns").min())

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deployments.config import Endpoint, Load, ValueRange
+from deployments.config import Endpoint, ValueRange
+from deployments.load import Load
 from storage.errors import NotMeasuredError
 from tasks.load import samples
 from tasks.load.address import parse, probe

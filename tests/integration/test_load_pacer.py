@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from deployments.config import Endpoint, Load
+from deployments.config import Endpoint
+from deployments.load import Load
 from tasks.load import pacer
 from tasks.load.http_load import HttpPlan, HttpRun, run_http, schedule_stage
 from tasks.load.mix import endpoint_plan

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pyarrow as pa
 import pytest
 
-from deployments.config import Load, RfidSettings, RunConfig, ValueRange, build_config
+from deployments.config import RfidSettings, RunConfig, ValueRange, build_config
+from deployments.load import Load
 from storage.records import Collected, Measurement, Trust
 from tasks.components.base import Samples
 from tasks.components.rfid import RFID, share_out
