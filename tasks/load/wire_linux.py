@@ -40,8 +40,10 @@ class LinuxWire:
         self._epoll = select.epoll()
         self._streams: dict[int, _Stream] = {}
         self._synced_ns = 0
+        self._rung_ns = 0
+        self.before_ns = 0
         self.offset_ns = 0
-        self._sync(_now())
+        self.sync(_now())
         loop.add_reader(self._epoll.fileno(), self._ring)
 
     def connect(self, place: Place, receiver: Receiver) -> _Stream:
@@ -78,16 +80,17 @@ class LinuxWire:
         self._loop.call_soon(call)
 
     def _ring(self) -> None:
+        now = _now()
+        self.before_ns, self._rung_ns = self._rung_ns, now
         streams = self._streams
         for fd, events in self._epoll.poll(0, _BATCH):
             stream = streams.get(fd)  # None: an earlier event of this batch closed it
             if stream is not None:
                 stream.serve(events)
-        now = _now()
         if now - self._synced_ns > _RESYNC_NS:
-            self._sync(now)
+            self.sync(now)
 
-    def _sync(self, now: int) -> None:
+    def sync(self, now: int) -> None:
         """Kernel stamps are UTC, which is slewed and may be set: how far it is ahead of the monotonic clock now."""
         best = 1 << 62
         for _ in range(3):
@@ -156,8 +159,10 @@ class _Stream:
                 seen = _now()
                 if ancillary:
                     seconds, rest = _unpack(ancillary[0][2])
-                    stamp = seconds * 1_000_000_000 + rest - wire.offset_ns
-                    stamp = min(stamp, seen)
+                    utc = seconds * 1_000_000_000 + rest
+                    if utc - wire.offset_ns < wire.before_ns:  # older than two rings: the clock was set
+                        wire.sync(seen)
+                    stamp = min(utc - wire.offset_ns, seen)
                 else:  # the kernel begins to stamp a moment after the first socket asks for it
                     stamp = seen
             else:

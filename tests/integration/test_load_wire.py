@@ -262,6 +262,22 @@ async def test_a_blocked_loop_does_not_move_the_kernels_stamp() -> None:
     assert abs(stamp - answered[0]) < 20_000_000
 
 
+@pytest.mark.parametrize("set_by_s", [-3600, 3600])
+async def test_a_clock_that_was_set_does_not_move_a_stamp_by_hours(set_by_s: int) -> None:
+    async with wired("kernel") as wire, serving(echo) as port:
+        assert isinstance(wire, LinuxWire)
+        told = start(wire, Place("127.0.0.1", port))
+        await told.until(lambda: "opened" in told.names)
+        assert told.stream is not None
+        for number in range(1, 4):
+            wire.offset_ns -= set_by_s * 1_000_000_000  # as it stands when the clock was set since it was read
+            before = time.monotonic_ns()
+            told.stream.write(b"x")
+            await told.until(lambda number=number: len(told.data) == number)  # type: ignore[misc]
+            stamp, seen = told.stamps[-1]
+            assert before - 1_000_000 <= stamp <= seen
+
+
 @dataclass(frozen=True)
 class Tls:
     server: ssl.SSLContext
