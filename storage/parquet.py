@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from storage.errors import DamagedFileError, UsageError
 from storage.folder import Folder
+from storage.moments import packed, unpacked
 from storage.place import Place, PlacedFile
 from storage.records import SCHEMA_VERSION, Measurement, StoredFile, Unit, Window
 
@@ -66,6 +67,10 @@ class Store:
         """Names of what lies directly in a folder, sorted; empty where there is no such folder."""
         return self._place.names(folder)
 
+    def local_path(self, name: str) -> Path | None:
+        """Where a file or folder lies on this machine; None where the root is a bucket."""
+        return Path(self.path(name)) if self.local else None
+
     def folders(self, folder: str) -> list[str]:
         """The same for folders alone."""
         return self._place.folders(folder)
@@ -102,10 +107,11 @@ class Store:
         return content
 
     def write_table(self, name: str, table: pa.Table) -> StoredFile:
-        """Write a table as zstd Parquet with the schema version in its metadata."""
+        """Write a table as zstd Parquet with the schema version in its metadata; moments by `storage.moments`."""
         metadata = {**(table.schema.metadata or {}), b"hasivu_schema_version": str(SCHEMA_VERSION).encode()}
         sink = pa.BufferOutputStream()
-        pq.write_table(table.replace_schema_metadata(metadata), sink, compression="zstd")
+        content, options = packed(table.replace_schema_metadata(metadata))
+        pq.write_table(content, sink, compression="zstd", **options)
         stored = self.write(name, sink.getvalue().to_pybytes())
         return stored.model_copy(update={"rows": table.num_rows})
 
@@ -113,7 +119,7 @@ class Store:
         """Read a Parquet file; a damaged one is an error that names it."""
         content = self.read(name, expected)
         try:
-            table = pq.read_table(pa.BufferReader(content))
+            table = unpacked(pq.read_table(pa.BufferReader(content)))
         except (pa.ArrowInvalid, OSError) as error:
             raise DamagedFileError(f"{self.path(name)} is not a readable Parquet file: {error}") from error
         version = int((table.schema.metadata or {}).get(b"hasivu_schema_version", b"0"))

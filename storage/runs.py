@@ -5,6 +5,8 @@ Under the output root, one folder per run in each of three roots:
     performance-analysis-results/<environment>/<run>/{run,attempt-1,…}.json
     performance-analysis-results/<environment>/<run>/<component>/{samples,…,measurements}.parquet
     performance-analysis-results/<environment>/<run>/<component>/{findings,manifest}.json
+    performance-analysis-results/<environment>/<run>/<component>/journal-attempt-1-1.arrows     while load runs
+    performance-analysis-results/<environment>/<run>/<component>/samples-partial-attempt-1.parquet   where it broke
     performance-benchmark-reports/<environment>/<run>/       the technical side of the report
     performance-orchestration-reports/<environment>/<run>/   report.json and what people read
 
@@ -17,6 +19,7 @@ import re
 import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -156,6 +159,28 @@ class ComponentFiles:
         if f"{name}.parquet" in self._files:
             raise RunExistsError(f"{self._store.path(self._name(name))}.parquet was written already")
         self._files[f"{name}.parquet"] = self._store.write_table(self._name(f"{name}.parquet"), table)
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the files lie on this machine; None where the output is a bucket."""
+        return self._store.local_path(self._folder)
+
+    def keep(self, name: str, table: pa.Table) -> None:
+        """Store a table beside what counts: no manifest names it, and a later attempt leaves it alone."""
+        self._store.write_table(self._name(f"{name}.parquet"), table)
+
+    def kept(self, name: str) -> pa.Table:
+        """A table that `keep` stored."""
+        return self._store.read_table(self._name(f"{name}.parquet"))
+
+    def names(self) -> list[str]:
+        """Names of the tables that lie there, those of earlier attempts too."""
+        stored = self._store.names(self._folder)
+        return [name.removesuffix(".parquet") for name in stored if name.endswith(".parquet")]
+
+    def path(self, name: str) -> str:
+        """The full name of a table's file, as a message shows it."""
+        return self._store.path(self._name(f"{name}.parquet"))
 
     def written(self) -> dict[str, pa.Table]:
         """What this attempt wrote so far, read back from storage: what is judged is what is stored."""

@@ -32,7 +32,7 @@ from storage.records import (
 )
 from storage.runs import RunFolder
 from storage.version import code_version
-from tasks import attempts, progress
+from tasks import attempts, progress, recovery
 from tasks.baseline import baseline_report, baseline_run
 from tasks.components import COMPONENTS
 from tasks.components.base import CollectContext, Samples
@@ -125,21 +125,23 @@ def measure_component(folder: RunFolder, component: ComponentId, attempt: int, r
     files = folder.component(component)
     files.begin()
     unit = COMPONENTS[component]
-    try:
-        collected = _of_target(folder, attempt, unit.collect(CollectContext(config, target, files, progress.tell)))
-        samples = Samples(files.written(), collected)
-        measurements = unit.measure(samples, config)
-        findings = unit.advise(samples, measurements, config)
-        if reason:
-            collected = collected.model_copy(update={"notes": (*collected.notes, f"measured again: {reason}")})
-    except HasivuError as error:
-        raise NotMeasuredError(mask(str(error), secrets_of(target))) from None
-    except Exception as error:  # noqa: BLE001 - the one place where any error becomes "not measured": the others go on
-        raise NotMeasuredError(describe(error, secrets_of(target))) from None
-    missing = _missing(measurements, config)
-    return files.finish(
-        collected, measurements, findings, attempt=attempt, code_version=code_version(), missing=missing
-    )
+    with recovery.journals(files, attempt) as journals:
+        try:
+            context = CollectContext(config, target, files, progress.tell, journals)
+            collected = _of_target(folder, attempt, unit.collect(context))
+            samples = Samples(files.written(), collected)
+            measurements = unit.measure(samples, config)
+            findings = unit.advise(samples, measurements, config)
+            if reason:
+                collected = collected.model_copy(update={"notes": (*collected.notes, f"measured again: {reason}")})
+        except HasivuError as error:
+            raise NotMeasuredError(mask(str(error), secrets_of(target))) from None
+        except Exception as error:  # noqa: BLE001 - the one place where any error becomes "not measured": the others go on
+            raise NotMeasuredError(describe(error, secrets_of(target))) from None
+        missing = _missing(measurements, config)
+        return files.finish(
+            collected, measurements, findings, attempt=attempt, code_version=code_version(), missing=missing
+        )
 
 
 def _of_target(folder: RunFolder, attempt: int, collected: Collected) -> Collected:
@@ -284,7 +286,7 @@ def _report(
         found.regressions,
         compared=found.compared,
         attempts=goes,
-        notes=(*found.notes, *([problem] if problem else [])),
+        notes=(*found.notes, *([problem] if problem else []), *recovery.notes(folder)),
     )
 
 

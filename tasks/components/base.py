@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from deployments.config import RunConfig, Target
 from storage.records import Collected, ComponentId, Finding, Measurement
+from tasks.load.journal import Journals
 from tasks.progress import Progress
 
 __all__ = ["Check", "CollectContext", "Component", "Progress", "Samples", "Sink", "now"]
@@ -26,12 +27,16 @@ class Sink(Protocol):
 
 @dataclass(frozen=True)
 class CollectContext:
-    """All that `collect` may use: the settings, the addresses, where to write, whom to tell."""
+    """All that `collect` may use: the settings, the addresses, where to write, whom to tell.
+
+    `journals` is for `tasks.load.process.run_worker`: where rows lie while load runs, for the case that it breaks.
+    """
 
     config: RunConfig
     target: Target
     sink: Sink
     progress: Callable[[Progress], None] = field(default=lambda _: None)
+    journals: Journals | None = None
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ Owner's side: `run_worker`. Worker's side: `serve`, called under `if __name__ ==
 The way of the data: the plan goes to the worker's standard input as one line of JSON (never to its arguments: a URL
 may hold a secret). The worker answers lines of JSON on its standard output and leaves its tables as Arrow files in
 a private temporary folder, which the owner reads and removes. The worker ends at once when its standard input
-ends (its owner closed it, or died), and by itself when its time limit has passed.
+ends (its owner closed it, or died), and by itself when its time limit has passed. What it records meanwhile lies in
+its journal (`tasks.load.journal`), where the owner names a place for one: that is left whatever happens to both.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,8 @@ import pyarrow as pa
 
 import tasks
 from storage.errors import NotMeasuredError, TargetUnreachableError
+from tasks.load import journal
+from tasks.load.journal import Journals
 
 _INHERITED = frozenset(
     {"PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "SYSTEMROOT"}
@@ -71,16 +74,25 @@ def run_worker(
     *,
     deadline_s: float,
     on_progress: Progress = lambda _: None,
+    journals: Journals | None = None,
 ) -> WorkerOutput:
     """Run `python -m module` with `plan` and return its output; callable from any thread.
 
     `deadline_s` is the total time that the worker may take, its start included. `on_progress` is called in this
-    thread with each progress line. Whatever happens here (an exception, a cancellation), the worker is ended.
+    thread with each progress line. Whatever happens here (an exception, a cancellation), the worker is ended. In
+    `journals` it leaves its rows while it runs; whoever passes them removes them once the output is stored.
     Raises `NotMeasuredError` (or `TargetUnreachableError`) with the worker's own words where it says why it
     failed, and where it crashed, ended early or ran past its deadline.
     """
+    place = journals.claim() if journals else None
     with tempfile.TemporaryDirectory(prefix="hasivu-load-", ignore_cleanup_errors=True) as folder:
-        envelope = {"plan": dict(plan), "folder": folder, "limit_s": deadline_s + _OWN_LIMIT_EXTRA_S}
+        envelope = {
+            "plan": dict(plan),
+            "folder": folder,
+            "limit_s": deadline_s + _OWN_LIMIT_EXTRA_S,
+            "journal": str(place) if place else None,
+            "temporary": [folder, *([str(journals.folder)] if journals and journals.temporary else [])],
+        }
         errors = Path(folder, "stderr.txt")
         with _started(module, folder, errors) as process:
             final = _converse(process, json.dumps(envelope).encode() + b"\n", deadline_s, module, on_progress)
@@ -90,9 +102,10 @@ def run_worker(
             )
         if final["type"] == "error":
             raise _ERRORS.get(final["kind"], NotMeasuredError)(final["message"])
-        return WorkerOutput(
-            tables={name: _read(Path(folder, f"{name}.arrow")) for name in final["tables"]}, facts=final["facts"]
-        )
+        tables = {name: _read(Path(folder, f"{name}.arrow")) for name in final["tables"]}
+        if journals and place:
+            journals.ended(place)
+        return WorkerOutput(tables, final["facts"])
 
 
 @contextmanager
@@ -220,7 +233,7 @@ def serve(work: Work) -> NoReturn:
     envelope = json.loads(sys.stdin.buffer.readline() or b"null")
     if envelope is None:
         os._exit(_ORPHANED)
-    threading.Thread(target=_end_with_owner, args=(envelope["folder"],), daemon=True).start()
+    threading.Thread(target=_end_with_owner, args=(envelope["temporary"],), daemon=True).start()
     threading.Thread(target=_end_in_time, args=(float(envelope["limit_s"]),), daemon=True).start()
     lock = threading.Lock()
 
@@ -228,38 +241,51 @@ def serve(work: Work) -> NoReturn:
         with lock:
             messages.write(json.dumps(message).encode() + b"\n")
 
+    def refuse(error: NotMeasuredError) -> None:
+        tell({"type": "error", "kind": type(error).__name__, "message": str(error)})
+
+    def give_up(error: NotMeasuredError) -> NoReturn:
+        refuse(error)
+        os._exit(0)
+
+    if envelope["journal"]:
+        journal.assign(Path(envelope["journal"]), give_up)
     try:
         output = work(envelope["plan"], lambda progress: tell({"type": "progress", "progress": dict(progress)}))
         for name, table in output.tables.items():
             _write(Path(envelope["folder"], f"{name}.arrow"), table)
         tell({"type": "result", "tables": list(output.tables), "facts": dict(output.facts)})
     except NotMeasuredError as error:
-        tell({"type": "error", "kind": type(error).__name__, "message": str(error)})
+        journal.flush_all()
+        refuse(error)
     except Exception:  # noqa: BLE001 - the last line of defence of a process: told on stderr and by the exit code
+        journal.flush_all()
         traceback.print_exc()
         sys.stderr.flush()
         os._exit(1)
     os._exit(0)
 
 
-def _end_with_owner(folder: str) -> None:
-    """Wait for the end of standard input: the owner closed it, or died and cannot remove the folder any more."""
+def _end_with_owner(temporary: Sequence[str]) -> None:
+    """Wait for the end of standard input: the owner closed it, or died and cannot remove its folders any more."""
     owner = os.getppid()
     while os.read(0, 4096):
         pass
-    until = (
-        time.monotonic() + _BEREAVED_S
-    )  # a process that dies closes its files before its children have a new parent
+    journal.flush_all()
+    # A process that dies closes its files before its children have a new parent.
+    until = time.monotonic() + _BEREAVED_S
     while os.getppid() == owner and time.monotonic() < until:
         time.sleep(_POLL_S / 10)
     if os.getppid() != owner:
-        shutil.rmtree(folder, ignore_errors=True)
+        for folder in temporary:
+            shutil.rmtree(folder, ignore_errors=True)
     os._exit(_ORPHANED)
 
 
 def _end_in_time(limit_s: float) -> None:
     """End when the total time limit has passed, whatever the rest of the process does."""
     time.sleep(limit_s)
+    journal.flush_all()
     os._exit(_OVERTIME)
 
 

@@ -9,12 +9,8 @@ smallest value that at least the share q of the sample does not exceed, so alway
 from __future__ import annotations
 
 import math
-import time
-from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -22,148 +18,47 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from storage.records import LoadSummary, Trust, Window
+from tasks.load.recorder import ERRORS, SCHEMA, Clock, Ints, Recorder
 
-_DICTIONARY = pa.dictionary(pa.int16(), pa.string())
-
-SCHEMA = pa.schema(
-    [
-        pa.field("intended_ns", pa.int64(), nullable=False),
-        pa.field("taken_ns", pa.int64(), nullable=False),
-        pa.field("sent_ns", pa.int64(), nullable=False),
-        pa.field("received_ns", pa.int64(), nullable=False),
-        pa.field("seen_ns", pa.int64(), nullable=False),
-        pa.field("endpoint", _DICTIONARY, nullable=False),
-        pa.field("phase", _DICTIONARY, nullable=False),
-        pa.field("status", pa.int16(), nullable=False),
-        pa.field("error", _DICTIONARY),
-        pa.field("failed", pa.bool_(), nullable=False),
-        pa.field("bytes", pa.int64(), nullable=False),
-        pa.field("items", pa.int32(), nullable=False),
-        pa.field("worker", pa.int16(), nullable=False),
-    ]
-)
-"""Schema of a samples table; times are UTC epoch nanoseconds by one mapping per worker, so differences are exact.
-
-`intended_ns` schedule · `taken_ns` the generator took it up (its own lateness is taken − intended) · `sent_ns`
-handed to the wire (sent − taken is the wait for a free connection; the attempt's start where no connection came
-about) · `received_ns` the answer was whole, by the kernel's stamp where the wire has them, or the error was seen ·
-`seen_ns` the generator came to know of it (seen − received is its event loop's lag) · `phase` warmup, ramp, steady,
-`step:<n>`, bulk … · `status` 0 where there is none · `error` null where an answer came, else one of `ERRORS` ·
-`failed` an answer came but was not the expected one · `bytes` of the answer · `items` 1, or how many a bulk request
-carried · `worker` number of the process.
-"""
-
-ERRORS = (
-    "dns",
-    "connect",
-    "tls",
-    "timeout",
-    "reset",
-    "closed",
-    "protocol",
-    "too_large",
-    "aborted",
-)
-"""Why a request got no answer: the closed set of `error`. `reset` is a torn connection, `closed` one that the
-target closed in order before the answer was whole, `protocol` an answer that breaks its protocol, `aborted` one
-that the generator gave up itself."""
+__all__ = [
+    "ERRORS",
+    "RAMP",
+    "SCHEMA",
+    "STEADY",
+    "WARMUP",
+    "Clock",
+    "Floats",
+    "Ints",
+    "Mask",
+    "Recorder",
+    "answered",
+    "column",
+    "counts",
+    "endpoints",
+    "error_ratio",
+    "errors_by_kind",
+    "failed",
+    "latency_ms",
+    "of_endpoint",
+    "of_phase",
+    "per_second",
+    "percentile",
+    "percentile_interval",
+    "phases",
+    "sent_rate",
+    "service_ms",
+    "statuses",
+    "summarise",
+    "window",
+]
 
 _SECOND = 1_000_000_000
-_TIMES = 5
 STEADY = "steady"
 RAMP = "ramp"
 WARMUP = "warmup"
 
 Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Clock:
-    """The one mapping of a worker from its monotonic clock to UTC: utc_ns = monotonic_ns + offset_ns."""
-
-    offset_ns: int
-
-    @classmethod
-    def read(cls, attempts: int = 9) -> Clock:
-        """Read both clocks and keep the reading with the narrowest bracket, as clock synchronisation does."""
-        best = (1 << 62, 0)
-        for _ in range(attempts):
-            before, wall, after = time.monotonic_ns(), time.time_ns(), time.monotonic_ns()
-            best = min(best, (after - before, wall - (before + after) // 2))
-        return cls(best[1])
-
-
-class Recorder:
-    """Collects rows while load runs, at a fraction of a microsecond a column; times are monotonic nanoseconds.
-
-    `endpoints` and `phases` name what the rows refer to by number; phases may be appended while it records.
-    """
-
-    def __init__(self, endpoints: Sequence[str], phases: Sequence[str], worker: int = 0) -> None:
-        self.endpoints = list(endpoints)
-        self.phases = list(phases)
-        self.worker = worker
-        self._times = array("q")
-        self._codes = array("q")
-
-    def __len__(self) -> int:
-        return len(self._times) // _TIMES
-
-    def add(
-        self,
-        times: tuple[int, int, int, int],
-        endpoint: int,
-        phase: int,
-        *,
-        status: int = 0,
-        error: str | None = None,
-        failed: bool = False,
-        size: int = 0,
-        items: int = 1,
-        seen: int = 0,
-    ) -> None:
-        """Record one request: times are (intended, taken, sent, received); `error` is one of `ERRORS` or None.
-
-        `seen` is when the generator came to know of its end, where that is not when it was received.
-        """
-        self._times.extend(times)
-        self._times.append(seen or times[3])
-        code = -1 if error is None else ERRORS.index(error)
-        self._codes.extend((endpoint, phase, status, code, failed, size, items))
-
-    def rows_since(self, first: int) -> tuple[Ints, Ints]:
-        """Copies of the rows from number `first` on, as times and codes.
-
-        Times are (intended, taken, sent, received, seen) in monotonic ns; codes are (endpoint, phase, status, the
-        error's place in `ERRORS` or −1, failed, bytes, items).
-        """
-        times = np.array(self._times[_TIMES * first :], np.int64).reshape(-1, _TIMES)
-        return times, np.array(self._codes[7 * first :], np.int64).reshape(-1, 7)
-
-    def table(self, clock: Clock) -> pa.Table:
-        """All rows as a table of `SCHEMA`, in the order in which the requests ended."""
-        times = np.frombuffer(self._times, np.int64).reshape(-1, _TIMES) + clock.offset_ns
-        codes = np.frombuffer(self._codes, np.int64).reshape(-1, 7)
-        columns = [
-            *(pa.array(times[:, column]) for column in range(_TIMES)),
-            _encoded(codes[:, 0], self.endpoints),
-            _encoded(codes[:, 1], self.phases),
-            pa.array(codes[:, 2].astype(np.int16)),
-            _encoded(codes[:, 3], ERRORS),
-            pa.array(codes[:, 4].astype(np.bool_)),
-            pa.array(codes[:, 5]),
-            pa.array(codes[:, 6].astype(np.int32)),
-            pa.array(np.full(len(codes), self.worker, np.int16)),
-        ]
-        return pa.Table.from_arrays(columns, schema=SCHEMA)
-
-
-def _encoded(codes: Ints, names: Sequence[str]) -> pa.Array[Any]:
-    """A dictionary column from codes; a negative code is null."""
-    indices = cast("pa.Int16Array", pa.array(codes.astype(np.int16), mask=codes < 0))
-    return pa.DictionaryArray.from_arrays(indices, pa.array(list(names), pa.string()))
 
 
 def column(table: pa.Table, name: str) -> Ints:

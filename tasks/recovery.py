@@ -1,0 +1,97 @@
+"""Keeps what a load recorded before it broke: journals that workers left become tables that no judgement uses.
+
+Where the output is a folder, journals lie in the component's own folder while load runs, so that they are there
+whoever was killed: the attempt's end, the next attempt or the next report finds them. Where it is a bucket they lie
+in a temporary folder, and reach the bucket as long as the process that owns the load lives.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+
+from storage.errors import NotMeasuredError, StorageError
+from storage.records import ComponentId
+from storage.runs import ComponentFiles, RunFolder
+from tasks.load import journal
+from tasks.load.journal import Journals
+from tasks.load.samples import SCHEMA
+
+_PARTIAL = re.compile(r"^samples-partial-attempt-(\d+)$")
+
+
+@contextmanager
+def journals(files: ComponentFiles, attempt: int) -> Iterator[Journals]:
+    """Where the load of an attempt at a component is journalled within the block.
+
+    Where the block fails, what was recorded is kept as `samples-partial-attempt-N`; where it ends, all is stored.
+    """
+    with _folder(files) as (folder, temporary):
+        recover(files, folder)
+        found = Journals(folder, attempt, temporary)
+        try:
+            yield found
+        except BaseException as error:
+            try:
+                recover(files, folder)
+            except StorageError as problem:
+                raise NotMeasuredError(f"{error}; what was recorded could not be kept: {problem}") from error
+            raise
+        found.remove()
+        recover(files, folder)  # of a worker that broke, though the component did without it
+
+
+@contextmanager
+def _folder(files: ComponentFiles) -> Iterator[tuple[Path, bool]]:
+    """The folder for journals, and whether it is a temporary one."""
+    if files.folder is not None:
+        yield files.folder, False
+    else:
+        with tempfile.TemporaryDirectory(prefix="hasivu-journal-", ignore_cleanup_errors=True) as temporary:
+            yield Path(temporary), True
+
+
+def recover(files: ComponentFiles, folder: Path) -> None:
+    """Make tables of the journals in a folder, one for each attempt whose workers are all gone."""
+    for attempt, paths in journal.found(folder).items():
+        try:
+            with journal.taken(paths) as mine:
+                if mine:
+                    _keep(files, attempt, paths)
+        except OSError as error:
+            raise StorageError(f"{paths[0]} could not be taken: {error.strerror or error}") from error
+
+
+def _keep(files: ComponentFiles, attempt: int, paths: list[Path]) -> None:
+    rows = pa.concat_tables([journal.table(journal.batches(path), SCHEMA) for path in paths])
+    name = f"samples-partial-attempt-{attempt}"
+    if rows.num_rows:
+        before = [files.kept(name)] if name in files.names() else []
+        files.keep(name, pa.concat_tables([*before, rows]).unify_dictionaries())
+    for path in paths:
+        path.unlink(missing_ok=True)
+
+
+def notes(folder: RunFolder) -> list[str]:
+    """What a report says of rows of loads that broke, those of a run whose process was killed too."""
+    return [note for component in ComponentId for note in _notes(folder.component(component), component)]
+
+
+def _notes(files: ComponentFiles, component: ComponentId) -> Iterator[str]:
+    try:
+        if files.folder is not None:
+            recover(files, files.folder)
+        for name in files.names():
+            if match := _PARTIAL.match(name):
+                rows = files.kept(name).num_rows
+                yield (
+                    f"{component.value}: {rows:,} rows of the load of attempt {match[1]}, until it was stopped, are"
+                    f" kept in {files.path(name)}; no figure is made of them"
+                )
+    except StorageError as error:
+        yield f"{component.value}: what a load recorded until it was stopped could not be kept: {error}"
