@@ -33,6 +33,7 @@ from storage.records import (
     Unit,
 )
 from tasks.judge.coherence import ONE_TARGET, one_target
+from tasks.judge.generators import LOAD_TRUST, load_trust
 from tasks.judge.score import grade_limit, total, truncated
 
 SCORE_LIMIT = grade_limit("A")
@@ -52,12 +53,14 @@ def gate(
     *,
     compared: int = 0,
     attempts: Sequence[Attempt] = (),
+    development: bool = False,
 ) -> Gate:
     """The production checklist, check by check.
 
     `compared` counts the metrics that were held against history or a baseline. Where it is 0 there is nothing to
     regress from: the check is left out, and `left_out` says so. So are checks of switched-off components. `attempts`
-    say which target each part was measured on: parts of different builds never pass together.
+    say which target each part was measured on: parts of different builds never pass together. Figures of a load
+    generator that does not trust itself are no data; indicative ones are data for `development` alone.
     """
     checks = [_score_check(score), _critical_check(score, findings)]
     assessed = {a.threshold.metric: a for c in score.components for a in c.assessments}
@@ -69,9 +72,8 @@ def gate(
     ]
     if compared or regressions:
         checks.append(_regression_check(regressions, compared))
-    coherent = one_target(results, attempts)
-    if coherent:
-        checks.append(coherent)
+    further = one_target(results, attempts), load_trust(results, development=development)
+    checks += [check for check in further if check is not None]
     return Gate(verdict=_worst(check.verdict for check in checks), checks=tuple(checks))
 
 
@@ -149,7 +151,7 @@ def _whole(part: ComponentScore) -> bool:
 def _speaks_of(check: GateCheck, names: set[str]) -> bool:
     if check.id == CRITICAL:
         return check.verdict is not GateVerdict.NO_DATA
-    return check.id in (REGRESSIONS, ONE_TARGET) or check.id.partition(".")[0] in names
+    return check.id in (REGRESSIONS, ONE_TARGET, LOAD_TRUST) or check.id.partition(".")[0] in names
 
 
 def _score_check(score: Score) -> GateCheck:

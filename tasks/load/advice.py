@@ -1,4 +1,4 @@
-"""Findings that components with HTTP load share: a dead target, a stopped load, a generator not up to it."""
+"""Findings that components with HTTP load share: a dead target, a stopped load, refusals, a poor generator."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ def common(
     found = (
         _unreachable(component, table, collected, measurements, config),
         _stopped(component, collected, measurements, config),
+        _limited(component, table, measurements, config),
         _untrusted(component, collected, config),
     )
     return [finding for finding in found if finding is not None]
@@ -91,6 +92,30 @@ def _stopped(
         evidence=of_metric(measurements, f"{component}.errors.ratio", f"{component}.latency.p95"),
         remedy=Remedy(
             summary="Find out what broke at this rate (see the failing and slow endpoints), then measure again",
+            commands=(again(config, component),),
+        ),
+    )
+
+
+def _limited(
+    component: ComponentId, table: pa.Table, measurements: Sequence[Measurement], config: RunConfig
+) -> Finding | None:
+    refused = figures.refused(table)
+    if not refused:
+        return None
+    return Finding(
+        id=f"{component}.limited:load",
+        component=component,
+        kind="limited",
+        subject="load",
+        title=f"The {_TITLES[component]} refused {refused} requests as too many",
+        detail=f"{refused} of {table.num_rows} requests got status 429: errors, but no failures of the service.",
+        severity=Severity.WARNING,
+        impact=Level.MEDIUM,
+        effort=Level.LOW,
+        evidence=of_metric(measurements, f"{component}.errors.ratio"),
+        remedy=Remedy(
+            summary="Raise the target's limit for the generator's address, or have fewer users; then measure again",
             commands=(again(config, component),),
         ),
     )

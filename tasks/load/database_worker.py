@@ -236,6 +236,7 @@ def work(plan_json: Mapping[str, Any], tell: Progress) -> WorkerOutput:
     plan = Plan.from_json(plan_json)
     clock = Clock.read()
     reads = Reads(plan)
+    reads.recorder.keep(clock)
     cpu, began = time.process_time(), time.monotonic()
     reads.run(tell)
     elapsed = time.monotonic() - began

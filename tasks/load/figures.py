@@ -15,6 +15,8 @@ from tasks.load.address import Address, parse, probe
 
 SOURCE = "HTTP load, open model, latency from the intended start"
 _NORMAL_975 = 1.959963984540054
+_TOO_MANY = 429
+_SERVER_ERRORS = 500
 
 
 def latency(
@@ -78,8 +80,20 @@ def errors(
         window=samples.window(rows),
         interval=wilson(bad, number["sent"]) if number["sent"] else None,
         labels=labels or {},
-        note=no_data(rows, why_none) if ratio is None else "",
+        note=no_data(rows, why_none) if ratio is None else _apart(rows),
     )
+
+
+def refused(rows: pa.Table) -> int:
+    """Answers that say that there were too many requests (429): the target's own protection, not its failure."""
+    return samples.statuses(rows).get(_TOO_MANY, 0)
+
+
+def _apart(rows: pa.Table) -> str:
+    """Refusals and failures of the server are both errors, and mean different things."""
+    broken = sum(count for status, count in samples.statuses(rows).items() if status >= _SERVER_ERRORS)
+    told = [(refused(rows), "refused as too many (429)"), (broken, "failed in the server (5xx)")]
+    return ", ".join(f"{count} {what}" for count, what in told if count)
 
 
 def wilson(hits: int, n: int) -> tuple[float, float]:

@@ -10,19 +10,20 @@ from datetime import UTC, datetime
 from email.parser import Parser
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from deployments.config import RunConfig, ValueRange
 from deployments.load import Load
 from storage.records import LoadSummary, Window
 from tasks.load.capacity import Step
+from tasks.load.journal import Journals
 from tasks.load.process import Progress, run_worker
-from tasks.load.samples import Ints, column, latency_ms, of_phase, percentile, sent_rate, summarise
+from tasks.load.samples import RAMP, WARMUP, latency_ms, of_phase, percentile, sent_rate, summarise
 from tasks.load.schedule import Jitter, Phase
 from tasks.load.shards import merge, starts_apart_ms
 from tasks.load.spread import run_shares
 from tasks.load.trust import Verdict, Vitals, judge
+from tasks.load.vitals_of import vitals_of
 
 SEED = 20_240_615
 """The seed of every load plan: two runs of one configuration ask for the same things in the same order."""
@@ -78,6 +79,7 @@ class HttpPlan:
                 "error_ratio": self.load.abort_error_ratio,
                 "latency_ms": self.load.abort_latency_ms,
                 "after_s": self.load.abort_after_s,
+                "max_rate": self.load.max_rate,
             },
         }
 
@@ -146,9 +148,9 @@ class HttpRun:
 
     @property
     def same_machine(self) -> bool:
-        """Whether both ends of the connections had one IP address."""
+        """Whether the target's address is one of a generator's own machine."""
         here, there = self.facts["ends"]
-        return bool(here) and here == there
+        return (bool(here) and here == there) or any(share.get("own_target") for share in self.facts["shares"])
 
     @property
     def stopped(self) -> str | None:
@@ -174,22 +176,14 @@ class HttpRun:
         return {name: headers[name] for name in _RELEASE_HEADERS if headers[name]}
 
     def vitals(self, phases: Sequence[str]) -> Vitals:
-        """What the generator saw of itself in the runs of some phases; a run counts where it has one of them."""
+        """What the generator saw of itself in the runs of some phases; a run counts where it has one of them.
+
+        Of several generators the worst speaks.
+        """
         runs = [run for run in self.facts["runs"] if not set(run["phases"]).isdisjoint(phases)]
         rows = of_phase(self.table, *{phase for run in runs for phase in run["phases"]})
-        taken = column(rows, "taken_ns")
-        return Vitals(
-            due=sum(run["due"] for run in runs),
-            sent=rows.num_rows,
-            late_p99_ms=_worst_p99(taken - column(rows, "intended_ns"), column(rows, "worker")),
-            lag_p99_ms=max((run["lag_p99_ms"] for run in runs if run["lag_p99_ms"] is not None), default=None),
-            wait_p99_ms=_worst_p99(column(rows, "sent_ns") - taken, column(rows, "worker")),
-            pool_full=sum(run["pool_full"] for run in runs),
-            cpu_share=max((run["cpu_s"] / run["elapsed_s"] for run in runs if run["elapsed_s"] > 0), default=None),
-            run_queue_share=_worst_queue(runs),
-            starts_apart_ms=starts_apart_ms(runs),
-            precise_timer=bool(self.facts["precise_timer"]),
-        )
+        timed = [phase for phase in phases if phase not in (RAMP, WARMUP)]
+        return vitals_of(rows, of_phase(self.table, *timed), runs, self.facts)
 
     def verdict(self, phases: Sequence[str], *, same_machine: bool) -> Verdict:
         """Whether the figures of some phases can be trusted."""
@@ -217,34 +211,21 @@ class HttpRun:
         )
 
 
-def run_http(plan: HttpPlan, on_progress: Progress = lambda _: None) -> HttpRun:
-    """Run a plan in a worker process, or in as many as it is shared by; raises what `process.run_worker` raises."""
+def run_http(plan: HttpPlan, on_progress: Progress = lambda _: None, *, journals: Journals | None = None) -> HttpRun:
+    """Run a plan in a worker process, or in as many as it is shared by; raises what `process.run_worker` raises.
+
+    `journals` is where its rows lie meanwhile.
+    """
     drains = len(plan.stages) * 2 * plan.timeout_s + (2 * plan.timeout_s if plan.stages else 0)
     deadline_s = _START_S + plan.duration_s + drains
-    data = plan.to_json()
-    if plan.config is None or plan.config.environment.scale.shards == 1:
-        output = run_worker(_WORKER, data, deadline_s=deadline_s, on_progress=on_progress)
+    data, shared = plan.to_json(), plan.config
+    if shared is None or shared.environment.scale.shards == 1:
+        output = run_worker(_WORKER, data, deadline_s=deadline_s, on_progress=on_progress, journals=journals)
     else:
-        output = merge(run_shares(_WORKER, data, plan.config, deadline_s=deadline_s, on_progress=on_progress))
+        output = merge(
+            run_shares(_WORKER, data, shared, deadline_s=deadline_s, on_progress=on_progress, journals=journals)
+        )
     return HttpRun(output.tables["samples"], output.facts)
-
-
-def _worst_p99(values_ns: Ints, workers: Ints) -> float | None:
-    """p99 in ms of the process that has the worst one."""
-    found = [percentile(values_ns[workers == worker] / 1e6, 0.99) for worker in np.unique(workers)]
-    return max((p99 for p99 in found if p99 is not None), default=None)
-
-
-def _worst_queue(runs: Sequence[Mapping[str, Any]]) -> float | None:
-    """Share of its time that the worst-off process waited for a processor; None where the system does not tell."""
-    shares = []
-    for worker in {run["worker"] for run in runs}:
-        own = [run for run in runs if run["worker"] == worker]
-        elapsed = sum(run["elapsed_s"] for run in own)
-        if elapsed <= 0 or any(run["run_delay_s"] is None for run in own):
-            return None
-        shares.append(float(sum(run["run_delay_s"] for run in own) / elapsed))
-    return max(shares, default=None)
 
 
 def _moment(utc_ns: int) -> datetime:

@@ -17,6 +17,7 @@ from typing import Any
 
 from deployments.config import ValueRange
 from tasks.load.address import parse, probe
+from tasks.load.calibrate import Calibrator
 from tasks.load.capacity import Limits, Step, judge_step, phase_of
 from tasks.load.generator import Generator, Second
 from tasks.load.guard import Guard
@@ -25,11 +26,12 @@ from tasks.load.process import Progress, WorkerOutput, serve
 from tasks.load.samples import Recorder
 from tasks.load.schedule import Phase, Schedule, arrivals
 from tasks.load.shards import Share
-from tasks.load.trust import Resources
+from tasks.load.vitals import Resources, is_own, look_up, rss_mb
 from tasks.load.wire import Place
 
 _CONFIRMATIONS = 2
 _AHEAD_S = 0.02
+_CALIBRATION_S = 2.0
 
 
 def work(plan: Mapping[str, Any], tell: Progress) -> WorkerOutput:
@@ -59,6 +61,7 @@ class _Load:
         self._recorder = Recorder([request.name for request in self._requests], [], self._share.number)
         self._guard = Guard.from_plan(plan["guard"])
         self._clock = self._share.clock()
+        self._recorder.keep(self._clock)
         self._planned = 0
         self._runs: list[dict[str, Any]] = []
         self._steps: list[Step] = []
@@ -66,12 +69,41 @@ class _Load:
         self._stage = ""
 
     async def run(self) -> WorkerOutput:
+        self._lookup = await asyncio.to_thread(look_up, self._address)
         found = await asyncio.to_thread(probe, self._address)
+        self._own = is_own(found.ip)
         context = _context() if self._address.tls else None
         place = Place(found.ip, self._address.port, context, self._address.host if context else None)
-        start = self._share.start_ns(self._clock)
-        self._started = max(time.monotonic(), start / 1e9)
-        generator = Generator(
+        return await self._measure(place, found.detail)
+
+    async def _measure(self, place: Place, found: str) -> WorkerOutput:
+        calibrator = self._calibrator()
+        async with calibrator:
+            await calibrator.take(self._start_ns())
+            self._started = max(time.monotonic(), self._start_ns() / 1e9)
+            generator = self._generator(place)
+            gc.collect()
+            gc.freeze()
+            try:
+                for stage in self._plan["stages"]:
+                    await self._run_stage(generator, stage)
+            finally:
+                generator.close()
+            await calibrator.take()
+        facts = self._facts(generator, found, calibrator)
+        return WorkerOutput({"samples": self._recorder.table(self._clock)}, facts)
+
+    def _start_ns(self) -> int:
+        return self._share.start_ns(self._clock)
+
+    def _calibrator(self) -> Calibrator:
+        stages = self._plan["stages"]
+        rates = [phase["to_rate"] for stage in stages for phase in stage.get("phases", ())]
+        seconds = sum(float(stage["duration_s"]) for stage in stages)
+        return Calibrator(seconds, max(rates, default=0.0) / self._share.of)
+
+    def _generator(self, place: Place) -> Generator:
+        return Generator(
             place,
             self._requests,
             self._recorder,
@@ -79,20 +111,17 @@ class _Load:
             timeout_s=self._plan["timeout_s"],
             guard=self._guard,
             rng=random.Random(self._plan["seed"] + self._share.number),  # noqa: S311 - a load plan, not a secret
+            max_rate=self._plan["guard"]["max_rate"] / self._share.of,
             on_second=self._on_second,
         )
-        gc.collect()
-        gc.freeze()
+
+    async def _run_stage(self, generator: Generator, stage: Mapping[str, Any]) -> None:
         stages: dict[str, Callable[[Generator, Mapping[str, Any]], Coroutine[None, None, None]]] = {
             "schedule": self._run_schedule,
             "search": self._run_search,
         }
-        try:
-            for stage in self._plan["stages"]:
-                await stages[stage["kind"]](generator, stage)
-        finally:
-            generator.close()
-        return WorkerOutput({"samples": self._recorder.table(self._clock)}, self._facts(generator, found.detail))
+        self._guard.watches_rate = stage["kind"] != "search"
+        await stages[stage["kind"]](generator, stage)
 
     async def _run_schedule(self, generator: Generator, stage: Mapping[str, Any]) -> None:
         phases = [Phase.from_json(phase) for phase in stage["phases"]]
@@ -110,24 +139,26 @@ class _Load:
         not_before = await self._agreed(stage)
         self._stage = schedule.names[0]
         self._planned += len(schedule)
-        before, due, unsent = Resources.read(), generator.due, generator.stopped_unsent
-        full, lags = generator.pool.full, len(generator.lags_ns)
+        before, then, ticks = Resources.read(), _tally(generator), len(generator.pauses.lags_ns)
         endpoints = [int(number) for number in stage["endpoints"]]
         weights = [float(self._plan["endpoints"][number]["weight"]) for number in endpoints]
         start, end = await generator.run(
             schedule, endpoints, weights, self._plan["drain_s"], not_before_ns=not_before
         )
-        used = Resources.read().since(before)
+        used, now = Resources.read().since(before), _tally(generator)
+        count = {name: now[name] - then[name] for name in now}
         self._runs.append(
             {
                 "worker": self._share.number,
                 "phases": list(schedule.names),
                 "planned": len(schedule),
-                "due": generator.due - due - (generator.stopped_unsent - unsent),
+                "due": count["due"] - count["stopped_unsent"] - count["withheld"],
+                "withheld": count["withheld"],
+                "held_back": count["held_back"],
+                "pool_full": count["pool_full"],
                 "start_ns": start + self._clock.offset_ns,
                 "end_ns": end + self._clock.offset_ns,
-                "lag_p99_ms": _p99_ms(generator.lags_ns[lags:].tolist()),
-                "pool_full": generator.pool.full - full,
+                **generator.pauses.since(ticks),
                 **used.to_json(),
             }
         )
@@ -185,7 +216,15 @@ class _Load:
             }
         )
 
-    def _facts(self, generator: Generator, found: str) -> dict[str, Any]:
+    def _facts(self, generator: Generator, found: str, calibrator: Calibrator) -> dict[str, Any]:
+        seen = {
+            "stamps": generator.pool.stamps,
+            "own_target": self._own,
+            "lookup_ms": self._lookup.took_ms,
+            "lookups": self._lookup.asked,
+            "rss_mb": rss_mb(),
+            **calibrator.to_json(),
+        }
         return {
             "planned": self._planned,
             "runs": self._runs,
@@ -198,7 +237,7 @@ class _Load:
             "head": generator.first_head.decode("latin-1"),
             "probe": found,
             "clock_offset_ns": self._clock.offset_ns,
-            "shares": [self._share.told()],
+            "shares": [self._share.told() | seen],
         }
 
 
@@ -209,9 +248,15 @@ def _context() -> ssl.SSLContext:
     return context
 
 
-def _p99_ms(values_ns: list[int]) -> float | None:
-    ordered = sorted(values_ns)
-    return ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))] / 1e6 if ordered else None
+def _tally(generator: Generator) -> dict[str, int]:
+    """What a generator has counted so far, over all its runs."""
+    return {
+        "due": generator.due,
+        "stopped_unsent": generator.stopped_unsent,
+        "withheld": generator.restraint.withheld,
+        "held_back": generator.restraint.held_back,
+        "pool_full": generator.pool.full,
+    }
 
 
 if __name__ == "__main__":

@@ -14,6 +14,9 @@ _SECOND = 1_000_000_000
 _IDLE_NS = 4 * _SECOND
 """A connection idle for longer is closed: common servers close theirs after 5 s, and a request that is sent at that
 very moment would be torn."""
+_HANDSHAKES = 4
+"""So many TLS handshakes at once, or a quarter of the connections that stand: each costs both ends about 1 ms of
+processor time, and a hundred begun together would make every request late, and so begin more."""
 
 
 @dataclass(slots=True, eq=False)
@@ -118,7 +121,10 @@ class Pool:
 
     def _open_more(self) -> bool:
         """Open what the queue needs and the cap allows; whether a connection is on its way for the queue's last."""
-        while len(self._opening) < len(self._queue):
+        needed = len(self._queue)
+        if self._place.context is not None:
+            needed = min(needed, max(_HANDSHAKES, len(self._connections) // _HANDSHAKES))
+        while len(self._opening) < needed:
             if self._closed or len(self._opening) + len(self._connections) >= self._cap:
                 return False
             connection = Connection(self)
@@ -137,6 +143,7 @@ class Pool:
         if connection.stream is not None and not self.ends[0]:
             self.ends = connection.stream.ends
         self._free(connection)
+        self._open_more()
 
     def finished(self, connection: Connection, at_ns: int, seen_ns: int, error: str | None) -> None:
         """A request ended: tell of it, and give the connection its next one."""

@@ -15,6 +15,7 @@ from deployments.config import RunConfig, Scale, resolve_target
 from deployments.masking import mask, secrets_of
 from storage.errors import HasivuError, NotMeasuredError
 from tasks import dask_worker
+from tasks.load.journal import Journals
 from tasks.load.process import Progress, WorkerOutput, run_worker
 from tasks.load.shards import Share, combined, gaps_s, shares, split
 
@@ -33,18 +34,25 @@ _SECRET = ("url", "headers")
 
 
 def run_shares(
-    module: str, plan: Mapping[str, Any], config: RunConfig, *, deadline_s: float, on_progress: Progress
+    module: str,
+    plan: Mapping[str, Any],
+    config: RunConfig,
+    *,
+    deadline_s: float,
+    on_progress: Progress,
+    journals: Journals | None = None,
 ) -> list[WorkerOutput]:
     """Run a plan in as many processes as `[scale]` says; their outputs in the order of the shares.
 
     `deadline_s` is what the plan may take in one process. Raises what `process.run_worker` raises, for the first
-    share that fails; the others are ended then, as they are where `on_progress` raises.
+    share that fails; the others are ended then, as they are where `on_progress` raises. `journals` are for shares
+    of this machine: those of a cluster that fail take their rows along.
     """
     scale = config.environment.scale
     limit_s = deadline_s + lead_s(scale) + gaps_s(plan["stages"])
     if dask_worker.current() is None:
         plans = [split(plan, share) for share in _agreed(scale, [0] * scale.shards)]
-        return run_here(module, plans, deadline_s=limit_s, on_progress=on_progress)
+        return run_here(module, plans, deadline_s=limit_s, on_progress=on_progress, journals=journals)
     return _run_on_cluster(module, plan, config, limit_s, on_progress)
 
 
@@ -62,7 +70,12 @@ def _agreed(scale: Scale, offsets_ns: Sequence[int]) -> list[Share]:
 
 
 def run_here(
-    module: str, plans: Sequence[Mapping[str, Any]], *, deadline_s: float, on_progress: Progress
+    module: str,
+    plans: Sequence[Mapping[str, Any]],
+    *,
+    deadline_s: float,
+    on_progress: Progress,
+    journals: Journals | None = None,
 ) -> list[WorkerOutput]:
     """Run each plan in a process of its own, all at once; `on_progress` is told in this thread."""
     told: SimpleQueue[tuple[int, Mapping[str, Any]]] = SimpleQueue()
@@ -75,7 +88,14 @@ def run_here(
 
     with ThreadPoolExecutor(len(plans)) as pool:
         futures = [
-            pool.submit(run_worker, module, plan, deadline_s=deadline_s, on_progress=partial(tell, number))
+            pool.submit(
+                run_worker,
+                module,
+                plan,
+                deadline_s=deadline_s,
+                on_progress=partial(tell, number),
+                journals=journals,
+            )
             for number, plan in enumerate(plans)
         ]
         try:

@@ -103,7 +103,7 @@ class LinuxWire:
 class _Stream:
     """A plain TCP connection: connecting, then open, then closed; see `wire.Stream`."""
 
-    __slots__ = ("_fd", "_pending", "_place", "_receiver", "_recv", "_send", "_socket", "_up", "_wire")
+    __slots__ = ("_aborted", "_fd", "_pending", "_place", "_receiver", "_recv", "_send", "_socket", "_up", "_wire")
 
     def __init__(self, wire: LinuxWire, place: Place, receiver: Receiver) -> None:
         self._wire = wire
@@ -112,11 +112,16 @@ class _Stream:
         self._socket: socket.socket | None = None
         self._fd = -1
         self._up = False
+        self._aborted = False
         self._pending = bytearray()
 
     def begin(self) -> None:
         """Start to connect; a failure is told when the loop comes round."""
-        made = socket.socket(self._place.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        try:
+            made = socket.socket(self._place.family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        except OSError:  # no descriptor is left
+            self._wire.soon(self._never)
+            return
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self._wire.stamps == "kernel":
             made.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
@@ -127,6 +132,11 @@ class _Stream:
             self._wire.watch(self._fd, self, _OUT)
             return
         self._wire.soon(lambda: self._break("connect"))
+
+    def _never(self) -> None:
+        """No socket was to be had."""
+        if not self._aborted:
+            self._receiver.lost(_now(), "connect")
 
     def serve(self, events: int) -> None:
         """Do what the socket is ready for."""
@@ -222,6 +232,7 @@ class _Stream:
 
     def abort(self) -> None:
         """See `wire.Stream.abort`."""
+        self._aborted = True
         if self._socket is not None:
             self._wire.forget(self._fd)
             self._socket.close()

@@ -18,6 +18,7 @@ from storage.records import (
 )
 from tasks.judge.coherence import one_target, unknown_target
 from tasks.judge.gate import asked_components, gate, is_release_gate, left_out
+from tasks.judge.generators import is_development
 from tasks.judge.roadmap import failure_findings, ordered, roadmap
 from tasks.judge.score import score
 from tasks.report.words import TITLES, title_list
@@ -48,7 +49,16 @@ def build(
         info=info,
         components=arranged,
         score=outcome,
-        gate=gate(outcome, arranged, thresholds, findings, regressions, compared=compared, attempts=attempts),
+        gate=gate(
+            outcome,
+            arranged,
+            thresholds,
+            findings,
+            regressions,
+            compared=compared,
+            attempts=attempts,
+            development=is_development(info),
+        ),
         findings=findings,
         roadmap=roadmap(findings),
         regressions=tuple(regressions),

@@ -84,16 +84,27 @@ def broken(data: bytes, *, reset: bool = False) -> Answer:
 
 
 def test_planted_delays_come_out_as_percentiles() -> None:
-    with serving(after(0.02, every=50, other_s=0.2)) as server:
+    took: list[float] = []
+    planted = after(0.02, every=50, other_s=0.2)
+
+    async def answer(received: Received, target: str, body: bytes, writer: asyncio.StreamWriter) -> None:
+        begun = time.monotonic()
+        await planted(received, target, body, writer)
+        took.append(1e3 * (time.monotonic() - begun))
+
+    with serving(answer) as server:
         found = run(server.port, 200, 3)
     latency = samples.latency_ms(found.table)
     assert server.requests == found.table.num_rows == found.facts["planned"] == 600
-    # 2 % of the requests take 200 ms: p50 and p95 are 20 ms, p99 200 ms; the noise of the machine comes on top.
+    # 2 % of the requests take 200 ms: p50 and p95 are 20 ms, p99 200 ms. What the server took longer on a busy
+    # machine it knows itself; the noise of the machine comes on top.
     truths = {0.50: 20, 0.95: 20, 0.99: 200}
     for q, truth in truths.items():
         value = samples.percentile(latency, q)
         assert value is not None
-        assert truth <= value <= truth + 15
+        known = samples.percentile(np.array(took), q)
+        assert known is not None
+        assert truth <= value <= known + 25
 
 
 def test_a_stall_shows_in_the_tail_since_latency_counts_from_the_intended_moment() -> None:
@@ -166,6 +177,18 @@ def test_connections_are_used_again_and_closed_ones_are_not() -> None:
     assert samples.counts(found.table)["answered"] == 100 == server.connections - 1  # the look before the load
 
 
+def endless(start: bytes, more: bytes) -> Answer:
+    """Write for ever, until the other side has had enough."""
+
+    async def answer(_received: Received, _target: str, _body: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(start)
+        while not writer.is_closing():
+            writer.write(more)
+            await writer.drain()
+
+    return answer
+
+
 BROKEN: dict[str, tuple[Answer, str]] = {
     "half": (broken(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"), "closed"),
     "nothing": (broken(b""), "closed"),
@@ -189,6 +212,48 @@ def test_each_way_to_break_an_answer_has_its_kind() -> None:
         assert samples.errors_by_kind(rows) == {kind: rows.num_rows}, way
         assert rows.num_rows == server.targets[f"GET /{way}"] > 0
     assert server.requests == 200
+
+
+ENDLESS: dict[str, Answer] = {
+    "body": endless(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 65_536),
+    "chunks": endless(
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"10000\r\n" + b"x" * 65_536 + b"\r\n"
+    ),
+    "head": endless(b"HTTP/1.1 200 OK\r\n", b"X-More: " + b"y" * 1000 + b"\r\n"),
+    "trailer": endless(
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"X-More: " + b"y" * 200 + b"\r\n"
+    ),
+}
+
+
+def test_what_never_ends_is_cut_off_and_memory_stays_bounded() -> None:
+    async def answer(received: Received, target: str, body: bytes, writer: asyncio.StreamWriter) -> None:
+        await ENDLESS[target.removeprefix("GET /")](received, target, body, writer)
+
+    with serving(answer) as server:
+        begun = time.monotonic()
+        found = run(server.port, 20, 1, endpoints=[Endpoint(path=f"/{way}") for way in ENDLESS], timeout_s=10)
+        took = time.monotonic() - begun
+    # 20 answers that would fill 320 MB if they were kept; the interpreter with its libraries takes 100 to 200 MB.
+    assert samples.errors_by_kind(found.table) == {"too_large": 20}
+    assert max(share["rss_mb"] for share in found.facts["shares"]) < 300
+    assert took < 25
+
+
+def test_a_length_that_is_too_long_is_an_error_and_one_too_short_costs_the_connection() -> None:
+    def told(length: int) -> Answer:
+        async def answer(_received: Received, _target: str, _body: bytes, writer: asyncio.StreamWriter) -> None:
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\nhello" % length)
+
+        return answer
+
+    with serving(told(9)) as server:
+        longer = run(server.port, 20, 0.5, timeout_s=0.5)
+    assert samples.errors_by_kind(longer.table) == {"timeout": 10}  # four bytes never come
+    with serving(told(2)) as server:
+        shorter = run(server.port, 20, 0.5)
+        assert server.connections == shorter.facts["connects"] + 1  # the look before the load
+    assert shorter.facts["connects"] == shorter.table.num_rows == 10
 
 
 def test_chunked_and_close_delimited_answers_are_whole() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import resource
 import socket
 import ssl
@@ -167,6 +168,25 @@ async def test_a_refused_connection_is_told_as_such(wire_name: str) -> None:
     async with wired(wire_name) as wire:
         told = start(wire, Place("127.0.0.1", port))
         await told.until(lambda: bool(told.events))
+        assert told.events == [("lost", "connect")]
+
+
+async def test_without_a_descriptor_left_the_connection_is_lost_not_the_generator(wire_name: str) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with wired(wire_name) as wire, serving(echo) as port:
+        highest = max(map(int, os.listdir("/proc/self/fd")))
+        held = []
+        resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 2, limits[1]))
+        try:
+            with suppress(OSError):
+                while True:
+                    held.append(socket.socket())
+            told = start(wire, Place("127.0.0.1", port))
+            await told.until(lambda: bool(told.events))
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+            for one in held:
+                one.close()
         assert told.events == [("lost", "connect")]
 
 

@@ -1,20 +1,21 @@
-"""The guard stops what stays past a limit, and nothing else; the verdict names what was wrong; steps are judged."""
+"""The guard stops what stays past a limit, and nothing else; a wish for a pause is read; steps are judged."""
 
 from __future__ import annotations
+
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 
-from storage.records import Trust
 from tasks.load.capacity import Limits, Step, judge_step, outcome, phase_of, steps_from, steps_table
-from tasks.load.guard import Guard, Pulse
-from tasks.load.trust import Resources, Vitals, judge
+from tasks.load.guard import Ceiling, Guard, Pulse, pause_s
 
 MS = 1_000_000
+SECOND = 1_000_000_000
 
 
-def guard() -> Guard:
-    return Guard(error_ratio=0.5, latency_ms=1000, after_s=3)
+def guard(error_ratio: float = 0.5) -> Guard:
+    return Guard(error_ratio=error_ratio, latency_ms=1000, after_s=3)
 
 
 def test_errors_that_stay_stop_the_load_and_it_stays_stopped() -> None:
@@ -26,7 +27,14 @@ def test_errors_that_stay_stop_the_load_and_it_stays_stopped() -> None:
     assert early is None
     assert watch.reason == "stopped after 3 s with 100% of requests failing (limit 50%)"
     watch.watch(Pulse(4, 10, 0, 5.0, 0))
-    assert watch.reason is not None
+    assert watch.reason == "stopped after 3 s with 100% of requests failing (limit 50%)"
+
+
+def test_a_breaker_for_production_is_a_guard_with_a_lower_limit() -> None:
+    watch = guard(error_ratio=0.10)
+    for second in range(1, 4):
+        watch.watch(Pulse(second, 100, 11, 20.0, 0))
+    assert watch.reason == "stopped after 3 s with 11% of requests failing (limit 10%)"
 
 
 def test_a_good_second_clears_and_an_empty_one_does_not() -> None:
@@ -54,55 +62,75 @@ def test_latency_that_stays_stops_the_load(pulse: Pulse, told: str) -> None:
     assert watch.reason.endswith(told)
 
 
-GOOD = Vitals(due=1000, sent=1000, late_p99_ms=0.2, lag_p99_ms=0.3, cpu_share=0.1, run_queue_share=0.01)
+def at_rate(*sent_of_100: int) -> Guard:
+    watch = guard()
+    for second, sent in enumerate(sent_of_100, 1):
+        watch.watch(Pulse(second, sent, 0, 5.0, 0, due=100, sent=sent))
+    return watch
 
 
-def test_a_quiet_generator_is_trusted_and_says_how_it_stamps() -> None:
-    verdict = judge(GOOD, latency_p99_ms=30, same_machine=False)
-    assert verdict.trust is Trust.TRUSTED
-    assert verdict.reasons == (
-        "receive times are stamped by the event loop, not by the kernel: they include its lag",
+def test_a_rate_that_is_not_reached_for_long_stops_the_load() -> None:
+    assert at_rate(100, 94, 90).reason is None
+    assert at_rate(100, 94, 90, 80).reason == (
+        "stopped: target rate not reached, 264 of 300 requests that were due could be sent in 3 s (limit 95%)"
     )
 
 
-def test_one_machine_is_indicative_at_best() -> None:
-    assert judge(GOOD, latency_p99_ms=30, same_machine=True).trust is Trust.INDICATIVE
+def test_a_second_that_reaches_the_rate_begins_anew_and_a_search_looks_for_the_limit_itself() -> None:
+    assert at_rate(90, 90, 95, 90, 90).reason is None
+    searching = guard()
+    searching.watches_rate = False
+    for second in range(1, 9):
+        searching.watch(Pulse(second, 10, 0, 5.0, 0, due=100, sent=10))
+    assert searching.reason is None
+
+
+def test_a_drain_in_which_nothing_is_due_does_not_confirm() -> None:
+    watch = at_rate(90, 90)
+    for second in range(3, 20):
+        watch.watch(Pulse(second, 5, 0, 5.0, 0, due=0, sent=5))
+    assert watch.reason is None
+
+
+def test_who_does_not_count_what_is_due_is_not_stopped_for_it() -> None:
+    watch = guard()
+    for second in range(1, 9):
+        watch.watch(Pulse(second, 10, 0, 5.0, 0))
+    assert watch.reason is None
+
+
+def test_the_ceiling_lets_pass_what_chance_makes_of_a_rate_and_no_more() -> None:
+    ceiling = Ceiling(100)  # 100 + 4 · 10 in any second
+    for number in range(140):
+        assert ceiling.free_at(number) == number
+        ceiling.passes(number)
+    assert ceiling.free_at(200) == SECOND
+    assert ceiling.free_at(SECOND) == SECOND
+    ceiling.passes(SECOND)
+    assert ceiling.free_at(SECOND) == SECOND + 1  # the second oldest passed at 1
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("value", "seconds"),
     [
-        ({"late_p99_ms": 1.5}, "1.50 ms late at p99 (limit 1.00 ms)"),
-        ({"lag_p99_ms": 40.0}, "lagged 40.00 ms"),
-        ({"cpu_share": 0.71}, "71% of a processor"),
-        ({"run_queue_share": 0.3}, "waited for a processor 30%"),
-        ({"sent": 990}, "only 990 of 1000"),
-        ({"pool_full": 7, "wait_p99_ms": 80.0}, "7 requests found all connections busy"),
+        (None, 0),
+        ("0", 0),
+        ("7", 7),
+        ("3600", 60),
+        ("Fri, 31 Dec 1999 23:59:59 GMT", 9),
+        ("Fri, 31 Dec 1999 23:59:49 GMT", 0),
+        ("soon", 0),
+        ("-3", 0),
+        ("1.5", 0),
     ],
 )
-def test_each_fault_is_named(change: dict[str, float], told: str) -> None:
-    verdict = judge(Vitals(**{**GOOD.__dict__, **change}), latency_p99_ms=30, same_machine=True)
-    assert verdict.trust is Trust.NOT_TRUSTED
-    assert told in verdict.reasons[0]
-
-
-def test_lateness_is_held_against_one_per_cent_of_the_latency() -> None:
-    late = Vitals(due=10, sent=10, late_p99_ms=4.9)
-    assert judge(late, latency_p99_ms=500, same_machine=False).trust is Trust.TRUSTED
-    assert judge(late, latency_p99_ms=480, same_machine=False).trust is Trust.NOT_TRUSTED
-
-
-def test_resources_are_read_and_subtracted() -> None:
-    before = Resources.read()
-    sum(range(300_000))
-    used = Resources.read().since(before)
-    assert 0 < used.cpu_s <= used.elapsed_s + 0.05
-    assert Resources(2.0, 1.0, None).cpu_share == 0.5
+def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float) -> None:
+    assert pause_s(value, datetime(1999, 12, 31, 23, 59, 50, tzinfo=UTC)) == seconds
 
 
 def step(latency_ms: float, *, bad: int = 0, rate: float = 100, late_ms: float = 0.1, cpu: float = 0.1) -> Step:
     n = round(rate)
-    intended = np.arange(n, dtype=np.int64) * (1_000_000_000 // n)
+    intended = np.arange(n, dtype=np.int64) * (SECOND // n)
     received = intended + int(latency_ms * MS)
     times = np.stack([intended, intended + int(late_ms * MS), intended + int(late_ms * MS), received], axis=1)
     codes = np.zeros((n, 7), np.int64)

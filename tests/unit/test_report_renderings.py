@@ -156,9 +156,9 @@ def test_junit_has_a_case_per_check_and_never_skips() -> None:
     suite = root.find("testsuite")
     assert suite is not None
     assert {k: suite.get(k) for k in ("tests", "failures", "errors", "skipped")} == {
-        "tests": "7",
+        "tests": "8",
         "failures": "4",
-        "errors": "1",
+        "errors": "2",
         "skipped": "0",
     }
 
@@ -242,7 +242,7 @@ class TestTerminal:
 
 
 def test_verdict_sentences() -> None:
-    assert verdict_sentence(EXAMPLE) == "Staging is not proven ready: 1 of 7 checks has no data, and 4 fail."
+    assert verdict_sentence(EXAMPLE) == "Staging is not proven ready: 2 of 8 checks have no data, and 4 fail."
     assert verdict_sentence(good_report({"cache.hits.ratio": 0.9})) == "Staging is not ready: 1 of 7 checks fails."
     found = [r if r.component is ComponentId.DATABASE else not_asked(r.component) for r in results()]
     quick = build(info(settings={"components": "database"}), found, LIMITS, SHARES)

@@ -99,7 +99,7 @@ class Collector:
             self.ready.set()
 
         with ThreadPoolExecutor(1, thread_name_prefix="database-reads") as pool:
-            future = pool.submit(timing.run, self.config, self.url, told)
+            future = pool.submit(timing.run, self.config, self.url, told, self.context.journals)
             future.add_done_callback(lambda _: self.ready.set())
             try:
                 self.ready.wait(READY_S)  # so that both windows begin together

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -10,8 +11,10 @@ import pyarrow as pa
 from deployments.config import RunConfig
 from storage.records import LoadSummary
 from tasks.load import trust
+from tasks.load.journal import Journals
 from tasks.load.process import WorkerOutput, run_worker
 from tasks.load.samples import STEADY, latency_ms, of_phase, percentile, sent_rate, summarise
+from tasks.load.vitals_of import added
 
 WORKER = "tasks.load.database_worker"
 SEED = 20_260
@@ -44,20 +47,24 @@ def plan(config: RunConfig, url: str) -> dict[str, Any]:
     }
 
 
-def run(config: RunConfig, url: str, on_progress: Callable[[Mapping[str, Any]], None]) -> WorkerOutput:
+def run(
+    config: RunConfig,
+    url: str,
+    on_progress: Callable[[Mapping[str, Any]], None],
+    journals: Journals | None = None,
+) -> WorkerOutput:
     """Time the reads over the load window; its deadline is the window, one last time-out and the start."""
     settings, load = config.environment.database, config.environment.load
     deadline = load.duration_s + settings.statement_timeout_ms / 1000 + _EXTRA_S
-    return run_worker(WORKER, plan(config, url), deadline_s=deadline, on_progress=on_progress)
+    return run_worker(WORKER, plan(config, url), deadline_s=deadline, on_progress=on_progress, journals=journals)
 
 
 def summary(config: RunConfig, output: WorkerOutput, *, same_machine: bool) -> LoadSummary:
     """What was planned and sent, and whether the generator can be believed."""
     samples: pa.Table = output.tables["samples"]
-    vitals = trust.Vitals(**output.facts["vitals"])
+    vitals = replace(trust.Vitals(**output.facts["vitals"]), added=added(of_phase(samples, STEADY)))
     verdict = trust.judge(vitals, latency_p99_ms=percentile(latency_ms(samples), 0.99), same_machine=same_machine)
     stopped = output.facts["stopped"]
-    reasons = [reason for reason in verdict.reasons if reason != trust.STAMP_NOTE]
     duration = config.environment.load.duration_s
     return summarise(
         samples,
@@ -65,6 +72,6 @@ def summary(config: RunConfig, output: WorkerOutput, *, same_machine: bool) -> L
         target_rate=rate(config),
         achieved_rate=sent_rate(of_phase(samples, STEADY), STEADY, duration - min(1.0, duration / 10)),
         trust=verdict.trust,
-        reasons=[*([f"stopped early: {stopped}"] if stopped else []), *reasons, _STAMP_NOTE],
+        reasons=[*([f"stopped early: {stopped}"] if stopped else []), *verdict.reasons, _STAMP_NOTE],
         late_p99_ms=vitals.late_p99_ms,
     )

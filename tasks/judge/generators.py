@@ -1,0 +1,65 @@
+"""Whether the load generators of a run believe their own figures: the gate's row. See docs/adr/0011.
+
+Figures of a generator that does not trust itself are no data, whatever they say. Indicative ones (generator and
+target on one machine, or a system without the kernel's stamps) are data for a development gate, and for no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from storage.records import (
+    ComponentResult,
+    GateCheck,
+    GateVerdict,
+    LoadSummary,
+    MeasuredComponent,
+    RunInfo,
+    Trust,
+    Unit,
+)
+
+LOAD_TRUST = "load_trust"
+"""Id of the gate's check."""
+TITLE = "Components whose load cannot be trusted"
+DEVELOPMENT = "development"
+"""Name of the environment whose gate takes indicative figures."""
+
+_WORDS = {Trust.INDICATIVE: "indicative only", Trust.NOT_TRUSTED: "not trusted"}
+
+
+def is_development(info: RunInfo) -> bool:
+    """Whether nothing is released by the run's gate: a development environment, or the embedded platform."""
+    return info.local or info.environment == DEVELOPMENT
+
+
+def load_trust(results: Sequence[ComponentResult], *, development: bool) -> GateCheck | None:
+    """The gate's row; None where no component has any load."""
+    loads = {
+        result.component.value: result.collected.load
+        for result in results
+        if isinstance(result, MeasuredComponent) and result.collected.load is not None
+    }
+    if not loads:
+        return None
+    doubted = {name: load for name, load in loads.items() if load.trust is not Trust.TRUSTED}
+    refused = [name for name, load in doubted.items() if load.trust is Trust.NOT_TRUSTED or not development]
+    return GateCheck(
+        id=LOAD_TRUST,
+        title=TITLE,
+        value=None if refused else 0,
+        limit=0,
+        unit=Unit.COUNT,
+        comparison="==",
+        verdict=GateVerdict.NO_DATA if refused else GateVerdict.PASS,
+        detail=_told(doubted) or f"{len(loads)} load generators, all trusted",
+    )
+
+
+def _told(doubted: Mapping[str, LoadSummary]) -> str:
+    """The gravest first; components that are doubted for one and the same reason stand together."""
+    together: dict[str, list[str]] = {}
+    for name, load in sorted(doubted.items(), key=lambda item: item[1].trust is not Trust.NOT_TRUSTED):
+        why = f": {load.reasons[0]}" if load.reasons else ""
+        together.setdefault(f"{_WORDS[load.trust]}{why}", []).append(name)
+    return "; ".join(f"{', '.join(names)} {what}" for what, names in together.items())
