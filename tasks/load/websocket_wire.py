@@ -1,94 +1,66 @@
-"""One WebSocket connection on asyncio's transport and the Sans-I/O protocol of `websockets`.
+"""One WebSocket connection on the load engine's wire (RFC 6455): whole text frames are taken off at once.
 
-Answers are stamped when their bytes come in, before they are parsed. The connection sends no keepalive pings of its
-own and never reconnects: its owner decides both. https://www.rfc-editor.org/rfc/rfc6455
+Every other frame, and the handshake, goes through the Sans-I/O protocol of `websockets`, one whole frame at a time;
+that keeps the protocol's rules (fragments, control frames, limits) without its cost on each message. Answers carry
+the wire's stamps. The connection sends no keepalive pings of its own and never reconnects: its owner decides both.
+https://www.rfc-editor.org/rfc/rfc6455
 """
 
 from __future__ import annotations
 
-import asyncio
-import socket
-import ssl
+import os
+import re
+import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import cast
-from urllib.parse import parse_qs
+from typing import Final
 
 from websockets.client import ClientProtocol
-from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI, WebSocketException
 from websockets.frames import Frame, Opcode
-from websockets.protocol import OPEN
-from websockets.uri import WebSocketURI, parse_uri
+from websockets.uri import WebSocketURI
 
-from storage.errors import NotMeasuredError
+from tasks.load.wire import Place, Stream, Wire
+
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # a system for which `websockets` has no compiled part
+    from websockets.utils import apply_mask
 
 NORMAL = 1000
 ABNORMAL = 1006
 """Close codes of RFC 6455, 7.4.1; 1006 is never sent: it stands for a connection that ended without a close frame."""
 
 MAX_MESSAGE = 1 << 20
+_HEAD_LIMIT = 1 << 16
 _DATA = (Opcode.TEXT, Opcode.BINARY, Opcode.CONT)
+_STATUS = re.compile(rb"HTTP/1\.[01] ([1-5]\d\d)(?: |$)")
+_SWITCHING = 101
+
+_TEXT: Final = 0x81  # FIN, no extension, text
+_LENGTH_16, _LENGTH_64 = 126, 127
+_SHORT = tuple(bytes((_TEXT, 0x80 | size)) for size in range(_LENGTH_16))
+_uint16, _uint64 = struct.Struct(">H"), struct.Struct(">Q")
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where to connect: the parsed URL, one resolved IP, and what of it may be shown."""
-
-    uri: WebSocketURI
-    ip: str
-    family: socket.AddressFamily
-
-    @property
-    def shown(self) -> str:
-        """The address for a person: scheme, host, port and path, without user and query."""
-        return shown(self.uri)
-
-    @property
-    def token(self) -> str | None:
-        """The value of `token` in the URL's query, which the application may want in a message too."""
-        tokens = parse_qs(self.uri.query).get("token")
-        return tokens[0] if tokens else None
+def _masks() -> Iterator[bytes]:
+    """Unpredictable masking keys (RFC 6455, 10.3), drawn from the system by the block."""
+    while True:
+        block = os.urandom(1 << 13)
+        yield from (block[at : at + 4] for at in range(0, len(block), 4))
 
 
-def shown(uri: WebSocketURI) -> str:
-    """A WebSocket address without user and query."""
-    host = f"[{uri.host}]" if ":" in uri.host else uri.host
-    return f"{'wss' if uri.secure else 'ws'}://{host}:{uri.port}{uri.path}"
-
-
-def parse(url: str) -> WebSocketURI:
-    """Take a URL apart; the text of the error never shows it, for it may hold a token."""
-    try:
-        uri = parse_uri(url.strip())
-        port = uri.port
-    except (InvalidURI, ValueError):
-        port = 0
-    if not 0 < port < 1 << 16:
-        raise NotMeasuredError(
-            "the WebSocket address is not a valid URL; give it the form ws[s]://host[:port][/path]"
-        )
-    return uri
-
-
-def resolve(uri: WebSocketURI) -> Place:
-    """Look the host up, outside any measured time; the first address that the system offers is used."""
-    try:
-        found = socket.getaddrinfo(uri.host, uri.port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise NotMeasuredError(
-            f"the host of {shown(uri)} has no address ({error}); correct the WebSocket address, or the name service"
-        ) from None
-    family, _, _, _, where = found[0]
-    return Place(uri, str(where[0]), family)
+_next_mask = _masks().__next__
+_now = time.monotonic_ns
 
 
 @dataclass(frozen=True)
 class End:
     """How a connection, or the attempt at one, ended.
 
-    `by`: `client` closed it in order, `peer` closed it with a close frame, `lost` without one, `handshake` it never
-    opened. `error` is one of `samples.ERRORS` where it did not end in order; `status` the HTTP status of a refusal.
+    `by`: `client` closed it in order, `storm` the plan dropped it, `peer` closed it with a close frame, `lost`
+    without one, `handshake` it never opened. `error` is one of `samples.ERRORS` where it did not end in order;
+    `status` the HTTP status of a refusal, `reason` the server's own short word for it.
     """
 
     at_ns: int
@@ -96,160 +68,219 @@ class End:
     code: int
     error: str | None = None
     status: int = 0
+    reason: str = ""
 
 
-class Connection(asyncio.Protocol):
-    """A client connection; it calls `on_open(at_ns)`, `on_text(text, at_ns)` and, exactly once, `on_end(End)`."""
+class Connection:
+    """A client connection, a `wire.Receiver`; all times are monotonic ns.
+
+    It calls `on_open(at)`, `on_text(text, stamp, seen)`, `on_binary` likewise and, exactly once, `on_end(End)`.
+    `open` says whether messages can be sent; `connected_ns` is when TCP (and TLS) stood, None before.
+    """
+
+    __slots__ = (  # noqa: RUF023 - as they are set
+        "_closing", "_ended", "_fragments", "_on_binary", "_on_end", "_on_open", "_on_text", "_opened", "_protocol",
+        "_headers", "_rest", "_stream", "_write", "connected_ns", "open",
+    )  # fmt: skip
 
     def __init__(
         self,
         uri: WebSocketURI,
         *,
         on_open: Callable[[int], None],
-        on_text: Callable[[bytes, int], None],
+        on_text: Callable[[bytes, int, int], None],
         on_end: Callable[[End], None],
+        on_binary: Callable[[bytes, int, int], None] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         self._protocol = ClientProtocol(uri, max_size=MAX_MESSAGE)
         self._on_open, self._on_text, self._on_end = on_open, on_text, on_end
-        self._transport: asyncio.Transport | None = None
-        self._fragments = bytearray()
-        self._opened = False
-        self._closing = False
-        self._ended = False
-        self._error: str | None = None
+        self._on_binary = on_binary or on_text
+        self._headers = headers or {}
+        self._stream: Stream | None = None
+        self._write: Callable[[bytes], int] = _unopened
+        self._rest = b""
+        self._fragments: list[bytes] = []
+        self._opened = self._closing = self._ended = self.open = False
+        self.connected_ns: int | None = None
 
-    @property
-    def open(self) -> bool:
-        """Whether messages can be sent."""
-        return self._opened and not self._closing and self._protocol.state is OPEN
+    def start(self, wire: Wire, place: Place) -> None:
+        """Connect; the outcome is told later."""
+        self._stream = wire.connect(place, self)
+        self._write = self._stream.write
 
     def send(self, text: bytes) -> int:
-        """Send one text message; the moment (monotonic ns) just before its bytes went to the transport."""
-        self._protocol.send_text(text)
-        at = time.monotonic_ns()
-        self._flush()
-        return at
+        """Send one text message, the connection must be open; the moment just before its bytes went to the system."""
+        size = len(text)
+        mask = _next_mask()
+        if size < _LENGTH_16:
+            return self._write(_SHORT[size] + mask + apply_mask(text, mask))
+        return self._write(_long_head(size) + mask + apply_mask(text, mask))
 
     def close(self) -> None:
         """Begin the closing handshake; `on_end` follows when the peer has answered, or at `abort`."""
         if self._ended:
             return
         self._closing = True
-        if self._opened and self._protocol.state is OPEN:
+        if self.open:
+            self.open = False
             self._protocol.send_close(NORMAL)
             self._flush()
         else:
             self.abort()
 
-    def abort(self, error: str | None = None) -> None:
-        """End at once; `error` tells why where it is not the client's own wish."""
-        self._error = self._error or error
-        if self._transport is not None:
-            self._transport.abort()
-        self._finish(None)
+    def abort(self, error: str | None = None, *, by: str = "client") -> None:
+        """End at once; `error` tells why where it is not the client's own wish, `by` who wished it."""
+        at = _now()
+        if not self._opened:
+            self._finish(End(at, "handshake", ABNORMAL, error or "aborted"))
+        elif error is not None:
+            self._finish(End(at, "lost", ABNORMAL, error))
+        elif self._closing:
+            self._finish(End(at, "client", NORMAL))
+        else:
+            self._finish(End(at, by, ABNORMAL, "aborted"))
 
-    # --- asyncio.Protocol ---
+    # --- told by the wire: see `wire.Receiver` ---
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+    def opened(self, at_ns: int) -> None:
         """TCP (and TLS) is there: ask for the upgrade."""
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's own class does not inherit from it
+        self.connected_ns = at_ns
+        request = self._protocol.connect()
+        request.headers.update(self._headers)
+        self._protocol.send_request(request)
+        self._flush()
+
+    def received(self, data: bytes, stamp_ns: int, seen_ns: int) -> None:
+        """Take whole frames off; what is left of the bytes waits for the rest of its frame."""
         if self._ended:
-            self._transport.abort()
             return
-        self._protocol.send_request(self._protocol.connect())
-        self._flush()
+        if not self._opened:
+            data = self._greeted(data, stamp_ns)
+        elif self._rest:
+            data, self._rest = self._rest + data, b""
+        elif len(data) > 1 and data[0] == _TEXT and data[1] == len(data) - 2 < _LENGTH_16 and not self._fragments:
+            self._on_text(data[2:], stamp_ns, seen_ns)  # nearly every answer: one short frame and nothing else
+            return
+        at, end = 0, len(data)
+        while end - at > 1 and not self._ended:
+            start, stop = _frame(data, at)
+            if stop > end and stop - start <= MAX_MESSAGE:
+                break
+            if data[at] == _TEXT and data[at + 1] <= _LENGTH_64 and stop <= end and not self._fragments:
+                self._on_text(data[start:stop], stamp_ns, seen_ns)
+            else:  # one whole frame, or one that breaks the rules: the protocol says how
+                self._hand_over(data[at:stop], stamp_ns, seen_ns)
+            at = stop
+        if at < end and not self._ended:
+            self._rest = data[at:]
 
-    def data_received(self, data: bytes) -> None:
-        """Bytes of the peer: the handshake's answer, frames, or the end of the connection."""
-        at = time.monotonic_ns()
-        self._protocol.receive_data(data)
-        for event in self._protocol.events_received():
-            if isinstance(event, Frame):
-                self._take(event, at)
-            elif self._protocol.handshake_exc is None:
-                self._opened = True
-                self._on_open(at)
-        self._flush()
+    def ended(self, at_ns: int) -> None:
+        """The peer sends nothing more, and sent no close frame."""
+        self._gone(at_ns, "closed")
+
+    def lost(self, at_ns: int, error: str) -> None:
+        """The connection broke, or never came about."""
+        self._gone(at_ns, error)
+
+    def _gone(self, at_ns: int, error: str) -> None:
+        if not self._opened:
+            self._finish(End(at_ns, "handshake", ABNORMAL, error))
+        elif self._closing:
+            self._finish(End(at_ns, "client", NORMAL))
+        else:
+            self._finish(End(at_ns, "lost", ABNORMAL, error))
+
+    # --- the handshake ---
+
+    def _greeted(self, data: bytes, stamp_ns: int) -> bytes:
+        """Take the answer to the upgrade; the bytes that came after it."""
+        head, mark, rest = (self._rest + data).partition(b"\r\n\r\n")
+        if not mark:
+            self._rest = head
+            if len(head) > _HEAD_LIMIT:
+                self._finish(End(stamp_ns, "handshake", ABNORMAL, "too_large"))
+            return b""
+        self._rest = b""
+        status = _STATUS.match(head)
+        if status is None or int(status[1]) != _SWITCHING:
+            self._finish(End(stamp_ns, "handshake", ABNORMAL, "protocol", int(status[1]) if status else 0))
+            return b""
+        self._protocol.receive_data(head + mark)
+        self._protocol.events_received()
         if self._protocol.handshake_exc is not None:
-            self.abort("protocol")
+            self._finish(End(stamp_ns, "handshake", ABNORMAL, "protocol", _SWITCHING))
+            return b""
+        self._opened = self.open = True
+        self._on_open(stamp_ns)
+        return rest
 
-    def eof_received(self) -> bool:
-        """The peer will send nothing more."""
-        self._protocol.receive_eof()
-        self._flush()
-        return False
+    # --- the frames that are no whole text ---
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The transport is gone."""
-        self._finish(exc)
+    def _hand_over(self, frame: bytes, stamp_ns: int, seen_ns: int) -> None:
+        protocol = self._protocol
+        protocol.receive_data(frame)
+        for event in protocol.events_received():
+            if isinstance(event, Frame) and event.opcode in _DATA:
+                self._gather(event, stamp_ns, seen_ns)
+        self._flush()  # pongs and close frames, which the protocol writes itself
+        if protocol.parser_exc is not None:
+            kind = "too_large" if "Big" in type(protocol.parser_exc).__name__ else "protocol"
+            self._finish(End(stamp_ns, "lost", ABNORMAL, kind))
+        elif protocol.close_rcvd is not None:
+            code, reason = protocol.close_rcvd.code, protocol.close_rcvd.reason
+            if self._closing:
+                self._finish(End(stamp_ns, "client", code))
+            else:
+                self._finish(End(stamp_ns, "peer", code, "closed", reason=reason))
 
-    def _take(self, frame: Frame, at_ns: int) -> None:
-        if frame.opcode not in _DATA:
-            return  # the protocol answers pings and close frames itself
-        self._fragments += frame.data
+    def _gather(self, frame: Frame, stamp_ns: int, seen_ns: int) -> None:
+        """Put fragments together; the first byte of the list tells text from binary."""
+        if not self._fragments:
+            self._fragments.append(b"t" if frame.opcode is Opcode.TEXT else b"b")
+        self._fragments.append(bytes(frame.data))
         if frame.fin:
-            text = bytes(self._fragments)
+            kind, *parts = self._fragments
             self._fragments.clear()
-            self._on_text(text, at_ns)
+            (self._on_text if kind == b"t" else self._on_binary)(b"".join(parts), stamp_ns, seen_ns)
 
     def _flush(self) -> None:
-        if self._transport is None or self._transport.is_closing():
-            return
         for data in self._protocol.data_to_send():
             if data:
-                self._transport.write(data)
-            elif self._transport.can_write_eof():
-                self._transport.write_eof()
+                self._write(data)
 
-    def _finish(self, exc: Exception | None) -> None:
+    def _finish(self, end: End) -> None:
         if self._ended:
             return
         self._ended = True
-        self._on_end(self._how(exc))
-
-    def _how(self, exc: Exception | None) -> End:
-        at = time.monotonic_ns()
-        if not self._opened:
-            refused = self._protocol.handshake_exc
-            status = refused.response.status_code if isinstance(refused, InvalidStatus) else 0
-            return End(at, "handshake", ABNORMAL, self._error or _kind(exc or refused), status)
-        received = self._protocol.close_rcvd
-        code = received.code if received is not None else ABNORMAL
-        if self._closing and self._error is None:
-            return End(at, "client", code if received is not None else NORMAL)
-        if received is not None and self._protocol.parser_exc is None:
-            return End(at, "peer", code, "closed")
-        failed = self._protocol.parser_exc
-        if failed is not None and not isinstance(failed, EOFError):
-            return End(at, "lost", ABNORMAL, "too_large" if "Big" in type(failed).__name__ else "protocol")
-        return End(at, "lost", ABNORMAL, self._error or ("reset" if exc is not None else "closed"))
+        self.open = False
+        if self._stream is not None:
+            self._stream.abort()
+        self._on_end(end)
 
 
-def _kind(error: BaseException | None) -> str:
-    """The kind of `samples.ERRORS` that an exception of connecting is."""
-    if isinstance(error, ssl.SSLError):
-        return "tls"
-    if isinstance(error, TimeoutError):
-        return "timeout"
-    if isinstance(error, ConnectionResetError | BrokenPipeError):
-        return "reset"
-    if isinstance(error, InvalidHandshake | WebSocketException):
-        return "protocol"
-    return "connect" if isinstance(error, OSError) else "closed"
+def _frame(data: bytes, at: int) -> tuple[int, int]:
+    """Where the payload of the frame at `at` starts and stops; (0, a stop past any data) while its head is cut off.
+
+    A masked frame is one that no server may send: its stop is that of its head, at which the protocol refuses it.
+    """
+    size = data[at + 1]
+    if size < _LENGTH_16:
+        return at + 2, at + 2 + size
+    if size > _LENGTH_64:
+        return at + 2, at + 2
+    start = at + (4 if size == _LENGTH_16 else 10)
+    if len(data) < start:
+        return start, start
+    (length,) = _uint16.unpack_from(data, at + 2) if size == _LENGTH_16 else _uint64.unpack_from(data, at + 2)
+    return start, start + length
 
 
-async def connect(place: Place, connection: Connection, context: ssl.SSLContext | None, timeout_s: float) -> None:
-    """Bring a connection to the point where its handshake was sent; a failure ends it through `on_end`."""
-    loop = asyncio.get_running_loop()
-    try:
-        async with asyncio.timeout(timeout_s):
-            await loop.create_connection(
-                lambda: connection,
-                place.ip,
-                place.uri.port,
-                family=place.family,
-                ssl=context,
-                server_hostname=place.uri.host if context is not None else None,
-            )
-    except OSError as error:  # TimeoutError and ssl.SSLError are kinds of it
-        connection.abort(_kind(error))
+def _long_head(size: int) -> bytes:
+    if size < 1 << 16:
+        return bytes((_TEXT, 0x80 | _LENGTH_16)) + _uint16.pack(size)
+    return bytes((_TEXT, 0x80 | _LENGTH_64)) + _uint64.pack(size)
+
+
+def _unopened(data: bytes) -> int:
+    raise RuntimeError(f"{len(data)} bytes written to a connection that was never started")

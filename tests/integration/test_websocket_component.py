@@ -94,7 +94,7 @@ class Tables:
 
 
 def config(**overrides: str) -> RunConfig:
-    settings = {"duration_s": "3", "ramp_up_s": "1", "websocket.pace_s": "0.25", "websocket.timeout_s": "1"}
+    settings = {"duration_s": "2", "ramp_up_s": "0.5", "websocket.pace_s": "0.25", "websocket.timeout_s": "1"}
     return build_config("development", overrides=settings | {k.replace("__", "."): v for k, v in overrides.items()})
 
 

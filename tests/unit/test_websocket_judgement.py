@@ -17,9 +17,10 @@ from storage.records import Collected, Finding, LoadSummary, Measurement, Severi
 from tasks.components.base import Samples
 from tasks.components.websocket import WEBSOCKET
 from tasks.components.websocket.collect import plan_of
+from tasks.components.websocket.storms import storms
 from tasks.load.samples import RAMP, STEADY, Clock, Recorder
-from tasks.load.websocket_plan import ANSWERS, CONNECTIONS, PHASES, SETUP, WebsocketPlan, timetable
-from tasks.load.websocket_wire import parse, shown
+from tasks.load.websocket_address import parse, shown
+from tasks.load.websocket_plan import ANSWERS, CONNECTIONS, PHASES, PUSHES, SETUP, STORM, WebsocketPlan, timetable
 
 START = datetime(2026, 3, 2, 7, 0, tzinfo=UTC)
 START_NS = int(START.timestamp()) * 10**9
@@ -63,6 +64,26 @@ def test_messages_spread_over_the_pace_even_without_a_ramp() -> None:
     assert slots.min() > 0.7 * slots.mean()
 
 
+def test_messages_that_fall_into_a_planned_storm_are_a_phase_of_their_own() -> None:
+    own = plan(storm_at_s=10, storm_s=4)
+    table = timetable(own)
+    within = (table.moments_ns >= 10e9) & (table.moments_ns < 14e9)
+    assert ((table.phase == PHASES.index(STORM)) == within).all()
+    assert table.steady.sum() == 150 - 40
+    assert own.steady_apart_s == 4
+    assert (plan(storm_at_s=3, storm_s=4).steady_apart_s, plan(storm_at_s=18, storm_s=4).steady_apart_s) == (2, 2)
+
+
+def test_the_back_off_grows_to_its_limit_and_is_the_same_at_each_run() -> None:
+    own = plan(backoff_s=1, backoff_factor=2, backoff_limit_s=5, backoff_jitter=0)
+    assert [own.backoff_ns(0, 2 + failures, failures) / 1e9 for failures in range(5)] == [1, 2, 4, 5, 5]
+    spread = [plan(backoff_jitter=0.5).backoff_ns(number, 2, 0) for number in range(200)]
+    assert spread == [plan(backoff_jitter=0.5).backoff_ns(number, 2, 0) for number in range(200)]
+    assert spread != [plan(backoff_jitter=0.5, seed=2).backoff_ns(number, 2, 0) for number in range(200)]
+    assert 0.25e9 <= min(spread) < 0.3e9
+    assert 0.7e9 < max(spread) <= 0.75e9
+
+
 def test_the_plan_keeps_its_secret_and_its_limit() -> None:
     assert "canary" not in repr(plan())
     assert plan().to_json()["url"] == "ws://h/ws?token=canary"
@@ -100,12 +121,15 @@ def connection(number: int, *, opened: bool = True, **changes: Any) -> dict[str,
         "started_ns": START_NS,
         "opened_ns": START_NS + 10**7 if opened else None,
         "closed_ns": START_NS + 30 * 10**9,
+        "connected_ns": START_NS if opened else None,
         "connect_ms": float(number + 1) if opened else None,
+        "handshake_ms": float(number + 1) / 2 if opened else None,
         "ended_by": "client" if opened else "handshake",
         "close_code": 1000 if opened else 1006,
         "status": 0,
         "dropped": False,
         "error": None if opened else "connect",
+        "reason": "",
     }
     return row | changes
 
@@ -115,6 +139,7 @@ def samples(
     connections: list[dict[str, Any]],
     load: LoadSummary | None = None,
     notes: tuple[str, ...] = (),
+    pushes: list[dict[str, Any]] | None = None,
 ) -> Samples:
     collected = Collected(
         window=Window(start=START, end=START + timedelta(seconds=60)),
@@ -123,13 +148,18 @@ def samples(
         fingerprint={"target": "ws://h:80/ws"},
         notes=notes,
     )
-    return Samples(
-        {"samples": messages(rows), "connections": pa.Table.from_pylist(connections, schema=CONNECTIONS)}, collected
-    )
+    tables = {
+        "samples": messages(rows),
+        "connections": pa.Table.from_pylist(connections, schema=CONNECTIONS),
+        "pushes": pa.Table.from_pylist(pushes or [], schema=PUSHES),
+    }
+    return Samples(tables, collected)
 
 
 def figures(found: Samples) -> dict[str, Measurement]:
-    return {m.metric + (f"[{m.labels['message']}]" if m.labels else ""): m for m in WEBSOCKET.measure(found, CONFIG)}
+    return {
+        m.metric + "".join(f"[{value}]" for value in m.labels.values()): m for m in WEBSOCKET.measure(found, CONFIG)
+    }
 
 
 def advised(found: Samples) -> dict[str, Finding]:
@@ -152,6 +182,8 @@ def test_latency_is_that_of_the_steady_phase_by_nearest_rank() -> None:
     assert found["websocket.messages.throughput"].value == 2
     assert found["websocket.connects.ratio"].value == 1
     assert (found["websocket.connect.p95"].value, found["websocket.connect.p95"].n) == (19, 20)
+    assert [found[f"websocket.handshake.p{q}"].value for q in (50, 95, 99)] == [5, 9.5, 10]
+    assert found["websocket.closes.count[1000]"].value == 20
     assert (found["websocket.drops.count"].value, found["websocket.errors.ratio"].value) == (0, 0)
     assert {m.metric for m in WEBSOCKET.measure(samples(GOOD, []), CONFIG)} >= WEBSOCKET.metrics
 
@@ -178,6 +210,79 @@ def test_drops_tell_their_close_codes_and_lives() -> None:
     assert "1001" in detail
     assert "30.0 s in the middle" in detail
     assert "1 of 1 reconnects" in detail
+
+
+def second(value: float) -> int:
+    return START_NS + round(value * 1e9)
+
+
+def test_a_storm_tells_how_long_until_all_were_back_and_what_stood_in_the_way() -> None:
+    rows = [
+        connection(number, closed_ns=second(10 + number / 10), ended_by="peer", dropped=True, close_code=1012)
+        for number in range(4)
+    ]
+    rows.append(connection(4))
+    for number in range(4):
+        rows.append(connection(number, opened=False, attempt=2, closed_ns=second(11), error="connect"))
+        rows.append(connection(number, attempt=3, opened_ns=second(13 + number), closed_ns=second(30)))
+    found = samples(GOOD, rows)
+    (storm,) = storms(found.tables["connections"])
+    assert (storm.by, storm.dropped, storm.lost, storm.attempts) == ("server", 4, 0, 8)
+    assert storm.recovery_ms == 6000
+    assert storm.errors == {"connect": 4}
+    assert figures(found)["websocket.recovery.max"].value == 6000
+    assert figures(found)["websocket.closes.count[1012]"].value == 4
+    assert "connect × 4" in advised(found)["storm"].detail
+
+
+def test_who_never_came_back_from_a_storm_leaves_the_recovery_unknown() -> None:
+    rows = [connection(number, closed_ns=second(5), ended_by="storm", error="aborted") for number in range(3)]
+    rows += [connection(number, attempt=2, opened_ns=second(6)) for number in range(2)]
+    found = samples(GOOD, rows)
+    figure = figures(found)["websocket.recovery.max"]
+    assert (figure.value, figure.n) == (None, 3)
+    assert "1 connections never came back" in figure.note
+    assert advised(found)["storm"].severity is Severity.CRITICAL
+    assert figures(found)["websocket.drops.count"].value == 0, "what the plan dropped is no drop of the target's"
+
+
+def test_single_drops_are_no_storm() -> None:
+    rows = [
+        connection(number, ended_by="peer", dropped=True, closed_ns=second(5 + 2 * number)) for number in range(3)
+    ]
+    rows += [connection(number) for number in range(3, 20)]
+    assert storms(samples(GOOD, rows).tables["connections"]) == []
+    assert "websocket.recovery.max" not in figures(samples(GOOD, rows))
+
+
+def push(sequence: int | None, *, number: int = 0, attempt: int = 1, kind: str = "stats") -> dict[str, Any]:
+    return {
+        "connection": number,
+        "attempt": attempt,
+        "kind": kind,
+        "sequence": sequence,
+        "received_ns": START_NS,
+        "seen_ns": START_NS,
+        "bytes": 10,
+    }
+
+
+def test_gaps_in_the_numbers_of_pushes_are_lost_pushes() -> None:
+    rows = [push(sequence) for sequence in (3, 4, 7, 9, 9)]  # 5, 6 and 8 are missing
+    rows += [push(sequence, number=1) for sequence in (1, 2, 3)]
+    rows += [push(sequence, attempt=2) for sequence in (20, 22)]  # 21; what came before the reconnect is unknown
+    rows += [push(sequence, kind="news") for sequence in (1, 2)] + [push(None)]
+    found = samples(GOOD, [connection(0)], pushes=rows)
+    figure = figures(found)["websocket.pushes.missing"]
+    assert (figure.value, figure.n) == (4, 12)
+    assert figures(found)["websocket.pushes.throughput"].value == pytest.approx(13 / 60)
+    assert "4 WebSocket pushes were lost" in advised(found)["pushes"].title
+
+
+def test_pushes_without_numbers_say_nothing_about_losses() -> None:
+    found = figures(samples(GOOD, [connection(0)], pushes=[push(None), push(None)]))
+    assert "websocket.pushes.missing" not in found
+    assert found["websocket.pushes.throughput"].n == 2
 
 
 def test_errors_and_unexpected_answers_count_against_what_was_sent() -> None:

@@ -16,6 +16,7 @@ from storage.records import (
     Threshold,
 )
 from tasks.components.base import Samples
+from tasks.components.websocket import advise_storms
 from tasks.load.samples import counts, errors_by_kind
 
 _KEY = "aGFzaXZ1LXBlcmYtY2hlY2s="
@@ -48,6 +49,8 @@ def findings(samples: Samples, measured: Sequence[Measurement], config: RunConfi
         _drops(samples, own),
         _latency(samples, measured, limits.get("websocket.latency.p95")),
         _errors(samples, own),
+        advise_storms.recovery(samples, own),
+        advise_storms.pushes(measured),
         _stopped(samples, own),
     )
     return [finding for finding in candidates if finding is not None]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+import pyarrow as pa
 from pydantic import SecretStr
 
 from deployments.config import Environment, RunConfig, Target
@@ -13,7 +14,7 @@ from storage.errors import NotMeasuredError
 from storage.records import Collected, ComponentId, LoadSummary, Window
 from tasks.components.base import CollectContext, Progress
 from tasks.load.process import WorkerOutput, run_worker
-from tasks.load.samples import STEADY, latency_ms, percentile, sent_rate, summarise
+from tasks.load.samples import STEADY, latency_ms, of_phase, percentile, sent_rate, summarise
 from tasks.load.trust import Vitals, judge
 from tasks.load.websocket_plan import WebsocketPlan
 
@@ -41,6 +42,16 @@ def plan_of(environment: Environment, url: SecretStr) -> WebsocketPlan:
         channel=settings.subscribe,
         orders=settings.orders,
         timeout_s=settings.timeout_s,
+        protocol=settings.protocol,
+        transport=settings.transport,
+        namespace=settings.namespace,
+        reconnects=settings.reconnects,
+        backoff_s=settings.backoff_s,
+        backoff_factor=settings.backoff_factor,
+        backoff_limit_s=settings.backoff_limit_s,
+        backoff_jitter=settings.backoff_jitter,
+        storm_at_s=settings.storm_at_s,
+        storm_s=settings.storm_s,
         error_ratio=load.abort_error_ratio,
         latency_ms=load.abort_latency_ms,
         after_s=load.abort_after_s,
@@ -66,7 +77,11 @@ def collect(context: CollectContext) -> Collected:
         )
 
     output = run_worker(
-        "tasks.load.websocket_worker", plan.to_json(), deadline_s=plan.deadline_s + _START_S, on_progress=tell
+        "tasks.load.websocket_worker",
+        plan.to_json(),
+        deadline_s=plan.deadline_s + _START_S,
+        on_progress=tell,
+        journals=context.journals,
     )
     for name, table in output.tables.items():
         context.sink.write(name, table)
@@ -88,6 +103,9 @@ def _collected(plan: WebsocketPlan, output: WorkerOutput, *, same_machine: bool)
             "track_order_share": f"{plan.track_share:g}",
             "timeout_s": f"{plan.timeout_s:g}",
             "reconnect_backoff_s": f"{plan.backoff_s:g}",
+            "protocol": plan.protocol,
+            **({"transport": plan.transport} if plan.protocol == "socketio" else {}),
+            **({"storm_at_s": f"{plan.storm_at_s:g}"} if plan.storm_at_s is not None else {}),
             **({"stopped": facts["stopped"]} if facts["stopped"] else {}),
         },
         fingerprint={"target": facts["target"]},
@@ -98,7 +116,7 @@ def _collected(plan: WebsocketPlan, output: WorkerOutput, *, same_machine: bool)
 def _steady_s(plan: WebsocketPlan, facts: Mapping[str, Any]) -> float:
     """How long the steady phase really was: to the planned end, or to the moment at which the load stopped."""
     elapsed = min(plan.duration_s, float(facts["end_ns"] - facts["start_ns"]) / 1e9)
-    return max(0.0, elapsed - plan.ramp_up_s)
+    return max(0.0, elapsed - plan.ramp_up_s - plan.steady_apart_s)
 
 
 def _summary(plan: WebsocketPlan, output: WorkerOutput, steady_s: float, *, same_machine: bool) -> LoadSummary:
@@ -108,11 +126,18 @@ def _summary(plan: WebsocketPlan, output: WorkerOutput, steady_s: float, *, same
         samples,
         planned=output.facts["planned"],
         target_rate=plan.rate,
-        achieved_rate=sent_rate(samples, STEADY, steady_s),
+        achieved_rate=_achieved_rate(plan, samples, steady_s),
         trust=verdict.trust,
         reasons=verdict.reasons,
         late_p99_ms=vitals.late_p99_ms,
     )
+
+
+def _achieved_rate(plan: WebsocketPlan, samples: pa.Table, steady_s: float) -> float:
+    """Messages a second of the steady phase; a planned storm parts it, so that its rows are counted instead."""
+    if plan.storm_at_s is None:
+        return sent_rate(samples, STEADY, steady_s)
+    return of_phase(samples, STEADY).num_rows / steady_s if steady_s > 0 else 0.0
 
 
 def _notes(facts: Mapping[str, Any]) -> list[str]:
@@ -120,7 +145,11 @@ def _notes(facts: Mapping[str, Any]) -> list[str]:
     if facts["stopped"]:
         notes.append(f"the load was stopped early: {facts['stopped']}")
     if facts["pushes"]:
-        notes.append(f"{facts['pushes']} messages were pushed by the server or came after their time-out")
+        notes.append(f"{facts['pushes']} messages were pushed by the server")
+    if facts["late"]:
+        notes.append(f"{facts['late']} answers came after their time-out")
+    if facts["repeated"]:
+        notes.append(f"{facts['repeated']} answers came more than once")
     if facts["unparsed"]:
         notes.append(f"{facts['unparsed']} messages of the server were not JSON objects")
     if facts["failures"]:
