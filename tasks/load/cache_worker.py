@@ -1,7 +1,8 @@
-"""The process that times GETs on a cache: `python -m tasks.load.cache_worker`, a plan in, samples and facts out.
+"""The process that times calls to a cache: `python -m tasks.load.cache_worker`, a plan in, samples and facts out.
 
-Open model. GETs go by turns over sockets of our own and through redis-py, half a slot apart so that one does not
-delay the other: the first tells what the server does, the second what the application sees.
+Open model. Calls go by turns over sockets of our own and through redis-py, half a slot apart so that one does not
+delay the other: the first tells what the server does, the second what the application sees. They are GETs of keys
+that are there; where the plan allows it, a share of them writes, reads and deletes keys of this tool's own.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ import asyncio
 import gc
 import random
 import time
-from array import array
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
+import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from deployments.config import ValueRange
@@ -23,18 +24,27 @@ from tasks.load.guard import Guard, Pulse
 from tasks.load.mix import draw
 from tasks.load.pacer import Pacer, alarm
 from tasks.load.process import Progress, WorkerOutput, serve
-from tasks.load.redis_probe import REFUSED, WRONG_TYPE, Answer, ClientProber, Prober, RawProber
-from tasks.load.redis_wire import RedisAddress
-from tasks.load.samples import STEADY, WARMUP, Clock, Recorder
+from tasks.load.redis_address import RedisAddress
+from tasks.load.redis_client import ClientProber
+from tasks.load.redis_commands import Command, OwnKeys, get_command
+from tasks.load.redis_probe import REFUSALS, WRONG_TYPE, Call, Prober
+from tasks.load.redis_raw import RawProber
+from tasks.load.redis_sample import KeySample, scan_strings
+from tasks.load.redis_topology import Topology, discover
+from tasks.load.samples import STEADY, WARMUP, Clock, Recorder, column, of_endpoint, of_phase, percentile
 from tasks.load.schedule import Phase, arrivals
-from tasks.load.trust import Resources, Vitals
+from tasks.load.trust import Vitals, bunched
+from tasks.load.vitals import Pauses, Resources
+from tasks.load.vitals_of import added
 
 RAW, CLIENT = "GET raw", "GET redis-py"
 """Names of the two probes in samples."""
+OWN = ("SET", "GET own", "DEL")
+"""What is done in turn with a key of our own; in samples each with ` raw` or ` redis-py` after it."""
+ENDPOINTS = (RAW, CLIENT, *(f"{verb} {way}" for verb in OWN for way in ("raw", "redis-py")))
 
 _SECOND = 1_000_000_000
 _TICK_NS = 20_000_000
-_ABSENT = "hasivu-perf:absent"
 
 
 class CachePlan(BaseModel):
@@ -43,8 +53,10 @@ class CachePlan(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     url: SecretStr
-    keys: tuple[ValueRange, ...] = Field(description="where keys are drawn from, by turns; none: one absent key")
-    rate: float = Field(gt=0, description="GETs a second of both probes together")
+    keys: tuple[ValueRange, ...] = Field(
+        description="where keys are drawn from, by turns; none: from those that SCAN finds"
+    )
+    rate: float = Field(gt=0, description="calls a second of both probes together")
     warmup_s: float = Field(default=1.0, ge=0)
     duration_s: float = Field(gt=0)
     timeout_s: float = Field(default=2.0, gt=0)
@@ -52,6 +64,8 @@ class CachePlan(BaseModel):
     error_ratio: float
     latency_ms: float
     after_s: float
+    write_share: float = Field(default=0.0, ge=0, le=1, description="share of calls on keys of our own")
+    run: str = Field(description="the name under which `OwnKeys` are kept apart")
 
     def to_json(self) -> dict[str, Any]:
         """As it is written to the worker's standard input, the URL in clear."""
@@ -69,13 +83,23 @@ class CachePlan(BaseModel):
     @property
     def deadline_s(self) -> float:
         """The total time that the worker may take."""
-        return self.duration_s + 3 * self.timeout_s + 10
+        return self.duration_s + 5 * self.timeout_s + 10
 
 
 def work(plan: Mapping[str, Any], tell: Progress) -> WorkerOutput:
     """Run a plan on the fastest event loop that is there."""
+    own = CachePlan.model_validate(plan)
+    address = RedisAddress.parse(own.url.get_secret_value())
+    topology = discover(address, timeout_s=own.timeout_s)
+    sample = [] if own.keys else scan_strings(topology.nodes, timeout_s=own.timeout_s)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(_Probe(CachePlan.model_validate(plan), tell).run())
+        return runner.run(_run(own, address, topology, sample, tell))
+
+
+async def _run(
+    plan: CachePlan, address: RedisAddress, topology: Topology, sample: Sequence[bytes], tell: Progress
+) -> WorkerOutput:
+    return await _Probe(plan, address, topology, sample, tell).run()
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -86,38 +110,68 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
+class _Choice:
+    """Which command comes next: a GET of somebody's key, or by turns the three on keys of our own."""
+
+    def __init__(self, plan: CachePlan, sample: Sequence[bytes]) -> None:
+        self._rng = random.Random(plan.seed)  # noqa: S311 - a load plan, not a secret
+        self._ranges = plan.keys
+        self._sample = KeySample(sample, self._rng)
+        self._share = plan.write_share
+        own = OwnKeys(plan.run)
+        self._own = (own.sets, own.gets, own.deletes)
+        self._turns = [0, 0]
+
+    def next(self, way: int) -> tuple[Command, int]:
+        """A command for one of the two ways, and its endpoint; each way has half of our own keys."""
+        if self._share and self._rng.random() < self._share:
+            number, verb = divmod(self._turns[way], len(OWN))
+            self._turns[way] += 1
+            half = OwnKeys.NUMBER // 2
+            return self._own[verb][number % half + way * half], 2 + 2 * verb + way
+        if self._ranges:
+            return get_command(draw(self._rng.choice(self._ranges), self._rng)), way
+        return self._sample.draw(), way
+
+
 class _Probe:
     """One run of both probes."""
 
-    def __init__(self, plan: CachePlan, tell: Progress) -> None:
+    def __init__(
+        self, plan: CachePlan, address: RedisAddress, topology: Topology, sample: Sequence[bytes], tell: Progress
+    ) -> None:
         self._plan = plan
         self._tell = tell
-        self._rng = random.Random(plan.seed)  # noqa: S311 - a load plan, not a secret
+        self._choice = _Choice(plan, sample)
+        self._sampled = len(sample)
+        self._nodes = len(topology.nodes)
         self._guard = Guard(error_ratio=plan.error_ratio, latency_ms=plan.latency_ms, after_s=plan.after_s)
         self._clock = Clock.read()
         self._schedule = arrivals(plan.phases, jitter="none")
-        self._recorder = Recorder([RAW, CLIENT], self._schedule.names)
-        self._lags_ns = array("q")
+        self._recorder = Recorder(ENDPOINTS, self._schedule.names)
+        self._pauses = Pauses()
         self._latencies_ms: list[float] = []
+        self._refused: Counter[str] = Counter()
         self._open = self._ended = self._bad = self._bad_total = 0
-        url = plan.url.get_secret_value()
-        self._probers: Sequence[Prober] = (
-            RawProber(RedisAddress.parse(url), plan.timeout_s),
-            ClientProber(url, plan.timeout_s),
-        )
+        self._raw = RawProber(address, topology, timeout_s=plan.timeout_s, ended=self._answered)
+        self._client = ClientProber(address, topology, timeout_s=plan.timeout_s, ended=self._answered)
+        self._probers: Sequence[Prober] = (self._raw, self._client)
 
     async def run(self) -> WorkerOutput:
         try:
             untouched = [await prober.open() for prober in self._probers]
+            self._recorder.keep(self._clock)
             gc.collect()
             gc.freeze()
-            facts = await self._load()
+            used = await self._load()
         finally:
             for prober in self._probers:
                 await prober.close()
-        return WorkerOutput({"samples": self._recorder.table(self._clock)}, facts | {"no_touch": all(untouched)})
+            self._pauses.close()
+        samples = self._recorder.table(self._clock)
+        return WorkerOutput({"samples": samples}, self._facts(used, samples) | {"no_touch": all(untouched)})
 
-    async def _load(self) -> dict[str, Any]:
+    async def _load(self) -> Resources:
         loop = asyncio.get_running_loop()
         self._started = self._tick_at = self._second_at = time.monotonic_ns()
         self._alarm = alarm(loop, self._on_tick)
@@ -132,39 +186,42 @@ class _Probe:
                 break
             await asyncio.sleep(0.01)
         self._alarm.close()
-        return self._facts(used)
+        return used
 
     def _due(self, number: int, intended: int) -> None:
         taken = time.monotonic_ns()
-        which = number % 2
-        phase = int(self._schedule.phase[number])
+        way = number % 2
+        command, endpoint = self._choice.next(way)
         self._open += 1
+        phase = int(self._schedule.phase[number])
+        self._probers[way].ask(Call(command, endpoint, phase, intended, taken))
 
-        def answered(answer: Answer) -> None:
-            self._answered((intended, taken, answer.sent_ns, answer.received_ns), which, phase, answer)
-
-        self._probers[which].get(self._key(), answered)
-
-    def _key(self) -> str:
-        return draw(self._rng.choice(self._plan.keys), self._rng) if self._plan.keys else _ABSENT
-
-    def _answered(self, times: tuple[int, int, int, int], which: int, phase: int, answer: Answer) -> None:
+    def _answered(self, call: Call) -> None:
         self._open -= 1
         self._ended += 1
-        failed = answer.status in (WRONG_TYPE, REFUSED)
+        refused = call.status in REFUSALS
         self._recorder.add(
-            times, which, phase, status=answer.status, error=answer.error, failed=failed, size=answer.size
+            (call.intended_ns, call.taken_ns, call.sent_ns, call.received_ns),
+            call.endpoint,
+            call.phase,
+            status=call.status,
+            error=call.error,
+            failed=refused or call.status == WRONG_TYPE,
+            size=call.size,
+            seen=call.seen_ns,
         )
-        if answer.error is not None or answer.status == REFUSED:
+        if refused:
+            self._refused[call.code] += 1
+        if call.error is not None or refused:
             self._bad += 1
         else:
-            self._latencies_ms.append((times[3] - times[0]) / 1e6)
+            self._latencies_ms.append((call.received_ns - call.intended_ns) / 1e6)
 
     # --- the tick ---
 
     def _on_tick(self) -> None:
         now = time.monotonic_ns()
-        self._lags_ns.append(max(0, now - self._tick_at))
+        self._pauses.tick(max(0, now - self._tick_at))
         for prober in self._probers:
             prober.tick(now)
         if now - self._second_at >= _SECOND:
@@ -185,24 +242,40 @@ class _Probe:
         if self._guard.reason is not None:
             self._pacer.stop()
 
-    def _facts(self, used: Resources) -> dict[str, Any]:
-        times, codes = self._recorder.rows_since(0)
-        steady = times[codes[:, 1] == self._schedule.names.index(STEADY)]
-        due = self._pacer.handed_over
-        vitals = Vitals(
-            due=due,
-            sent=len(self._recorder),
-            late_p99_ms=_p99_ms(steady[:, 1] - steady[:, 0]),
-            lag_p99_ms=_p99_ms(np.frombuffer(self._lags_ns, np.int64)),
+    def _facts(self, used: Resources, samples: pa.Table) -> dict[str, Any]:
+        return {
+            "planned": len(self._schedule),
+            "vitals": asdict(self._vitals(used, samples)),
+            "stopped": self._guard.reason,
+            "sampled_keys": self._sampled,
+            "nodes": self._nodes,
+            "refused": dict(self._refused),
+            "events": {"raw": dict(self._raw.events), "redis-py": dict(self._client.events)},
+        }
+
+    def _vitals(self, used: Resources, samples: pa.Table) -> Vitals:
+        """What the probe saw of itself; what is judged is what is reported of the server, over our own sockets."""
+        steady = of_phase(samples, STEADY)
+        raw = of_endpoint(steady, RAW)
+        intended, taken = column(steady, "intended_ns"), column(steady, "taken_ns")
+        return Vitals(
+            due=self._pacer.handed_over,
+            sent=samples.num_rows,
+            late_p99_ms=percentile((taken - intended) / 1e6, 0.99),
             cpu_share=used.cpu_share,
-            run_queue_share=None if used.run_delay_s is None else used.run_delay_s / used.elapsed_s,
+            run_queue_share=_share(used.run_delay_s, used.elapsed_s),
+            steal_share=_share(used.stolen_s, used.elapsed_s),
             precise_timer=self._pacer.precise,
+            stamps=self._raw.stamps,
+            added=added(raw),
+            bunched_p99=bunched(intended, taken),
+            seen_p99_ms=percentile((column(raw, "seen_ns") - column(raw, "received_ns")) / 1e6, 0.99),
+            **self._pauses.since(0),
         )
-        return {"planned": len(self._schedule), "vitals": asdict(vitals), "stopped": self._guard.reason}
 
 
-def _p99_ms(values_ns: np.typing.NDArray[np.int64]) -> float | None:
-    return float(np.percentile(values_ns, 99, method="inverted_cdf")) / 1e6 if len(values_ns) else None
+def _share(part_s: float | None, whole_s: float) -> float | None:
+    return None if part_s is None else part_s / whole_s
 
 
 if __name__ == "__main__":

@@ -138,26 +138,35 @@ def behind(work: Callable[[threading.Event], None]) -> Iterator[None]:
         thread.join(10)
 
 
+def after_scans(client: redis.Redis, count: int, stop: threading.Event) -> None:
+    """Wait until the tool has scanned so many more times (as long as a few keys need one SCAN).
+
+    It reads the counters before its first scan, and between any two.
+    """
+
+    def scans() -> int:
+        return int(client.info("commandstats").get("cmdstat_scan", {}).get("calls", 0))
+
+    wanted = scans() + count
+    while scans() < wanted and not stop.wait(0.01):
+        pass
+
+
 def test_the_hit_ratio_is_the_applications_exactly(valkey: Valkey) -> None:
     truth: Counter[str] = Counter()
-    started_at: list[int] = []
 
     def application(stop: threading.Event) -> None:
         rng = random.Random(5)  # noqa: S311 - a simulation
         with valkey.client() as client:
             for number in range(40):
                 client.set(f"menu_item:{number}", "x", ex=600)
-            while int(client.info("commandstats").get("cmdstat_scan", {}).get("calls", 0)) == 0:
-                time.sleep(0.01)  # the first counters are read before the first scan
-            started_at.append(1)
+            after_scans(client, 1, stop)
             for _ in range(300):
                 truth["hit" if client.get(f"menu_item:{rng.randrange(50)}") else "miss"] += 1
-                time.sleep(0.005)
-            stop.wait(30)
+                time.sleep(0.002)
 
     with behind(application):
         seen = measure(valkey.url)
-    assert started_at
     ratio = seen.own("cache.hits.ratio")
     assert ratio.n == truth.total() == 300
     assert ratio.value == truth["hit"] / 300
@@ -240,9 +249,10 @@ def test_the_family_that_is_always_missed_is_named(valkey: Valkey) -> None:
 def test_a_restart_of_the_statistics_leaves_no_ratio(valkey: Valkey) -> None:
     def application(stop: threading.Event) -> None:
         with valkey.client() as client:
-            for _ in range(50):
+            after_scans(client, 1, stop)
+            for _ in range(2000):  # far more than the probe misses between the reset and the next reading
                 client.get("menu_item:1")
-            stop.wait(2)
+            after_scans(client, 2, stop)  # the counters were read in between
             client.config_resetstat()
 
     with behind(application):
@@ -264,8 +274,11 @@ def test_evictions_and_expiries_are_seen(tmp_path: Path) -> None:
         return application
 
     settings = ("--maxmemory", "3mb", "--maxmemory-policy", "allkeys-lru")
-    with started(tmp_path, *settings) as server, behind(fill(server)):
-        time.sleep(1)
+    with started(tmp_path, *settings) as server, behind(fill(server)), server.client() as client:
+        end = time.monotonic() + 30
+        while not client.info("stats")["evicted_keys"]:
+            assert time.monotonic() < end, "the cache did not fill up"
+            time.sleep(0.05)
         seen = measure(server.url)
     evicted, share = seen.own("cache.evictions.count").value, seen.own("cache.memory.utilisation").value
     assert evicted is not None

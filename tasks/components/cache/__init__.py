@@ -23,8 +23,8 @@ class CacheComponent:
     metrics = METRICS
 
     def collect(self, context: CollectContext) -> Collected:
-        """Watch counters and keys and time GETs for the profile's duration; reads only."""
-        return collect(context)
+        """Watch counters and keys and time GETs for the profile's duration; writes own keys alone, where asked to."""
+        return collect(context, write_share=context.config.environment.cache.write_share)
 
     def measure(self, samples: Samples, config: RunConfig) -> list[Measurement]:
         """Hit ratio, latency, evictions and memory, and estimates by key family; pure."""

@@ -6,7 +6,7 @@ from deployments.config import RunConfig, Target
 from storage.errors import NotMeasuredError
 from tasks.components.base import Check
 from tasks.components.cache.collect import url_of
-from tasks.load.redis_wire import RedisAddress, RedisConnection, ReplyError, parse_info
+from tasks.load.redis_wire import RedisAddress, RedisConnection, ReplyError, code_of, parse_info
 
 _ABSENT = "hasivu-perf:absent"
 _TIMEOUT_S = 5.0
@@ -16,10 +16,16 @@ _RIGHTS: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (("SCAN", "0", "COUNT", "1"), "key families", "+scan"),
     (("PTTL", _ABSENT), "expiries of keys", "+pttl"),
     (("OBJECT", "IDLETIME", _ABSENT), "which keys are read", "+object|idletime"),
+    (("TYPE", _ABSENT), "types of keys", "+type"),
     (("MEMORY", "USAGE", _ABSENT), "sizes of keys", "+memory|usage"),
     (("SLOWLOG", "GET", "1"), "slow commands", "+slowlog|get"),
     (("CLIENT", "NO-TOUCH", "ON"), "probing without touching access times", "+client|no-touch"),
+    (("TIME",), "moments by the server's clock", "+time"),
+    (("MULTI",), "this tool's own lookups, kept apart", "+multi"),
+    (("EXEC",), "this tool's own lookups, counted at once", "+exec"),
 )
+_ALLOWED = ("MOVED", "ERR EXEC without MULTI")
+"""Errors that only say the command makes no sense here: the key is another node's, or MULTI was refused."""
 
 
 def checks(config: RunConfig, target: Target) -> list[Check]:
@@ -51,8 +57,8 @@ def _rights(replies: list[bytes | ReplyError]) -> list[Check]:
     rows = []
     for (command, what, rule), reply in zip(_RIGHTS, replies, strict=True):
         words = " ".join(word for word in command if word.isupper())
-        if isinstance(reply, ReplyError):
-            code = (str(reply).split() or ["ERR"])[0]
+        code = code_of(reply) if isinstance(reply, ReplyError) else ""
+        if code and not str(reply).startswith(_ALLOWED):
             remedy = f"grant {rule} to this user (ACL SETUSER); without it this is not measured"
             rows.append(Check(f"cache: {what}", ok=False, detail=f"{words} is refused ({code})", remedy=remedy))
         else:

@@ -1,8 +1,11 @@
-"""Reads a server's INFO answers into rows of the tables `info` and `commands`."""
+"""Reads the INFO answers of one server or of a cluster's nodes into rows of the tables `info` and `commands`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Row = dict[str, Any]
 
 _NUMBERS = {
     "uptime_s": "uptime_in_seconds",
@@ -23,9 +26,9 @@ _NUMBERS = {
 }
 
 
-def info_row(fields: Mapping[str, str], *, at_ns: int, own: tuple[int, int]) -> dict[str, object]:
+def info_row(fields: Mapping[str, str], *, at_ns: int, own: tuple[int, int]) -> Row:
     """One row of `info`; a field that the server does not tell is null, never 0."""
-    row: dict[str, object] = {name: _integer(fields.get(field)) for name, field in _NUMBERS.items()}
+    row: Row = {name: _integer(fields.get(field)) for name, field in _NUMBERS.items()}
     return row | {
         "at_ns": at_ns,
         "run_id": fields.get("run_id"),
@@ -36,15 +39,57 @@ def info_row(fields: Mapping[str, str], *, at_ns: int, own: tuple[int, int]) -> 
     }
 
 
+def summed(rows: Sequence[Row]) -> Row:
+    """One row of `info` for all nodes: counters summed, memory of the fullest node, the shortest uptime.
+
+    A number that one of them does not tell is null. `own_hits` and `own_misses` are of all nodes already.
+    """
+    if len(rows) == 1:
+        return rows[0]
+    total: Row = {name: _sum([row[name] for row in rows]) for name in (*_NUMBERS, "keys")}
+    fullest = max(rows, key=lambda row: (row["used_memory"] or 0) / (row["maxmemory"] or 1 << 62))
+    uptimes = [row["uptime_s"] for row in rows]
+    return {
+        **rows[0],
+        **total,
+        **{name: fullest[name] for name in ("used_memory", "maxmemory", "system_memory", "policy")},
+        "uptime_s": None if None in uptimes else min(uptimes),
+        "loading": _most([row["loading"] for row in rows]),
+        "run_id": "+".join(sorted(str(row["run_id"]) for row in rows)),
+    }
+
+
+def summed_commands(rows: Sequence[Row]) -> list[Row]:
+    """Rows of `commands` of all nodes: counts summed by command, the worst p99."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row["command"], []).append(row)
+    return [
+        group[0]
+        | {name: _sum([row[name] for row in group]) for name in ("calls", "usec", "rejected", "failed")}
+        | {"p99_us": _most([row["p99_us"] for row in group])}
+        for group in groups.values()
+    ]
+
+
+def _sum(values: Sequence[int | None]) -> int | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None
+
+
+def _most(values: Sequence[float | None]) -> float | None:
+    return max((value for value in values if value is not None), default=None)
+
+
 def keys_of(fields: Mapping[str, str]) -> int:
     """Keys of all databases: INFO lists only databases that hold any (`db0:keys=3,expires=3,avg_ttl=98133`)."""
     databases = (pairs(value) for name, value in fields.items() if name.startswith("db") and name[2:].isdigit())
     return sum(int(database.get("keys", 0)) for database in databases)
 
 
-def command_rows(fields: Mapping[str, str], end: str) -> list[dict[str, object]]:
+def command_rows(fields: Mapping[str, str], end: str) -> list[Row]:
     """Rows of `commands` from the sections commandstats and latencystats."""
-    rows: list[dict[str, object]] = []
+    rows: list[Row] = []
     for name, value in fields.items():
         if not name.startswith("cmdstat_"):
             continue

@@ -2,8 +2,9 @@
 
 TTL, TYPE and OBJECT look a key up, and every lookup moves keyspace_hits or keyspace_misses. A batch therefore runs
 inside MULTI … EXEC between two readings of the counters: nobody else is served within a transaction, so their
-difference is exactly the batch's own doing, whatever the server's version counts. None of these commands touches a
-key's access time (LOOKUP_NOTOUCH in the servers' sources), so that they do not make an unread key look read.
+difference is exactly the batch's own doing, whatever the server's version counts. In a cluster, where a transaction
+may not span slots, and where MULTI is refused, lookups are counted by what they answered instead. None of these
+commands touches a key's access time (LOOKUP_NOTOUCH in the servers' sources): none makes an unread key look read.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.components.cache.info import counters
-from tasks.load.redis_wire import RedisConnection, ReplyError, parse_info
+from tasks.load.redis_wire import RedisConnection, ReplyError, code_of, parse_info
 
 _ABSENT_KEY = b"hasivu-perf:absent"
 _BATCH = 25
@@ -38,7 +39,7 @@ class Look:
 class Looker:
     """Looks at keys with what the server's version and the login's rights allow."""
 
-    def __init__(self, connection: RedisConnection) -> None:
+    def __init__(self, connection: RedisConnection, *, cluster: bool = False) -> None:
         self._connection = connection
         self.notes: list[str] = []
         self.time = self._allowed(("TIME",), "moments by the server's clock")
@@ -46,20 +47,23 @@ class Looker:
         self.idle = self._allowed(("OBJECT", "IDLETIME", _ABSENT_KEY), "idle times")
         self.kind = self._allowed(("TYPE", _ABSENT_KEY), "types")
         self.size = self._allowed(("MEMORY", "USAGE", _ABSENT_KEY), "sizes of keys")
-        replies = connection.pipeline([("MULTI",), ("INFO", "stats"), ("EXEC",)])
-        self.atomic = not any(isinstance(reply, ReplyError) for reply in replies)
+        self.atomic = not cluster and self._transacts()
         if not self.atomic:
+            why = "a transaction of a cluster is limited to one slot" if cluster else "the cache refuses MULTI"
             self.notes.append(
-                "the cache refuses MULTI: this tool's own lookups are counted by their answers "
-                "(found = hit), not by the counters"
+                f"{why}: this tool's own lookups are counted by their answers (found = hit), not by the counters"
             )
+
+    def _transacts(self) -> bool:
+        replies = self._connection.pipeline([("MULTI",), ("INFO", "stats"), ("EXEC",)])
+        return not any(isinstance(reply, ReplyError) for reply in replies)
 
     def _allowed(self, command: Command, what: str) -> bool:
         reply = self._connection.pipeline([command])[0]
-        if not isinstance(reply, ReplyError):
+        if not isinstance(reply, ReplyError) or code_of(reply) == "MOVED":  # allowed, on another node
             return True
         refused = " ".join(word for word in command if isinstance(word, str))
-        self.notes.append(f"{what} are not measured: the cache refuses {refused} ({str(reply).split()[0]})")
+        self.notes.append(f"{what} are not measured: the cache refuses {refused} ({code_of(reply)})")
         return False
 
     def now_ms(self) -> int:

@@ -18,7 +18,7 @@ from tasks.components.cache.estimate import MIN_EVIDENCE, Family, estimate
 from tasks.load.cache_worker import CLIENT, RAW
 from tasks.load.figures import wilson
 from tasks.load.measured import percentile_of, trust_note
-from tasks.load.redis_probe import HIT, MISS, REFUSED, WRONG_TYPE
+from tasks.load.redis_probe import HIT, MISS, REFUSALS, WRONG_TYPE
 from tasks.load.samples import STEADY, answered, column, latency_ms, of_endpoint, of_phase
 
 METRICS = frozenset(
@@ -121,7 +121,7 @@ def _hit_ratio(found: Lookups, window: Window) -> Measurement:
 def _latencies(probe: pa.Table, samples: Samples, window: Window) -> list[Measurement]:
     note = trust_note(samples.collected.load)
     steady = of_phase(probe, STEADY)
-    looked = steady.filter(pa.array(column(steady, "status") != REFUSED))
+    looked = steady.filter(pa.array(~np.isin(column(steady, "status"), REFUSALS)))
     refused = steady.num_rows - looked.num_rows
     why = f"no data: {_why(samples, steady.num_rows, refused)}"
     raw, client = latency_ms(of_endpoint(looked, RAW)), latency_ms(of_endpoint(looked, CLIENT))
@@ -180,7 +180,8 @@ def families_of(samples: Samples, config: RunConfig) -> list[Family]:
     if samples.collected.load_plan.get("access_times_untouched") != "no":
         return found
     touched = {family.name for family in config.environment.cache.families if family.keys is not None}
-    return [family.without_looks() if family.name in touched else family for family in found]
+    everything = not touched  # the probe asked for keys that SCAN found, whatever their family
+    return [family.without_looks() if everything or family.name in touched else family for family in found]
 
 
 def _families(samples: Samples, config: RunConfig, window: Window) -> list[Measurement]:
