@@ -17,6 +17,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, SecretStr, ValidationError, model_validator
 
 from deployments.load import Load
+from deployments.scenarios import ScenarioSettings
 from deployments.settings import Settings
 from storage.errors import ConfigurationError
 from storage.records import ComponentId, Threshold
@@ -98,9 +99,21 @@ class WebsocketSettings(Settings):
 
     connections: int | None = Field(default=None, ge=1, description="by default one for each user of the load")
     pace_s: float = Field(default=1.0, gt=0)
-    subscribe: str = "orders"
+    subscribe: str = Field(default="orders", description="channel of the message of an opening; empty for none")
     orders: ValueRange
     timeout_s: float = Field(default=10, gt=0)
+    protocol: Literal["websocket", "socketio"] = "websocket"
+    transport: Literal["websocket", "polling", "upgrade"] = Field(
+        default="upgrade", description="of Socket.IO; upgrade: by polling until the upgrade, as browsers do"
+    )
+    namespace: str = Field(default="/", pattern=r"^/[^,\s?]*$", description="of Socket.IO")
+    reconnects: int = Field(default=10, ge=0, description="per connection")
+    backoff_s: float = Field(default=0.5, gt=0, description="before the first reconnect after a drop")
+    backoff_factor: float = Field(default=2, ge=1, description="longer after each reconnect that failed")
+    backoff_limit_s: float = Field(default=10, gt=0)
+    backoff_jitter: float = Field(default=0.5, ge=0, le=1)
+    storm_at_s: float | None = Field(default=None, ge=0, description="when the plan drops every connection at once")
+    storm_s: float = Field(default=10, gt=0, description="messages due so long after it are a phase of their own")
 
 
 class CacheFamily(Settings):
@@ -112,10 +125,13 @@ class CacheFamily(Settings):
 
 
 class CacheSettings(Settings):
-    """What the cache component reads; it never writes."""
+    """What the cache component reads, and how much it may write."""
 
     families: tuple[CacheFamily, ...] = ()
     probe_rate: float = Field(default=50, gt=0, description="GETs a second of the latency probe")
+    write_share: float = Field(
+        default=0, ge=0, le=1, description="share of the probe's calls on keys of its own, where writes are allowed"
+    )
     scan_limit: int = Field(default=20_000, ge=0, description="keys looked at per scan, at most")
 
 
@@ -243,6 +259,7 @@ class Environment(Settings):
     rfid: RfidSettings
     lambda_functions: LambdaSettings
     scale: Scale = Field(default_factory=Scale)
+    scenario: ScenarioSettings = Field(default_factory=ScenarioSettings)
 
 
 class Target(Settings):
@@ -253,7 +270,10 @@ class Target(Settings):
     redis_url: SecretStr | None = None
     database_url: SecretStr | None = None
     headers: Mapping[str, SecretStr] = Field(default_factory=dict, description="of every HTTP request")
-    tokens: tuple[SecretStr, ...] = Field(default=(), description="values of variables that stand in headers")
+    variables: Mapping[str, SecretStr] = Field(default_factory=dict, description="of the scenario")
+    tokens: tuple[SecretStr, ...] = Field(
+        default=(), description="values of variables that stand in headers and in the scenario's variables"
+    )
     aws_region: str | None = None
     aws_endpoint_url: str | None = None
     local: bool = Field(default=False, description="generator and target share a machine: load is indicative only")
@@ -427,7 +447,7 @@ def missing_variables(config: RunConfig, variables: Mapping[str, str] = os.envir
     missing = sorted(name for name in names if not variables.get(name))
     if ComponentId.LAMBDA in config.components and not variables.get("AWS_REGION"):
         missing.append("AWS_REGION")
-    return missing + sorted(name for name in header_variables(config) if not variables.get(name))
+    return missing + sorted(name for name in _secret_variables(config) if not variables.get(name))
 
 
 def header_variables(config: RunConfig) -> frozenset[str]:
@@ -435,6 +455,12 @@ def header_variables(config: RunConfig) -> frozenset[str]:
     if not _sends(config):
         return frozenset()
     return frozenset(name for value in config.environment.api.headers.values() for name in _VARIABLE.findall(value))
+
+
+def _secret_variables(config: RunConfig) -> frozenset[str]:
+    """Names of all variables whose values a load sends along."""
+    scenario = config.environment.scenario.variable_names() if _runs_scenario(config) else frozenset()
+    return header_variables(config) | scenario
 
 
 def needs_platform(config: RunConfig, variables: Mapping[str, str] = os.environ) -> bool:
@@ -467,7 +493,8 @@ def resolve_target(config: RunConfig, variables: Mapping[str, str] = os.environ)
         redis_url=_secret(variables, names.redis_url),
         database_url=_secret(variables, names.database_url),
         headers={name: SecretStr(_filled(value, variables)) for name, value in headers.items()},
-        tokens=tuple(SecretStr(variables[name]) for name in sorted(header_variables(config))),
+        variables=config.environment.scenario.filled(variables) if _runs_scenario(config) else {},
+        tokens=tuple(SecretStr(variables[name]) for name in sorted(_secret_variables(config))),
         aws_region=variables.get("AWS_REGION"),
         aws_endpoint_url=variables.get("AWS_ENDPOINT_URL"),
         local=config.local,
@@ -476,6 +503,10 @@ def resolve_target(config: RunConfig, variables: Mapping[str, str] = os.environ)
 
 def _sends(config: RunConfig) -> bool:
     return bool({ComponentId.API, ComponentId.RFID} & set(config.components))
+
+
+def _runs_scenario(config: RunConfig) -> bool:
+    return bool(config.environment.scenario.file) and ComponentId.API in config.components
 
 
 def _filled(value: str, variables: Mapping[str, str]) -> str:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from deployments.config import Profile, RunConfig, build_config
+from deployments.scenarios import absolute_entries
 from storage.errors import UsageError
 from storage.records import ComponentId
 
@@ -104,6 +105,8 @@ class Overrides:
         Seconds of load.
     ramp_up
         Seconds of them in which the rate rises.
+    scenario
+        Your own test in place of the weighted endpoints: FILE.py:NAME, or FILE.py:A=3,FILE.py:B=1
     set
         Any field of the environment: --set api.timeout_s=5
     """
@@ -111,6 +114,7 @@ class Overrides:
     users: int | None = None
     duration: float | None = None
     ramp_up: float | None = None
+    scenario: str | None = None
     set: list[str] = field(default_factory=list)
 
     def fields(self) -> dict[str, str]:
@@ -120,4 +124,5 @@ class Overrides:
             raise UsageError(f"--set {wrong[0]} is not field=value")
         load = {"users": self.users, "duration_s": self.duration, "ramp_up_s": self.ramp_up}
         given = {name: f"{value:g}" for name, value in load.items() if value is not None}
+        given |= {"scenario.file": absolute_entries(self.scenario)} if self.scenario else {}
         return given | dict(one.split("=", 1) for one in self.set)

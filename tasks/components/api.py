@@ -32,6 +32,9 @@ from tasks.load.advice import again, of_metric
 from tasks.load.http_load import SEED, HttpPlan, HttpRun, connections_for, run_http, schedule_stage
 from tasks.load.mix import endpoint_plan
 from tasks.load.plan import judged_phases, judged_rate, phases_of, speed
+from tasks.load.scenario_advice import journey_findings
+from tasks.load.scenario_figures import check_measurements, journey_measurements
+from tasks.load.scenario_load import plan_of, run_scenario
 
 _TOP = 10
 _ENOUGH = 20
@@ -53,9 +56,12 @@ class ApiComponent:
     def collect(self, context: CollectContext) -> Collected:
         """Load the API for the profile's duration; `NotMeasuredError` where its address is missing or has no host.
 
-        A target that refuses every connection is measured all the same: its errors are counted.
+        A target that refuses every connection is measured all the same: its errors are counted. Where the environment
+        names a scenario, its journeys are made in place of the weighted endpoints.
         """
         environment = context.config.environment
+        if environment.scenario.file:
+            return _collect_scenario(context)
         variable = environment.variables.api_url
         url, address = figures.address_of(context.target.api_url, variable)
         chosen, left_out = allowed(environment.api.endpoints, writes=environment.writes)
@@ -72,7 +78,7 @@ class ApiComponent:
             headers={name: value.get_secret_value() for name, value in context.target.headers.items()},
             config=context.config,
         )
-        run = run_http(plan, _teller(context, plan.duration_s))
+        run = run_http(plan, _teller(context, plan.duration_s), journals=context.journals)
         context.sink.write("samples", run.table)
         return Collected(
             window=run.window,
@@ -96,6 +102,7 @@ class ApiComponent:
             *_figures(table, judged, {}, _why_none(samples)),
             *_by_endpoint(table, judged),
             *(_by_period(table, judged) if config.environment.load.day else ()),
+            *(_of_journeys(samples, judged) if "journeys" in samples.tables else ()),
         ]
 
     def advise(self, samples: Samples, measurements: Sequence[Measurement], config: RunConfig) -> list[Finding]:
@@ -103,6 +110,7 @@ class ApiComponent:
         table = samples.tables["samples"]
         return [
             *advice.common(ComponentId.API, table, samples.collected, measurements, config),
+            *journey_findings(measurements, config),
             *_failing(table, measurements, config),
             *_slow(table, measurements, config),
         ]
@@ -115,6 +123,36 @@ class ApiComponent:
 
 API = ApiComponent()
 """The one instance."""
+
+
+def _collect_scenario(context: CollectContext) -> Collected:
+    environment = context.config.environment
+    load = environment.load
+    plan = plan_of(context.config, context.target)
+    _, address = figures.address_of(context.target.api_url, environment.variables.api_url)
+    run = run_scenario(plan, _teller(context, load.duration_s), journals=context.journals)
+    for name, table in (("samples", run.table), ("journeys", run.journeys), ("checks", run.checks)):
+        context.sink.write(name, table)
+    return Collected(
+        window=run.window,
+        load=run.journey_summary(
+            steady=judged_phases(load),
+            judged=[phase.name for phase in phases_of(load)],
+            rate=judged_rate(load),
+            seconds=load.judged_s,
+            same_machine=context.target.local,
+        ),
+        load_plan={**_described(context.config, (), run), "scenario": environment.scenario.file, **run.described},
+        fingerprint={"target": address.shown},
+        notes=(*run.notes(), *_notes((), run)),
+    )
+
+
+def _of_journeys(samples: Samples, judged: Sequence[str]) -> list[Measurement]:
+    return [
+        *journey_measurements(samples.tables["journeys"], judged, why_none=_why_none(samples)),
+        *check_measurements(samples.tables["checks"], samples.collected.window),
+    ]
 
 
 def allowed(endpoints: Sequence[Endpoint], *, writes: bool) -> tuple[list[Endpoint], list[Endpoint]]:

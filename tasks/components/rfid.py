@@ -128,7 +128,7 @@ class RfidComponent:
             headers={name: value.get_secret_value() for name, value in context.target.headers.items()},
             config=context.config,
         )
-        run = run_http(plan, _teller(context, timing.total_s))
+        run = run_http(plan, _teller(context, timing.total_s), journals=context.journals)
         context.sink.write("samples", run.table)
         context.sink.write("steps", steps_table(run.steps))
         sustained = [step.phase for step in run.steps if step.sustained]
