@@ -4,7 +4,8 @@ UV     := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 RUN    := .venv/bin/
 OUTPUT ?= .
 ARGS   ?=
-PATIENT = tests/e2e/test_operations.py# waits for heartbeats and workers most of the time: it runs beside the others
+# Tests that judge no figure of a load, and wait most of the time: they run beside the others.
+PATIENT = $(patsubst %,tests/e2e/test_%.py,operations ends dead_targets usage report_browser)
 export UV_PYTHON_DOWNLOADS = never
 
 .DEFAULT_GOAL := help
@@ -61,13 +62,17 @@ check: setup        ## lint, types, layers, unit and architecture tests
 
 test: check         ## everything: check, integration and end-to-end tests on real servers
 	@.ci/system-packages
-	@$(RUN)pytest $(PATIENT) > .venv/operations.log 2>&1 & patient=$$!; trap "kill $$patient" INT TERM; \
-	$(RUN)pytest -n 2 --dist loadfile tests/integration; code=$$?; \
-	wait $$patient || code=1; cat .venv/operations.log; exit $$code
-	@$(RUN)pytest tests/e2e --ignore $(PATIENT)
+	@$(RUN)pytest $(PATIENT) > .venv/patient.log 2>&1 & patient=$$!; trap "kill $$patient" INT TERM; \
+	$(RUN)pytest -n 2 --dist loadgroup --no-loadscope-reorder tests/integration; code=$$?; \
+	wait $$patient || code=1; cat .venv/patient.log; exit $$code
+	@$(RUN)pytest tests/e2e $(PATIENT:%=--ignore=%)
 
 bench: setup        ## speed against what a user would pick instead, as ratios
 	@$(RUN)python -m benchmarks.load_engine
+	@$(RUN)python -m benchmarks.load
+	@$(RUN)python -m benchmarks.redis_get
+	@$(RUN)python -m benchmarks.websocket
+	@$(RUN)python -m benchmarks.recording
 	@$(RUN)python -m benchmarks.orchestration
 
 clean:              ## remove what the targets above brought

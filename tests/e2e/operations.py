@@ -25,6 +25,12 @@ from tests.door import Door
 
 SHORT = {"duration_s": 8, "ramp_up_s": 2, "users": 10}
 BUSY_S = 60.0
+WAIT_S = 180.0
+"""How long may take what no document promises a time for, on a busy machine."""
+
+UNDER_WORKER = "PREFECT__FLOW_RUN_ID"
+"""The variable by which Prefect's worker tells a process which flow run is its own."""
+
 FINAL = ("COMPLETED", "FAILED", "CANCELLED", "CRASHED")
 
 
@@ -55,8 +61,19 @@ class World:
 
     # --- workers ---
 
-    def start_worker(self, name: str, **more: str) -> None:
-        """A worker on a machine of its own: other home, other working folder, other results of Prefect's."""
+    def only_worker(self, name: str, **more: str) -> None:
+        """Let this worker run and no other, which would take its runs, whatever a test before has left behind.
+
+        It is on a machine of its own: other home, other working folder, other results of Prefect's.
+        """
+        services = self.guardian.alive()
+        running = {one for one in self.workers if services[f"worker-{one}"].running}
+        for other in running - {name}:
+            self.stop_worker(other)
+        if name not in running:
+            self._start_worker(name, **more)
+
+    def _start_worker(self, name: str, **more: str) -> None:
         machine = self.folder / f"machine-{name}"
         for part in ("tmp", "home"):
             (machine / part).mkdir(parents=True, exist_ok=True)
@@ -76,10 +93,10 @@ class World:
         """End a worker as an operator does."""
         self.guardian.stop(f"worker-{name}")
 
-    def engine_of(self, worker: str) -> int:
-        """The process in which the only flow run of a worker runs."""
-        (engine,) = children(self.workers[worker])
-        return engine
+    def engine(self, run: str, worker: str) -> int | None:
+        """The process in which a worker runs this flow run, as soon as it is there."""
+        mine = f"{UNDER_WORKER}={run}".encode()
+        return next((pid for pid in children(self.workers[worker]) if mine in environ(pid)), None)
 
     # --- flow runs ---
 
@@ -97,7 +114,9 @@ class World:
         """A flow run as the server has it."""
         return self._get(f"/flow_runs/{run}")
 
-    def wait(self, run: str, state: Iterable[str] = FINAL, *, count: int = 1, seconds: float = 120) -> dict[str, Any]:
+    def wait(
+        self, run: str, state: Iterable[str] = FINAL, *, count: int = 1, seconds: float = WAIT_S
+    ) -> dict[str, Any]:
         """Wait until a flow run that was started so often is in one of these states."""
         wanted = set(state)
 
@@ -168,7 +187,7 @@ class World:
         return found
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """The server's answer; while its SQLite is locked that is 503, nothing was done, and it is asked again."""
+        """The server's answer; while its database is busy that is 503, nothing was done, and it is asked again."""
         end = time.monotonic() + BUSY_S
         while True:
             answer = self.api.request(method, path, json=body)
@@ -197,6 +216,14 @@ def children(pid: int) -> list[int]:
         with suppress(FileNotFoundError):  # the thread has ended
             found += [int(one) for one in listed.read_text(encoding="utf-8").split()]
     return found
+
+
+def environ(pid: int) -> list[bytes]:
+    """The variables that a process was started with; none once it has ended."""
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
 
 
 def load_workers(engine: int) -> dict[int, str]:

@@ -25,7 +25,8 @@ def validated(
 ) -> tuple[Ended, Path, dict[str, int]]:
     folder = tmp_path_factory.mktemp("development")
     before = counted(held_platform)
-    ended = run("run", "development", "--output", "out", cwd=folder, variables=held_platform.environment)
+    load = ("--duration", "30", "--ramp-up", "5")
+    ended = run("run", "development", *load, "--output", "out", cwd=folder, variables=held_platform.environment)
     after = counted(held_platform)
     return ended, folder / "out", {kind: after[kind] - before[kind] for kind in after}
 

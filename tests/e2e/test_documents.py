@@ -10,10 +10,14 @@ from pathlib import Path
 import pytest
 
 from deployments.local.platform import Platform
-from tests.e2e.conftest import PROGRAM, ROOT, SHORT, run
+from deployments.local.prepared import cache_folder
+from tests.e2e.conftest import PROGRAM, ROOT, run
 
 DOCUMENTS = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
 BRIEF = ("--set", "load.duration_s=6", "--set", "load.ramp_up_s=1")
+SELDOM = ("--set", "load.pace_s=10")
+"""The many users of an example ask seldom: what two cores can serve is not what a document is about."""
+
 MEASURING = {"run", "database", "lambda", "api", "websocket", "cache", "rfid", "realtime"}
 TESTS = {"make test", "make check"}
 """These run the tests, this one among them: only what they would do is looked at."""
@@ -55,6 +59,15 @@ def test_a_make_target_runs_what_it_says(command: str) -> None:
         assert Path(ROOT / shlex.split(line)[0]) == PROGRAM
 
 
+def cache_of_its_own(folder: Path) -> Path:
+    """A cache that knows of no platform that runs; the prepared data are those of this user's own."""
+    made = folder / "cache" / "hasivu-perf"
+    if not made.exists():
+        made.mkdir(parents=True)
+        (made / "data").symlink_to(cache_folder() / "data")
+    return made.parent
+
+
 @pytest.mark.timeout(900)
 def test_every_command_works(held_platform: Platform, tmp_path: Path) -> None:
     variables = {**held_platform.environment, **held_platform.variables("STAGING")}
@@ -66,10 +79,10 @@ def test_every_command_works(held_platform: Platform, tmp_path: Path) -> None:
         if arguments[:2] == ["local", "up"]:
             arguments.append("--detach")
         if arguments[0] in MEASURING:
-            arguments += SHORT if "--users" in arguments else BRIEF  # many users leave little time for the search
+            arguments += (*BRIEF, *SELDOM) if "--users" in arguments else BRIEF
         chosen = {} if "--local" in arguments else variables
         if arguments[0] == "local":  # `local down` must not end a platform that the person at this machine holds
-            chosen = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+            chosen = {"XDG_CACHE_HOME": str(cache_of_its_own(tmp_path))}
         ended = run(*arguments, cwd=tmp_path, variables=chosen)
         assert ended.code in (0, 1), f"{command}: {ended.code}\n{ended.err}"
         assert ended.out.strip(), command

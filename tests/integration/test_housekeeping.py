@@ -8,23 +8,14 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import boto3
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.exceptions import ParameterTypeError
-from prefect.settings import (
-    PREFECT_API_URL,
-    PREFECT_HOME,
-    PREFECT_LOCAL_STORAGE_PATH,
-    PREFECT_LOGGING_TO_API_ENABLED,
-    temporary_settings,
-)
 
 from deployments.local.guardian import Guardian, free_port
-from deployments.local.orchestrator import start_server
 from deployments.parameters import ValidationParams
 from flows.cli import app
 from flows.housekeeping import republish, retention
@@ -39,7 +30,6 @@ from tasks.components import COMPONENTS
 from tasks.publish import publish_report
 from tasks.report.renderings import RENDERERS
 from tests.integration.test_pipeline import VARIABLES, Scripted
-from tests.prefect_client import forget_server
 from tests.s3_server import CREDENTIALS, start_s3
 
 START = datetime(2026, 3, 2, 6, 30, tzinfo=UTC)
@@ -49,28 +39,9 @@ NUMBERS = count()
 
 
 @pytest.fixture(scope="module")
-def guardian() -> Iterator[Guardian]:
+def emulator() -> Iterator[str]:
     with Guardian(Path(tempfile.mkdtemp(prefix="hasivu-test-"))) as guardian:
-        yield guardian
-
-
-@pytest.fixture(scope="module")
-def server(guardian: Guardian) -> Iterator[None]:
-    changes: dict[Any, Any] = {
-        PREFECT_API_URL: start_server(guardian),
-        PREFECT_HOME: guardian.folder / "client",
-        PREFECT_LOCAL_STORAGE_PATH: guardian.folder / "results",
-        PREFECT_LOGGING_TO_API_ENABLED: False,
-    }
-    forget_server()  # of a module before this one
-    with temporary_settings(changes):
-        yield
-        forget_server()
-
-
-@pytest.fixture(scope="module")
-def emulator(guardian: Guardian) -> str:
-    return start_s3(guardian, deadline=time.monotonic() + 60)
+        yield start_s3(guardian, deadline=time.monotonic() + 60)
 
 
 @pytest.fixture(autouse=True)
@@ -106,7 +77,7 @@ def command(*arguments: str) -> int:
 
 
 def test_a_whole_run_on_s3_is_reported_and_gated_from_there(
-    server: None, bucket: str, capsys: pytest.CaptureFixture[str]
+    server: str, bucket: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     state = performance_pipeline(ValidationParams(output=bucket, run="r1"), return_state=True)
     assert state.is_completed(), state.message
@@ -155,7 +126,7 @@ def shown() -> list[str]:
     return [str(one.description) for one in sorted(found, key=lambda one: str(one.created), reverse=True)]
 
 
-def test_backfill_and_retention(server: None, root: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_backfill_and_retention(server: str, root: str, monkeypatch: pytest.MonkeyPatch) -> None:
     damaged, unrendered, whole, crashed = (whole_run(root, number) for number in range(4))
     before = {folder.run: content(folder) for folder in (unrendered, whole, crashed)}
     verdict = crashed.report().gate.verdict

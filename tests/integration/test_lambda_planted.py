@@ -196,7 +196,7 @@ def test_both_paths_to_the_logs_give_identical_statistics(target: Target) -> Non
     account = Account(target, 300)
     end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     last = round(end.timestamp() * 1000)
-    first = last - 5 * 86_400_000
+    first = last - 2 * 86_400_000
     functions = read_inventory(account, FUNCTION_PREFIX, "/aws/lambda/{function}").functions
     streamed = [event for row in functions for event in filter_events(account, row["log_group"], first, last)]
     scanned = Scanned()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import os
 import resource
 import socket
 import ssl
@@ -174,7 +173,7 @@ async def test_a_refused_connection_is_told_as_such(wire_name: str) -> None:
 async def test_without_a_descriptor_left_the_connection_is_lost_not_the_generator(wire_name: str) -> None:
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     async with wired(wire_name) as wire, serving(echo) as port:
-        highest = max(map(int, os.listdir("/proc/self/fd")))
+        highest = highest_descriptor()
         held = []
         resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 2, limits[1]))
         try:
@@ -244,6 +243,10 @@ async def test_nothing_is_told_after_an_abort_and_no_descriptor_is_left(wire_nam
             if descriptors() <= before:
                 break
         assert descriptors() <= before
+
+
+def highest_descriptor() -> int:
+    return max(int(one.name) for one in Path("/proc/self/fd").iterdir())
 
 
 def descriptors() -> int:

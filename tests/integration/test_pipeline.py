@@ -6,10 +6,9 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from datetime import UTC, datetime
@@ -25,17 +24,12 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.flow_engine import run_flow
 from prefect.settings import (
-    PREFECT_API_URL,
-    PREFECT_HOME,
     PREFECT_LOCAL_STORAGE_PATH,
-    PREFECT_LOGGING_TO_API_ENABLED,
     temporary_settings,
 )
 from prefect.states import AwaitingRetry
 
 from deployments.config import PROFILES, Profile, RunConfig, Target
-from deployments.local.guardian import Guardian
-from deployments.local.orchestrator import start_server
 from deployments.parameters import ValidationParams
 from flows.pipeline import performance_pipeline
 from storage.errors import TargetUnreachableError
@@ -44,7 +38,6 @@ from storage.records import Collected, ComponentId, Finding, Measurement, Report
 from storage.runs import RunFolder
 from tasks.components import COMPONENTS
 from tasks.components.base import Check, CollectContext, Samples
-from tests.prefect_client import forget_server
 
 ROOT = Path(__file__).resolve().parents[2]
 VARIABLES = {
@@ -124,24 +117,6 @@ class _Status(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         return
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    folder = Path(tempfile.mkdtemp(prefix="hasivu-test-"))
-    with Guardian(folder) as guardian:
-        address = start_server(guardian)
-        home = folder / "client"
-        changes: dict[Any, Any] = {
-            PREFECT_API_URL: address,
-            PREFECT_HOME: home,
-            PREFECT_LOCAL_STORAGE_PATH: folder / "results",
-            PREFECT_LOGGING_TO_API_ENABLED: False,
-        }
-        with temporary_settings(changes):
-            forget_server()
-            yield address
-            forget_server()
 
 
 @pytest.fixture

@@ -19,20 +19,11 @@ from distributed import Client, LocalCluster
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.flow_engine import run_flow
-from prefect.settings import (
-    PREFECT_API_URL,
-    PREFECT_HOME,
-    PREFECT_LOCAL_STORAGE_PATH,
-    PREFECT_LOGGING_TO_API_ENABLED,
-    temporary_settings,
-)
 from prefect.states import AwaitingRetry
 from prefect_dask.task_runners import DaskTaskRunner
 from pydantic import SecretStr
 
 from deployments.config import Scale, Target, build_config
-from deployments.local.guardian import Guardian
-from deployments.local.orchestrator import start_server
 from deployments.parameters import ValidationParams
 from flows.pipeline import performance_pipeline
 from storage.errors import NotMeasuredError
@@ -52,20 +43,6 @@ from tests.load_servers import Received, reply, serving
 SCRIPTED = [component.value for component in ComponentId if component is not ComponentId.API]
 LOAD = {"users": "40", "duration_s": "3", "ramp_up_s": "1"}
 CLUSTER = local_cluster(Scale(runner="dask", cluster_workers=2, shards=3)) | {"security": None}
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[None]:
-    folder = Path(tempfile.mkdtemp(prefix="hasivu-test-"))
-    with Guardian(folder) as guardian:
-        changes: dict[Any, Any] = {
-            PREFECT_API_URL: start_server(guardian),
-            PREFECT_HOME: folder / "client",
-            PREFECT_LOCAL_STORAGE_PATH: folder / "results",
-            PREFECT_LOGGING_TO_API_ENABLED: False,
-        }
-        with temporary_settings(changes):
-            yield
 
 
 async def answer(_received: Received, _target: str, _body: bytes, writer: asyncio.StreamWriter) -> None:
@@ -129,7 +106,7 @@ def asked(target: Received) -> int:
 
 
 def test_components_and_shards_run_on_several_workers_and_a_retry_measures_the_failed_one_alone(
-    server: None, cluster: Client, target: Received, scripts: Path, tmp_path: Path
+    server: str, cluster: Client, target: Received, scripts: Path, tmp_path: Path
 ) -> None:
     (scripts / "cache").write_text("fail")
     params = parameters(tmp_path, "r1", *ComponentId, address="TEST_SCHEDULER", shards="3")
