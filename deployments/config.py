@@ -247,6 +247,11 @@ class Environment(Settings):
     production: bool = False
     writes: bool = Field(default=False, description="whether load may create or change data")
     embedded: bool = Field(default=False, description="without variables the embedded platform is started")
+    indicative: bool = Field(
+        default=False,
+        description="its gate takes load figures that are indicative only, such as those of a target on one machine "
+        "with the generator: for environments from which nothing is released",
+    )
     components: tuple[ComponentId, ...] = tuple(ComponentId)
     variables: Variables
     identity: IdentitySettings = Field(default_factory=IdentitySettings)

@@ -287,6 +287,7 @@ def _report(
         compared=found.compared,
         attempts=goes,
         notes=(*found.notes, *([problem] if problem else []), *recovery.notes(folder)),
+        indicative=config.environment.indicative or config.local,
     )
 
 

@@ -53,14 +53,14 @@ def gate(
     *,
     compared: int = 0,
     attempts: Sequence[Attempt] = (),
-    development: bool = False,
+    indicative: bool = False,
 ) -> Gate:
     """The production checklist, check by check.
 
     `compared` counts the metrics that were held against history or a baseline. Where it is 0 there is nothing to
     regress from: the check is left out, and `left_out` says so. So are checks of switched-off components. `attempts`
     say which target each part was measured on: parts of different builds never pass together. Figures of a load
-    generator that does not trust itself are no data; indicative ones are data for `development` alone.
+    generator that does not trust itself are no data; indicative ones are data where `indicative` is set.
     """
     checks = [_score_check(score), _critical_check(score, findings)]
     assessed = {a.threshold.metric: a for c in score.components for a in c.assessments}
@@ -72,7 +72,7 @@ def gate(
     ]
     if compared or regressions:
         checks.append(_regression_check(regressions, compared))
-    further = one_target(results, attempts), load_trust(results, development=development)
+    further = one_target(results, attempts), load_trust(results, indicative=indicative)
     checks += [check for check in further if check is not None]
     return Gate(verdict=_worst(check.verdict for check in checks), checks=tuple(checks))
 

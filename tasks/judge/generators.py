@@ -1,7 +1,8 @@
 """Whether the load generators of a run believe their own figures: the gate's row. See docs/adr/0011.
 
 Figures of a generator that does not trust itself are no data, whatever they say. Indicative ones (generator and
-target on one machine, or a system without the kernel's stamps) are data for a development gate, and for no other.
+target on one machine, or a system without the kernel's stamps) are data where the environment's file says so, as
+development's does, and for the embedded platform.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from storage.records import (
     GateVerdict,
     LoadSummary,
     MeasuredComponent,
-    RunInfo,
     Trust,
     Unit,
 )
@@ -22,18 +22,11 @@ from storage.records import (
 LOAD_TRUST = "load_trust"
 """Id of the gate's check."""
 TITLE = "Components whose load cannot be trusted"
-DEVELOPMENT = "development"
-"""Name of the environment whose gate takes indicative figures."""
 
 _WORDS = {Trust.INDICATIVE: "indicative only", Trust.NOT_TRUSTED: "not trusted"}
 
 
-def is_development(info: RunInfo) -> bool:
-    """Whether nothing is released by the run's gate: a development environment, or the embedded platform."""
-    return info.local or info.environment == DEVELOPMENT
-
-
-def load_trust(results: Sequence[ComponentResult], *, development: bool) -> GateCheck | None:
+def load_trust(results: Sequence[ComponentResult], *, indicative: bool) -> GateCheck | None:
     """The gate's row; None where no component has any load."""
     loads = {
         result.component.value: result.collected.load
@@ -43,7 +36,7 @@ def load_trust(results: Sequence[ComponentResult], *, development: bool) -> Gate
     if not loads:
         return None
     doubted = {name: load for name, load in loads.items() if load.trust is not Trust.TRUSTED}
-    refused = [name for name, load in doubted.items() if load.trust is Trust.NOT_TRUSTED or not development]
+    refused = [name for name, load in doubted.items() if load.trust is Trust.NOT_TRUSTED or not indicative]
     return GateCheck(
         id=LOAD_TRUST,
         title=TITLE,

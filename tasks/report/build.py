@@ -18,7 +18,6 @@ from storage.records import (
 )
 from tasks.judge.coherence import one_target, unknown_target
 from tasks.judge.gate import asked_components, gate, is_release_gate, left_out
-from tasks.judge.generators import is_development
 from tasks.judge.roadmap import failure_findings, ordered, roadmap
 from tasks.judge.score import score
 from tasks.report.words import TITLES, title_list
@@ -34,11 +33,13 @@ def build(
     compared: int = 0,
     attempts: Sequence[Attempt] = (),
     notes: Sequence[str] = (),
+    indicative: bool = False,
 ) -> Report:
     """The report of a run. Pure: the same inputs give the same report.
 
     `compared` counts the metrics that were held against history or a baseline; 0 says that there was none, and the
-    gate then leaves the check of regressions out. `attempts` are all goes at measuring this run; `notes` go before
+    gate then leaves the check of regressions out. `attempts` are all goes at measuring this run; `indicative`
+    says that the gate takes load figures which are no more than that; `notes` go before
     the report's own.
     """
     arranged = _arranged(results)
@@ -57,7 +58,7 @@ def build(
             regressions,
             compared=compared,
             attempts=attempts,
-            development=is_development(info),
+            indicative=indicative,
         ),
         findings=findings,
         roadmap=roadmap(findings),

@@ -42,7 +42,8 @@ def short_environments(folder: Path) -> Path:
         for name, value in SHORT.items():
             text, count = re.subn(rf"^{name} = \S+$", f"{name} = {value}", text, count=1, flags=re.MULTILINE)
             assert count == 1, f"{path.name} has no {name}"
-        (folder / path.name).write_text(text, encoding="utf-8")
+        shared = "" if "\nindicative" in text else "indicative = true\n"  # the targets are on this machine
+        (folder / path.name).write_text(shared + text, encoding="utf-8")
     return folder
 
 

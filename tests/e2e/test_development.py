@@ -53,7 +53,9 @@ def test_it_measures_every_component_and_answers_by_the_gate(validated: tuple[En
     ended, folder, _ = validated
     report = the_report(folder)
     assert {one.component: one.status for one in report.components if one.status != "measured"} == {}, ended.err
-    assert ended.code == (0 if report.gate.verdict == "pass" else 1), ended.err
+    assert ended.code == {"pass": 0, "fail": 1, "no_data": 3}[report.gate.verdict], ended.err
+    unknown = {check.id for check in report.gate.checks if check.verdict == "no_data"}
+    assert unknown <= {"load_trust"}, "a generator on a busy machine may doubt itself; all else is known"
     assert report.score.coverage == pytest.approx(1)
     assert "Traceback" not in ended.err + ended.out
     assert str(folder) in ended.out

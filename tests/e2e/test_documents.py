@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -19,6 +20,8 @@ SELDOM = ("--set", "load.pace_s=10")
 """The many users of an example ask seldom: what two cores can serve is not what a document is about."""
 
 MEASURING = {"run", "database", "lambda", "api", "websocket", "cache", "rfid", "realtime"}
+JUDGING = {"load", "report", "gate", "again"}
+"""These and those that measure end with 3 where a generator on a busy machine does not trust itself."""
 TESTS = {"make test", "make check"}
 """These run the tests, this one among them: only what they would do is looked at."""
 
@@ -68,14 +71,24 @@ def cache_of_its_own(folder: Path) -> Path:
     return made.parent
 
 
+def ad_hoc(arguments: list[str], platform: Platform) -> list[str]:
+    """An ad-hoc load, at the platform instead of the example's address and for as long as the caller says."""
+    kept = [one for one in arguments if one not in ("--duration", "--ramp-up")]
+    given = {arguments[at + 1] for at, one in enumerate(arguments) if one in ("--duration", "--ramp-up")}
+    return [re.sub(r"^https?://[^/]+", platform.api_url, one) for one in kept if one not in given]
+
+
 @pytest.mark.timeout(900)
 def test_every_command_works(held_platform: Platform, tmp_path: Path) -> None:
     variables = {**held_platform.environment, **held_platform.variables("STAGING")}
     wanted = [one for one in commands() if one.startswith("hasivu-perf ") and runnable(one)]
     wanted = [one for one in wanted if shlex.split(one)[1] not in SERVING]
+    shutil.copytree(ROOT / "docs/examples", tmp_path, dirs_exist_ok=True)
     order = sorted(wanted, key=lambda one: (shlex.split(one)[1] not in MEASURING, "down" in one, one))
     for command in order:
-        arguments = shlex.split(command)[1:]
+        arguments = shlex.split(command, comments=True)[1:]
+        if arguments[0] == "load":
+            arguments = [*ad_hoc(arguments, held_platform), "--duration", "2", "--ramp-up", "1"]
         if arguments[:2] == ["local", "up"]:
             arguments.append("--detach")
         if arguments[0] in MEASURING:
@@ -84,5 +97,6 @@ def test_every_command_works(held_platform: Platform, tmp_path: Path) -> None:
         if arguments[0] == "local":  # `local down` must not end a platform that the person at this machine holds
             chosen = {"XDG_CACHE_HOME": str(cache_of_its_own(tmp_path))}
         ended = run(*arguments, cwd=tmp_path, variables=chosen)
-        assert ended.code in (0, 1), f"{command}: {ended.code}\n{ended.err}"
+        accepted = (0, 1, 3) if arguments[0] in MEASURING | JUDGING else (0, 1)
+        assert ended.code in accepted, f"{command}: {ended.code}\n{ended.err}"
         assert ended.out.strip(), command

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from deployments.config import build_config
 from storage.records import Collected, ComponentId, GateCheck, GateVerdict, LoadSummary, MeasuredComponent, Trust
 from tasks.judge.gate import gate
-from tasks.judge.generators import LOAD_TRUST, is_development, load_trust
+from tasks.judge.generators import LOAD_TRUST, load_trust
 from tasks.judge.score import score
-from tests.report_example import THRESHOLDS, WEIGHTS, WINDOW, failed, info, measured, results, switched_off
+from tests.report_example import THRESHOLDS, WEIGHTS, WINDOW, failed, measured, results, switched_off
 
 
 def loaded(component: ComponentId, trust: Trust, *reasons: str) -> MeasuredComponent:
@@ -26,9 +27,9 @@ def loaded(component: ComponentId, trust: Trust, *reasons: str) -> MeasuredCompo
     return measured(component, collected=Collected(window=WINDOW, load=load))
 
 
-def row(*trusts: Trust, development: bool = False) -> GateCheck:
+def row(*trusts: Trust, indicative: bool = False) -> GateCheck:
     components = [loaded(c, trust, f"because of {c}") for c, trust in zip(ComponentId, trusts, strict=False)]
-    found = load_trust(components, development=development)
+    found = load_trust(components, indicative=indicative)
     assert found is not None
     return found
 
@@ -41,13 +42,13 @@ def test_trusted_generators_pass() -> None:
 
 @pytest.mark.parametrize("development", [True, False])
 def test_one_that_is_not_trusted_is_no_data_whatever_the_environment(*, development: bool) -> None:
-    found = row(Trust.TRUSTED, Trust.NOT_TRUSTED, development=development)
+    found = row(Trust.TRUSTED, Trust.NOT_TRUSTED, indicative=development)
     assert (found.verdict, found.value) == (GateVerdict.NO_DATA, None)
     assert found.detail == f"{list(ComponentId)[1]} not trusted: because of {list(ComponentId)[1]}"
 
 
 def test_an_indicative_one_passes_a_development_gate_alone_and_is_named() -> None:
-    here = row(Trust.INDICATIVE, development=True)
+    here = row(Trust.INDICATIVE, indicative=True)
     assert (here.verdict, here.value) == (GateVerdict.PASS, 0)
     assert "indicative only" in here.detail
     assert row(Trust.INDICATIVE).verdict is GateVerdict.NO_DATA
@@ -60,14 +61,14 @@ def test_the_gravest_come_first_and_one_reason_is_told_once() -> None:
         loaded(two, Trust.NOT_TRUSTED, "late"),
         loaded(three, Trust.INDICATIVE, "one machine"),
     ]
-    found = load_trust(loads, development=True)
+    found = load_trust(loads, indicative=True)
     assert found is not None
     assert found.detail == f"{two} not trusted: late; {one}, {three} indicative only: one machine"
 
 
 def test_there_is_no_row_without_load() -> None:
-    assert load_trust([*results(), failed(ComponentId.API)], development=True) is None
-    assert load_trust([switched_off(ComponentId.API)], development=True) is None
+    assert load_trust([*results(), failed(ComponentId.API)], indicative=True) is None
+    assert load_trust([switched_off(ComponentId.API)], indicative=True) is None
 
 
 def test_the_row_decides_with_the_rest_of_the_gate() -> None:
@@ -83,10 +84,9 @@ def test_the_row_decides_with_the_rest_of_the_gate() -> None:
         load = loaded(ComponentId.API, trust).collected
         changed = [one if one is not api else api.model_copy(update={"collected": load}) for one in found]
         outcome = score(changed, THRESHOLDS, WEIGHTS)
-        assert gate(outcome, changed, THRESHOLDS, (), development=development).verdict is verdict
+        assert gate(outcome, changed, THRESHOLDS, (), indicative=development).verdict is verdict
 
 
-def test_development_is_its_environment_or_the_embedded_platform() -> None:
-    assert is_development(info(environment="development"))
-    assert is_development(info(environment="staging", local=True))
-    assert not is_development(info(environment="staging"))
+def test_only_where_nothing_is_released_the_gate_takes_indicative_figures() -> None:
+    takers = {name: build_config(name).environment.indicative for name in ("development", "staging", "production")}
+    assert takers == {"development": True, "staging": False, "production": False}
