@@ -33,7 +33,7 @@ from storage.records import (
     Unit,
 )
 from tasks.judge.coherence import ONE_TARGET, one_target
-from tasks.judge.generators import LOAD_TRUST, load_trust
+from tasks.judge.generators import LOAD_TRUST, load_trust, refused
 from tasks.judge.score import grade_limit, total, truncated
 
 SCORE_LIMIT = grade_limit("A")
@@ -60,8 +60,10 @@ def gate(
     `compared` counts the metrics that were held against history or a baseline. Where it is 0 there is nothing to
     regress from: the check is left out, and `left_out` says so. So are checks of switched-off components. `attempts`
     say which target each part was measured on: parts of different builds never pass together. Figures of a load
-    generator that does not trust itself are no data; indicative ones are data where `indicative` is set.
+    generator that does not trust itself are no data; indicative ones are data where `indicative` is set. Then
+    nothing passes; but what failed by other components' figures has failed all the same.
     """
+    findings = tuple(findings)
     checks = [_score_check(score), _critical_check(score, findings)]
     assessed = {a.threshold.metric: a for c in score.components for a in c.assessments}
     off = switched_off(results)
@@ -74,7 +76,17 @@ def gate(
         checks.append(_regression_check(regressions, compared))
     further = one_target(results, attempts), load_trust(results, indicative=indicative)
     checks += [check for check in further if check is not None]
-    return Gate(verdict=_worst(check.verdict for check in checks), checks=tuple(checks))
+    doubted = refused(results, indicative=indicative)
+    failed = any(check.verdict is GateVerdict.FAIL and _is_firm(check, doubted, findings) for check in checks)
+    counted = [check.verdict for check in checks if not (failed and check.id == LOAD_TRUST)]
+    return Gate(verdict=_worst(counted), checks=tuple(checks))
+
+
+def _is_firm(check: GateCheck, doubted: frozenset[str], findings: Sequence[Finding]) -> bool:
+    """Whether a check says what it says without the figures of generators that are doubted."""
+    if check.id == CRITICAL:
+        return any(one.severity is Severity.CRITICAL and one.component.value not in doubted for one in findings)
+    return "." in check.id and check.id.partition(".")[0] not in doubted
 
 
 def left_out(
@@ -129,12 +141,13 @@ def asked_checks(report: Report) -> tuple[GateCheck, ...]:
 
 def exit_code(report: Report) -> ExitCode:
     """0 pass, 1 gate failed, 3 something that was asked for could not be measured (goes before 1)."""
-    verdicts = {check.verdict for check in asked_checks(report)}
+    whole = is_release_gate(report.info, report.score)
+    verdict = report.gate.verdict if whole else _worst(check.verdict for check in asked_checks(report))
     asked = _asked(report)
     incomplete = not asked or any(part.score is None or not _whole(part) for part in asked)
-    if incomplete or GateVerdict.NO_DATA in verdicts:
+    if incomplete or verdict is GateVerdict.NO_DATA:
         return ExitCode.INCOMPLETE
-    if GateVerdict.FAIL in verdicts or asked_score(report) < SCORE_LIMIT:
+    if verdict is GateVerdict.FAIL or asked_score(report) < SCORE_LIMIT:
         return ExitCode.GATE_FAILED
     return ExitCode.PASS
 
@@ -232,4 +245,4 @@ def _verdict(passed: bool) -> GateVerdict:  # noqa: FBT001 - the name of the fun
 def _worst(verdicts: Iterable[GateVerdict]) -> GateVerdict:
     seen = set(verdicts)
     order = (GateVerdict.NO_DATA, GateVerdict.FAIL, GateVerdict.PASS)
-    return next(verdict for verdict in order if verdict in seen)
+    return next((verdict for verdict in order if verdict in seen), GateVerdict.PASS)

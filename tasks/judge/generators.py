@@ -26,27 +26,37 @@ TITLE = "Components whose load cannot be trusted"
 _WORDS = {Trust.INDICATIVE: "indicative only", Trust.NOT_TRUSTED: "not trusted"}
 
 
+def refused(results: Sequence[ComponentResult], *, indicative: bool) -> frozenset[str]:
+    """Names of the components whose load figures the gate does not take."""
+    taken = {Trust.TRUSTED, Trust.INDICATIVE} if indicative else {Trust.TRUSTED}
+    return frozenset(name for name, load in _loads(results).items() if load.trust not in taken)
+
+
 def load_trust(results: Sequence[ComponentResult], *, indicative: bool) -> GateCheck | None:
     """The gate's row; None where no component has any load."""
-    loads = {
+    loads = _loads(results)
+    if not loads:
+        return None
+    doubted = {name: load for name, load in loads.items() if load.trust is not Trust.TRUSTED}
+    without = refused(results, indicative=indicative)
+    return GateCheck(
+        id=LOAD_TRUST,
+        title=TITLE,
+        value=None if without else 0,
+        limit=0,
+        unit=Unit.COUNT,
+        comparison="==",
+        verdict=GateVerdict.NO_DATA if without else GateVerdict.PASS,
+        detail=_told(doubted) or f"{len(loads)} load generators, all trusted",
+    )
+
+
+def _loads(results: Sequence[ComponentResult]) -> dict[str, LoadSummary]:
+    return {
         result.component.value: result.collected.load
         for result in results
         if isinstance(result, MeasuredComponent) and result.collected.load is not None
     }
-    if not loads:
-        return None
-    doubted = {name: load for name, load in loads.items() if load.trust is not Trust.TRUSTED}
-    refused = [name for name, load in doubted.items() if load.trust is Trust.NOT_TRUSTED or not indicative]
-    return GateCheck(
-        id=LOAD_TRUST,
-        title=TITLE,
-        value=None if refused else 0,
-        limit=0,
-        unit=Unit.COUNT,
-        comparison="==",
-        verdict=GateVerdict.NO_DATA if refused else GateVerdict.PASS,
-        detail=_told(doubted) or f"{len(loads)} load generators, all trusted",
-    )
 
 
 def _told(doubted: Mapping[str, LoadSummary]) -> str:

@@ -90,3 +90,24 @@ def test_the_row_decides_with_the_rest_of_the_gate() -> None:
 def test_only_where_nothing_is_released_the_gate_takes_indicative_figures() -> None:
     takers = {name: build_config(name).environment.indicative for name in ("development", "staging", "production")}
     assert takers == {"development": True, "staging": False, "production": False}
+
+
+def test_a_doubted_generator_hides_no_failure_that_others_measured() -> None:
+    """A cold start that is too slow fails the gate whatever the API's generator thinks of itself; its own does not."""
+
+    def verdict(lambda_p95: float, api_p95: float) -> GateVerdict:
+        figures = {"lambda.cold_start.p95": lambda_p95, "api.latency.p95": api_p95}
+        found = results(figures)
+        api = next(one for one in found if one.component is ComponentId.API)
+        assert api.status == "measured"
+        late = loaded(ComponentId.API, Trust.NOT_TRUSTED).collected
+        changed = [one if one is not api else api.model_copy(update={"collected": late}) for one in found]
+        return gate(score(changed, THRESHOLDS, WEIGHTS), changed, THRESHOLDS, (), indicative=True).verdict
+
+    limits = {one.metric: one.gate for one in THRESHOLDS}
+    cold, slow = limits["lambda.cold_start.p95"], limits["api.latency.p95"]
+    assert cold is not None
+    assert slow is not None
+    assert verdict(cold / 2, slow / 2) is GateVerdict.NO_DATA
+    assert verdict(cold * 1.1, slow / 2) is GateVerdict.FAIL
+    assert verdict(cold / 2, slow * 1.1) is GateVerdict.NO_DATA
