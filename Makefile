@@ -5,7 +5,8 @@ RUN    := .venv/bin/
 OUTPUT ?= .
 ARGS   ?=
 # Tests that judge no figure of a load, and wait most of the time: they run beside the others.
-PATIENT = $(patsubst %,tests/e2e/test_%.py,operations ends dead_targets usage report_browser)
+# Not `ends`: what a shell starts in the background cannot be interrupted by Ctrl-C.
+PATIENT = $(patsubst %,tests/e2e/test_%.py,operations dead_targets usage report_browser)
 export UV_PYTHON_DOWNLOADS = never
 
 .DEFAULT_GOAL := help
