@@ -152,7 +152,7 @@ def test_each_reason_of_a_failing_run_is_told_once(channels: Channels, tmp_path:
     assert len(channels.hook.posts) == len(bodies) == 3
     assert {path for path, _ in channels.hook.posts} == {f"/hooks/{SECRET}"}
     for reason, post in bodies.items():
-        assert post["verdict"] == "Staging is not ready: 3 of 9 checks fail.", reason
+        assert post["verdict"] == "Staging is not ready: 3 of 8 checks fail.", reason
         assert post["verdict"] in post["body"]
         assert post["link"] == LINK
         assert f"Report: {LINK}" in post["body"]
