@@ -147,7 +147,8 @@ def describe(began: datetime, load: list[float], rounds: int, seconds: float) ->
         cores += " (the same: there is but one)"
     busy = "; other work ran beside it, so these are figures of a busy machine" if max(load) > _BUSY else ""
     loads = " → ".join(f"{one:.1f}" for one in load)
-    return f"""{began:%Y-%m-%d %H:%M} UTC, {os.cpu_count()} cores ({_processor()}), Linux {platform.release().partition("-")[0]},
+    system = f"Linux {platform.release().partition('-')[0]}"
+    return f"""{began:%Y-%m-%d %H:%M} UTC, {os.cpu_count()} cores ({_processor()}), {system},
 Python {platform.python_version()}. {cores}. Load average of the machine: {loads}{busy}.
 Made by `python -m benchmarks.load`; {rounds} round(s) of {seconds:g} s, medians."""
 

@@ -93,7 +93,7 @@ def test_only_where_nothing_is_released_the_gate_takes_indicative_figures() -> N
 
 
 def test_a_doubted_generator_hides_no_failure_that_others_measured() -> None:
-    """A cold start that is too slow fails the gate whatever the API's generator thinks of itself; its own does not."""
+    """A slow cold start fails the gate whatever the API's generator thinks of itself; its own slowness does not."""
 
     def verdict(lambda_p95: float, api_p95: float) -> GateVerdict:
         figures = {"lambda.cold_start.p95": lambda_p95, "api.latency.p95": api_p95}
