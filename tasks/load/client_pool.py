@@ -77,20 +77,11 @@ class HeadScanner(Scanner):
 class ClientPool(Pool):
     """See `Pool`; besides, connects have a time limit of their own and a call can be given up."""
 
+    _LATE_CONNECT = "timeout"
+
     def __init__(self, place: Place, *, cap: int, timeout_s: float, connect_s: float, stamps: Stamps) -> None:
         super().__init__(place, cap=cap, timeout_s=timeout_s, ended=_ended, stamps=stamps)
         self._connect_ns = round(min(connect_s, timeout_s) * _SECOND)
-
-    def tick(self, now_ns: int) -> None:
-        """See `Pool.tick`."""
-        limit = now_ns - self._connect_ns
-        while self._opening:  # in the order of their beginning, since a dict keeps it
-            connection = next(iter(self._opening))
-            if connection.opening_since > limit:
-                break
-            connection.abort()
-            self.lost(connection, "timeout")
-        super().tick(now_ns)
 
     def give_up(self, call: Call, error: str, waited_for: str | None = None) -> None:
         """End a call that has not ended, for a reason of the client's own."""

@@ -42,12 +42,15 @@ class Pool:
     `connects` counts connections that stood, `full` requests that found every connection busy at the cap.
     """
 
+    _LATE_CONNECT = "connect"
+    """What a connect past its limit is told as."""
+
     def __init__(self, place: Place, *, cap: int, timeout_s: float, ended: Ended, stamps: Stamps = "kernel") -> None:
         self._wire = open_wire(stamps=stamps)
         self.stamps = self._wire.stamps
         self._place = place
         self._cap = cap
-        self._timeout_ns = round(timeout_s * _SECOND)
+        self._timeout_ns = self._connect_ns = round(timeout_s * _SECOND)
         self._ended = ended
         self._connections: set[Connection] = set()
         self._opening: dict[Connection, None] = {}
@@ -96,10 +99,10 @@ class Pool:
         limit = now_ns - self._timeout_ns
         while self._opening:  # in the order of their beginning, since a dict keeps it
             connection = next(iter(self._opening))
-            if connection.opening_since > limit:
+            if connection.opening_since > now_ns - self._connect_ns:
                 break
             connection.abort()
-            self.lost(connection, "connect")
+            self.lost(connection, self._LATE_CONNECT)
         while self._inflight:  # in the order of sending
             connection, pending = next(iter(self._inflight.items()))
             if pending.sent > limit:
