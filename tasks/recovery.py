@@ -40,6 +40,8 @@ def journals(files: ComponentFiles, attempt: int) -> Iterator[Journals]:
             try:
                 recover(files, folder)
             except StorageError as problem:
+                if not isinstance(error, Exception):
+                    raise error from problem  # a cancellation or Ctrl-C stays what it is
                 raise NotMeasuredError(f"{error}; what was recorded could not be kept: {problem}") from error
             raise
         found.remove()
