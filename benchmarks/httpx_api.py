@@ -28,8 +28,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tasks.load.client import Engine, LoadClient
-from tasks.load.wire import Stamps
+from tasks.load.client.client import Engine, LoadClient
+from tasks.load.wire.wire import Stamps
 
 USERS = 50
 WARM_S = 4.0

@@ -20,8 +20,8 @@ from pathlib import Path
 import httpx
 
 from deployments.config import Endpoint
+from deployments.hosting.guardian import Guardian, Service, start_on_port
 from deployments.load import Load
-from deployments.local.guardian import Guardian, Service, start_on_port
 from deployments.local.platform import answers
 from tasks.load.http_load import HttpPlan, connections_for, run_http, schedule_stage
 from tasks.load.mix import endpoint_plan

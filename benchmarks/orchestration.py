@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from deployments.local.guardian import Guardian
+from deployments.hosting.guardian import Guardian
 from deployments.local.orchestrator import start_server
 from deployments.local.platform import platform
 from storage.parquet import Store

@@ -25,8 +25,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from storage.parquet import Store
-from tasks.load import journal
-from tasks.load.samples import Clock, Recorder
+from tasks.load.recording import journal
+from tasks.load.recording.samples import Clock, Recorder
 
 ROWS = 500_000
 ROUNDS = 5

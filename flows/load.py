@@ -14,7 +14,7 @@ from cyclopts import Parameter
 from storage.errors import ExitCode
 
 if TYPE_CHECKING:
-    from tasks.load.adhoc_plan import AdhocPlan
+    from tasks.load.adhoc.plan import AdhocPlan
 
 Rate = Annotated[float | None, Parameter(help="Requests a second by a schedule (open model); 10 by default.")]
 Connections = Annotated[
@@ -58,7 +58,7 @@ def load(
     Exit codes: 0 done, and every limit met; 1 a limit is broken; 2 wrong usage; 3 nothing answered, the load was
     stopped, or limits were asked for and the generator does not trust its figures; 130 interrupted.
     """
-    from tasks.load.adhoc_plan import make_plan
+    from tasks.load.adhoc.plan import make_plan
 
     plan = make_plan(
         url,
@@ -77,16 +77,16 @@ def load(
         error_ratio=errors,
         shards=shards,
     )
-    from tasks.load.oracle import find_k6
+    from tasks.load.adhoc.oracle import find_k6
 
     return _run(plan, find_k6() if oracle else None, as_json=json)
 
 
 def _run(plan: AdhocPlan, k6: str | None, *, as_json: bool) -> ExitCode:
-    from tasks.load.adhoc import run_adhoc
-    from tasks.load.adhoc_figures import figures, partial
-    from tasks.load.adhoc_text import interrupted_text
-    from tasks.load.journal import Journals
+    from tasks.load.adhoc.adhoc import run_adhoc
+    from tasks.load.adhoc.figures import figures, partial
+    from tasks.load.adhoc.text import interrupted_text
+    from tasks.load.recording.journal import Journals
 
     seen = LiveRows()
     with tempfile.TemporaryDirectory(prefix="hasivu-load-") as folder:
@@ -105,14 +105,14 @@ def _run(plan: AdhocPlan, k6: str | None, *, as_json: bool) -> ExitCode:
 
 
 def _show(found: Mapping[str, Any], *, as_json: bool) -> None:
-    from tasks.load.adhoc_text import summary
+    from tasks.load.adhoc.text import summary
 
     _answer(json_module.dumps(found, indent=2) if as_json else summary(found))
 
 
 def _show_both(plan: AdhocPlan, found: Mapping[str, Any], k6: str, *, as_json: bool) -> None:
     """Run k6 too; what was measured is shown whatever becomes of the second opinion."""
-    from tasks.load.oracle import compare, run_k6
+    from tasks.load.adhoc.oracle import compare, run_k6
 
     opinion = None
     try:
@@ -131,7 +131,7 @@ class LiveRows:
 
     def __call__(self, progress: Mapping[str, Any]) -> None:
         """Take one second."""
-        from tasks.load.adhoc_text import live_row
+        from tasks.load.adhoc.text import live_row
 
         self._rows.append(progress)
         sys.stderr.write(live_row(progress) + "\n")

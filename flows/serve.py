@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from deployments.hosting.guardian import Guardian
 from deployments.local import held
-from deployments.local.guardian import Guardian
 from deployments.local.platform import answers, platform
 from deployments.local.target import stand_in
 from deployments.parameters import EMBEDDED

@@ -19,7 +19,7 @@ from deployments.config import RunConfig, Target
 from deployments.masking import mask, secrets_of
 from storage.errors import HasivuError
 from tasks.components.lambda_functions.account import Account
-from tasks.load.database_session import QueryError, Session, Watchdog, parse
+from tasks.load.database.session import QueryError, Session, Watchdog, parse
 
 SECONDS = 5.0
 """How long all of it may take."""

@@ -18,9 +18,9 @@ import pyarrow as pa
 from storage.errors import NotMeasuredError, StorageError
 from storage.records import ComponentId
 from storage.runs import ComponentFiles, RunFolder
-from tasks.load import journal
-from tasks.load.journal import Journals
-from tasks.load.samples import SCHEMA
+from tasks.load.recording import journal
+from tasks.load.recording.journal import Journals
+from tasks.load.recording.samples import SCHEMA
 
 _PARTIAL = re.compile(r"^samples-partial-attempt-(\d+)$")
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from deployments.hosting.guardian import Guardian
 from deployments.local import postgres
-from deployments.local.guardian import Guardian
 
 DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
 needs_debian_15 = pytest.mark.skipif(not DEBIAN_15.is_dir(), reason="Debian's postgresql-15 is not installed")

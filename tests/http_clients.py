@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-from tasks.load.client import Engine, Exchange, LoadClient
+from tasks.load.client.client import Engine, Exchange, LoadClient
 
 TLS = ssl.create_default_context()  # one for all: making it is what costs most of a stock client
 Reply = bytes | Callable[[asyncio.StreamWriter], Coroutine[Any, Any, None]]

@@ -10,8 +10,8 @@ from typing import Any
 
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
+from deployments.hosting.guardian import Guardian, free_port
 from deployments.local import held
-from deployments.local.guardian import Guardian, free_port
 from tests.prefect_client import forget_server
 
 

@@ -19,7 +19,7 @@ from typing import Any
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
-from deployments.local.guardian import Guardian, Service, start_on_port
+from deployments.hosting.guardian import Guardian, Service, start_on_port
 
 LIFE_S = 600.0
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "canary-secret", "AWS_REGION": "ap-south-1"}

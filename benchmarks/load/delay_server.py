@@ -22,8 +22,8 @@ import sys
 import time
 from itertools import count
 
-from tasks.load.samples import Clock
-from tasks.load.wire_linux import SO_TIMESTAMPNS
+from tasks.load.recording.samples import Clock
+from tasks.load.wire.linux import SO_TIMESTAMPNS
 
 BODY = b'{"meal": "' + b"x" * 1000 + b'"}'
 REPLY = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY

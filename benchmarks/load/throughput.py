@@ -15,9 +15,9 @@ from pathlib import Path
 from benchmarks.load.places import CLIENT_CORE, MissingError, pinned, program, run_program
 from benchmarks.load.truth import WORKER, k6_start_s
 from storage.errors import NotMeasuredError
-from tasks.load.adhoc import run_adhoc
-from tasks.load.adhoc_plan import make_plan
-from tasks.load.oracle import run_k6
+from tasks.load.adhoc.adhoc import run_adhoc
+from tasks.load.adhoc.oracle import run_k6
+from tasks.load.adhoc.plan import make_plan
 from tasks.load.process import run_worker
 
 CONNECTIONS = 50

@@ -24,12 +24,12 @@ from benchmarks.load.places import (
     started,
 )
 from storage.errors import NotMeasuredError
-from tasks.load import samples
-from tasks.load.adhoc import http_plan
-from tasks.load.adhoc_plan import make_plan
+from tasks.load.adhoc.adhoc import http_plan
+from tasks.load.adhoc.oracle import run_k6
+from tasks.load.adhoc.plan import make_plan
 from tasks.load.http_load import HttpRun
-from tasks.load.oracle import run_k6
 from tasks.load.process import run_worker
+from tasks.load.recording import samples
 
 RATE = 1000.0
 WORKER = "benchmarks.load.workers"

@@ -18,10 +18,10 @@ import uvloop
 
 from storage.errors import NotMeasuredError
 from tasks.load import http_worker
-from tasks.load.client import Engine, Exchange, LoadClient
+from tasks.load.client.client import Engine, Exchange, LoadClient
 from tasks.load.pacer import Pacer
 from tasks.load.process import Progress, WorkerOutput, serve
-from tasks.load.samples import percentile
+from tasks.load.recording.samples import percentile
 from tasks.load.schedule import Phase, arrivals
 
 

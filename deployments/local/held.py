@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from deployments.local.guardian import Guardian, Service
+from deployments.hosting.guardian import Guardian, Service
 from deployments.local.orchestrator import keep_database, prepare_database
 from deployments.local.platform import answers
 from deployments.parameters import OUTPUT

@@ -26,10 +26,10 @@ from typing import TypeVar
 
 import psycopg
 
+from deployments.hosting.guardian import Guardian, Service, guardian_log, python_module, start_on_port
 from deployments.local import cache_seed, postgres, prepared, valkey
 from deployments.local.app import service as application
 from deployments.local.defects import IDLE_APPLICATION
-from deployments.local.guardian import Guardian, Service, guardian_log, python_module, start_on_port
 from deployments.local.postgres import ADMIN, ANALYSIS, APPLICATION, PostgresServer
 from deployments.local.valkey import ValkeyServer
 from storage.errors import LocalPlatformError

@@ -26,7 +26,7 @@ from pathlib import Path
 
 import psycopg
 
-from deployments.local.guardian import Guardian, Service, last_line, start_on_port
+from deployments.hosting.guardian import Guardian, Service, last_line, start_on_port
 from storage.errors import LocalPlatformError
 
 DATABASE = "hasivu"

@@ -23,8 +23,8 @@ from pathlib import Path
 
 import psycopg
 
+from deployments.hosting.guardian import Guardian
 from deployments.local import postgres, seed
-from deployments.local.guardian import Guardian
 from deployments.local.postgres import ADMIN, APPLICATION, Programs
 from storage.errors import LocalPlatformError
 

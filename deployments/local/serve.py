@@ -14,8 +14,8 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NoReturn
 
+from deployments.hosting.guardian import last_line, python_module
 from deployments.local import prepared, registry
-from deployments.local.guardian import last_line, python_module
 from deployments.local.platform import ALL, START_S, Part, Platform, platform
 from deployments.local.registry import RunningPlatform
 from storage.errors import LocalPlatformError

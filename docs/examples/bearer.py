@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.load.scenario import User
+from tasks.load.scenario.scenario import User
 
 
 async def on_start(user: User) -> None:

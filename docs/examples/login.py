@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.load.scenario import User, from_rows
+from tasks.load.scenario.scenario import User, from_rows
 
 ACCOUNTS = from_rows([{"email": f"user{n}@example.test", "password": f"password-{n}"} for n in range(1, 51)])
 

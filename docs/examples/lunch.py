@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.load.scenario import User, from_csv
+from tasks.load.scenario.scenario import User, from_csv
 
 data = from_csv("children.csv", mode="random")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.load.scenario import User, from_rows
+from tasks.load.scenario.scenario import User, from_rows
 
 data = from_rows([{"card": f"RFID-{n:08d}"} for n in range(1, 41)], mode="once")
 

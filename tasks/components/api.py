@@ -27,14 +27,15 @@ from storage.records import (
     Window,
 )
 from tasks.components.base import Check, CollectContext, Progress, Samples
-from tasks.load import advice, figures, samples
+from tasks.load import advice, figures
 from tasks.load.advice import again, of_metric
 from tasks.load.http_load import SEED, HttpPlan, HttpRun, connections_for, run_http, schedule_stage
 from tasks.load.mix import endpoint_plan
 from tasks.load.plan import judged_phases, judged_rate, phases_of, speed
-from tasks.load.scenario_advice import journey_findings
-from tasks.load.scenario_figures import check_measurements, journey_measurements
-from tasks.load.scenario_load import plan_of, run_scenario
+from tasks.load.recording import samples
+from tasks.load.scenario.advice import journey_findings
+from tasks.load.scenario.figures import check_measurements, journey_measurements
+from tasks.load.scenario.load import plan_of, run_scenario
 
 _TOP = 10
 _ENOUGH = 20

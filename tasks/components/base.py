@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from deployments.config import RunConfig, Target
 from storage.records import Collected, ComponentId, Finding, Measurement
-from tasks.load.journal import Journals
+from tasks.load.recording.journal import Journals
 from tasks.progress import Progress
 
 __all__ = ["Check", "CollectContext", "Component", "Progress", "Samples", "Sink", "now"]

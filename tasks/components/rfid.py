@@ -40,7 +40,7 @@ from storage.records import (
     Window,
 )
 from tasks.components.base import Check, CollectContext, Progress, Samples
-from tasks.load import advice, figures, samples
+from tasks.load import advice, figures
 from tasks.load.advice import again, of_metric
 from tasks.load.capacity import Capacity, Step, outcome, steps_from, steps_table
 from tasks.load.http_load import (
@@ -53,7 +53,8 @@ from tasks.load.http_load import (
     search_stage,
 )
 from tasks.load.mix import endpoint_plan
-from tasks.load.samples import STEADY, WARMUP
+from tasks.load.recording import samples
+from tasks.load.recording.samples import STEADY, WARMUP
 from tasks.load.schedule import Phase, steps
 
 BULK = "bulk"

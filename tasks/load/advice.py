@@ -8,7 +8,8 @@ import pyarrow as pa
 
 from deployments.config import RunConfig
 from storage.records import Collected, ComponentId, Finding, Level, Measurement, Remedy, Severity, Trust
-from tasks.load import figures, samples
+from tasks.load import figures
+from tasks.load.recording import samples
 
 _TITLES = {ComponentId.API: "API", ComponentId.RFID: "RFID service"}
 

@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tasks.load.samples import percentile
-from tasks.load.trust import CPU_LIMIT, LATE_MS
+from tasks.load.recording.samples import percentile
+from tasks.load.trust.trust import CPU_LIMIT, LATE_MS
 
 ACHIEVED_SHARE = 0.95
 

@@ -10,8 +10,8 @@ from pydantic import SecretStr
 
 from storage.errors import NotMeasuredError
 from storage.records import Measurement, Unit, Window
-from tasks.load import samples
-from tasks.load.address import Address, parse, probe
+from tasks.load.recording import samples
+from tasks.load.wire.address import Address, parse, probe
 
 SOURCE = "HTTP load, open model, latency from the intended start"
 _NORMAL_975 = 1.959963984540054

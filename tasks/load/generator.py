@@ -14,16 +14,16 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tasks.load.guard import ASKS_FOR_PAUSE, Guard, Pulse, pause_s
-from tasks.load.http import Scanner
 from tasks.load.mix import Mix, Request
 from tasks.load.pacer import Pacer, alarm
-from tasks.load.pool import Pending, Pool
-from tasks.load.restraint import Restraint
-from tasks.load.samples import Recorder
+from tasks.load.recording.samples import Recorder
 from tasks.load.schedule import Schedule
-from tasks.load.vitals import Pauses
-from tasks.load.wire import Place
+from tasks.load.trust.guard import ASKS_FOR_PAUSE, Guard, Pulse, pause_s
+from tasks.load.trust.restraint import Restraint
+from tasks.load.trust.vitals import Pauses
+from tasks.load.wire.http import Scanner
+from tasks.load.wire.pool import Pending, Pool
+from tasks.load.wire.wire import Place
 
 _SECOND = 1_000_000_000
 _TICK_NS = 20_000_000

@@ -16,14 +16,14 @@ from deployments.config import RunConfig, ValueRange
 from deployments.load import Load
 from storage.records import LoadSummary, Window
 from tasks.load.capacity import Step
-from tasks.load.journal import Journals
 from tasks.load.process import Progress, run_worker
-from tasks.load.samples import RAMP, WARMUP, latency_ms, of_phase, percentile, sent_rate, summarise
+from tasks.load.recording.journal import Journals
+from tasks.load.recording.samples import RAMP, WARMUP, latency_ms, of_phase, percentile, sent_rate, summarise
+from tasks.load.recording.spread import run_shares
 from tasks.load.schedule import Jitter, Phase
 from tasks.load.shards import merge, starts_apart_ms
-from tasks.load.spread import run_shares
-from tasks.load.trust import Verdict, Vitals, judge
-from tasks.load.vitals_of import vitals_of
+from tasks.load.trust.trust import Verdict, Vitals, judge
+from tasks.load.trust.vitals_of import vitals_of
 
 SEED = 20_240_615
 """The seed of every load plan: two runs of one configuration ask for the same things in the same order."""

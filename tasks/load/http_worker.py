@@ -16,18 +16,18 @@ from dataclasses import replace
 from typing import Any
 
 from deployments.config import ValueRange
-from tasks.load.address import parse, probe
-from tasks.load.calibrate import Calibrator
 from tasks.load.capacity import Limits, Step, judge_step, phase_of
 from tasks.load.generator import Generator, Second
-from tasks.load.guard import Guard
 from tasks.load.mix import Request
 from tasks.load.process import Progress, WorkerOutput, serve
-from tasks.load.samples import Recorder
+from tasks.load.recording.samples import Recorder
 from tasks.load.schedule import Phase, Schedule, arrivals
 from tasks.load.shards import Share
-from tasks.load.vitals import Resources, is_own, look_up, rss_mb
-from tasks.load.wire import Place
+from tasks.load.trust.calibrate import Calibrator
+from tasks.load.trust.guard import Guard
+from tasks.load.trust.vitals import Resources, is_own, look_up, rss_mb
+from tasks.load.wire.address import parse, probe
+from tasks.load.wire.wire import Place
 
 _CONFIRMATIONS = 2
 _AHEAD_S = 0.02

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from storage.records import LoadSummary, Measurement, Trust, Unit, Window
-from tasks.load.samples import Floats, percentile, percentile_interval
+from tasks.load.recording.samples import Floats, percentile, percentile_interval
 
 
 def percentile_of(

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from deployments.config import Endpoint, ValueRange
 from storage.errors import NotMeasuredError
-from tasks.load.address import Address
+from tasks.load.wire.address import Address
 
 _PLACE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _TOKEN = re.compile(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")

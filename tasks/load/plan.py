@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from deployments.load import Day, Load, Period
-from tasks.load.samples import RAMP, STEADY, WARMUP
+from tasks.load.recording.samples import RAMP, STEADY, WARMUP
 from tasks.load.schedule import Phase
 
 _BETWEEN = "between"

@@ -6,7 +6,8 @@ The way of the data: the plan goes to the worker's standard input as one line of
 may hold a secret). The worker answers lines of JSON on its standard output and leaves its tables as Arrow files in
 a private temporary folder, which the owner reads and removes. The worker ends at once when its standard input
 ends (its owner closed it, or died), and by itself when its time limit has passed. What it records meanwhile lies in
-its journal (`tasks.load.journal`), where the owner names a place for one: that is left whatever happens to both.
+its journal (`tasks.load.recording.journal`), where the owner names a place for one: that is left whatever happens to
+both.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ import pyarrow as pa
 
 import tasks
 from storage.errors import NotMeasuredError, TargetUnreachableError
-from tasks.load import journal
-from tasks.load.journal import Journals
+from tasks.load.recording import journal
+from tasks.load.recording.journal import Journals
 
 _INHERITED = frozenset(
     {"PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "SYSTEMROOT"}

@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from storage.errors import NotMeasuredError
 from tasks.load.process import WorkerOutput
-from tasks.load.samples import Clock
+from tasks.load.recording.samples import Clock
 
 GAP_S = 1.0
 """Pause before each further stage of a shared plan: every share has its answers by then, and starts on time."""

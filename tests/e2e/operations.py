@@ -17,8 +17,8 @@ from typing import Any, TypeVar
 import httpx
 
 from deployments.config import ENVIRONMENTS
+from deployments.hosting.guardian import Guardian, Service
 from deployments.local.app import service as application
-from deployments.local.guardian import Guardian, Service
 from deployments.local.platform import Platform, answers
 from deployments.local.registry import start_time
 from tests.door import Door

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from deployments.local.guardian import Guardian
+from deployments.hosting.guardian import Guardian
 from deployments.local.orchestrator import start_server
 from deployments.local.platform import Platform
 from storage.records import FailedComponent, Report

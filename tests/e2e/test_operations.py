@@ -21,8 +21,8 @@ import boto3
 import httpx
 import pytest
 
+from deployments.hosting.guardian import Guardian, free_port
 from deployments.local import held
-from deployments.local.guardian import Guardian, free_port
 from deployments.local.platform import Platform
 from storage.parquet import Store
 from storage.records import Report

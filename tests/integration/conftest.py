@@ -15,7 +15,7 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from deployments.local.guardian import Guardian
+from deployments.hosting.guardian import Guardian
 from deployments.local.orchestrator import start_server
 from tests.prefect_client import forget_server
 

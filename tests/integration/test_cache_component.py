@@ -25,7 +25,7 @@ from storage.errors import NotMeasuredError, TargetUnreachableError
 from storage.records import Finding, Measurement
 from tasks.components.base import CollectContext, Progress, Samples
 from tasks.components.cache import CACHE
-from tasks.load.redis_wire import RedisAddress, RedisConnection, ReplyError
+from tasks.load.redis.wire import RedisAddress, RedisConnection, ReplyError
 
 PASSWORD = "canary/p@ss"
 QUOTED = "canary%2Fp%40ss"

@@ -18,14 +18,14 @@ import pytest
 from pydantic import SecretStr
 
 from deployments.config import ReadStatement, RunConfig, Target, build_config
+from deployments.hosting.guardian import Service, start_on_port
 from deployments.local import postgres
-from deployments.local.guardian import Service, start_on_port
 from storage.errors import NotMeasuredError, TargetUnreachableError
 from storage.records import Finding, Measurement
 from tasks.components.base import CollectContext, Progress, Samples
 from tasks.components.database import DATABASE
-from tasks.load import database_session
-from tasks.load.database_session import QueryError, Session, Watchdog, parse
+from tasks.load.database import session as database_session
+from tasks.load.database.session import QueryError, Session, Watchdog, parse
 from tests.databases import DEBIAN_15, Database, database, needs_debian_15
 
 CANARY = "c4n%40ry%2Fp%3Ass"

@@ -15,7 +15,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 from prefect.exceptions import ParameterTypeError
 
-from deployments.local.guardian import Guardian, free_port
+from deployments.hosting.guardian import Guardian, free_port
 from deployments.parameters import ValidationParams
 from flows.cli import app
 from flows.housekeeping import republish, retention

@@ -17,7 +17,7 @@ import httpx
 import pytest
 import trustme
 
-from tasks.load.client import Engine, Exchange, LoadClient
+from tasks.load.client.client import Engine, Exchange, LoadClient
 from tests.http_clients import Bench, answer
 
 

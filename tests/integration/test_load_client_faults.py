@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from storage.errors import NotMeasuredError
-from tasks.load.client import Engine, Exchange, HostNotAllowedError, LoadClient
+from tasks.load.client.client import Engine, Exchange, HostNotAllowedError, LoadClient
 from tests.http_clients import Bench, Reply, answer
 
 

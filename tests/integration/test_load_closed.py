@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from tasks.load.closed import ERROR_SHIFT, FAILED_BIT, SIZE_SHIFT, ClosedLoop, Pulse
-from tasks.load.samples import ERRORS
-from tasks.load.wire import Place, Stamps
+from tasks.load.adhoc.closed import ERROR_SHIFT, FAILED_BIT, SIZE_SHIFT, ClosedLoop, Pulse
+from tasks.load.recording.samples import ERRORS
+from tasks.load.wire.wire import Place, Stamps
 from tests.load_servers import Answer, Received, reply, serving
 
 REQUEST = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"

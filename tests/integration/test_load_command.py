@@ -147,7 +147,7 @@ def test_wrong_usage_is_one_line_and_exit_code_2(arguments: tuple[str, ...], wor
 
 def test_it_starts_without_prefect() -> None:
     code = (
-        "import sys, flows.load, tasks.load.adhoc, tasks.load.adhoc_figures, tasks.load.adhoc_text;"
+        "import sys, flows.load, tasks.load.adhoc.adhoc, tasks.load.adhoc.figures, tasks.load.adhoc.text;"
         "print([name for name in sys.modules if name.split('.')[0] in ('prefect', 'boto3', 'psycopg')])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)

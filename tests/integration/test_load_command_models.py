@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import trustme
 
-from tasks.load.adhoc import run_adhoc
-from tasks.load.adhoc_figures import figures
-from tasks.load.adhoc_plan import make_plan
+from tasks.load.adhoc.adhoc import run_adhoc
+from tasks.load.adhoc.figures import figures
+from tasks.load.adhoc.plan import make_plan
 from tests.load_servers import Answer, Received, reply, serving
 
 

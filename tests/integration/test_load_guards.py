@@ -8,7 +8,8 @@ import time
 import numpy as np
 import pytest
 
-from tasks.load import figures, samples
+from tasks.load import figures
+from tasks.load.recording import samples
 from tests.load_plans import LOAD, load
 from tests.load_servers import Answer, Received, reply, serving
 

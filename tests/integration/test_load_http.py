@@ -17,11 +17,11 @@ import pytest
 from deployments.config import Endpoint, ValueRange
 from deployments.load import Load
 from storage.errors import NotMeasuredError
-from tasks.load import samples
-from tasks.load.address import parse, probe
 from tasks.load.http_load import HttpPlan, HttpRun, run_http, schedule_stage, search_stage
 from tasks.load.mix import endpoint_plan
+from tasks.load.recording import samples
 from tasks.load.schedule import Jitter, Phase
+from tasks.load.wire.address import parse, probe
 from tests.load_servers import Answer, Received, reply, serving
 
 OPENSSL = ("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2")

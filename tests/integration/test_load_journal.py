@@ -20,8 +20,8 @@ import pyarrow as pa
 import pytest
 
 from deployments.config import Endpoint, RunConfig, Target
+from deployments.hosting.guardian import Guardian
 from deployments.load import Load
-from deployments.local.guardian import Guardian
 from deployments.parameters import ValidationParams
 from storage.errors import NotMeasuredError
 from storage.records import Collected, ComponentId, Finding, GateVerdict, Measurement, Report, Unit, Window
@@ -29,12 +29,12 @@ from storage.runs import RunFolder
 from tasks import validation
 from tasks.components import COMPONENTS
 from tasks.components.base import Check, CollectContext, Samples
-from tasks.load import journal, samples
 from tasks.load.http_load import HttpPlan, run_http, schedule_stage
-from tasks.load.journal import Journals
 from tasks.load.mix import endpoint_plan
 from tasks.load.process import run_worker
-from tasks.load.samples import SCHEMA
+from tasks.load.recording import journal, samples
+from tasks.load.recording.journal import Journals
+from tasks.load.recording.samples import SCHEMA
 from tasks.load.schedule import Phase
 from tests.load_servers import Received, reply, serving
 from tests.s3_server import CREDENTIALS, start_s3
@@ -47,7 +47,7 @@ PARTIAL = "samples-partial-attempt-1"
 WORKER = """
 import http.client, os, resource, time
 from tasks.load.process import WorkerOutput, serve
-from tasks.load.samples import Clock, Recorder
+from tasks.load.recording.samples import Clock, Recorder
 
 def work(plan, tell):
     clock, recorder = Clock.read(), Recorder(["GET /"], ["steady"])

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from storage.errors import NotMeasuredError, UsageError
-from tasks.load.adhoc_plan import make_plan
-from tasks.load.oracle import SCRIPT, Opinion, compare, find_k6, k6_plan, parse, run_k6
+from tasks.load.adhoc.oracle import SCRIPT, Opinion, compare, find_k6, k6_plan, parse, run_k6
+from tasks.load.adhoc.plan import make_plan
 from tests.load_servers import Received, reply, serving
 
 SECRET = "hunter2"

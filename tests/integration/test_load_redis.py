@@ -18,12 +18,12 @@ import trustme
 from redis.crc import key_slot
 
 from storage.errors import NotMeasuredError, TargetUnreachableError
-from tasks.load.redis_address import RedisAddress
-from tasks.load.redis_client import ClientProber
-from tasks.load.redis_commands import get_command
-from tasks.load.redis_probe import CLUSTER_DOWN, HIT, MISS, REFUSED, WRONG_TYPE, Call, Ended, Prober
-from tasks.load.redis_raw import RawProber
-from tasks.load.redis_topology import discover
+from tasks.load.redis.address import RedisAddress
+from tasks.load.redis.client import ClientProber
+from tasks.load.redis.commands import get_command
+from tasks.load.redis.probe import CLUSTER_DOWN, HIT, MISS, REFUSED, WRONG_TYPE, Call, Ended, Prober
+from tasks.load.redis.raw import RawProber
+from tasks.load.redis.topology import discover
 from tests.valkeys import Valkey, cluster, valkey, watched
 
 Make = Callable[[RedisAddress, Ended, float], Prober]

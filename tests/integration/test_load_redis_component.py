@@ -24,9 +24,9 @@ from storage.records import Measurement
 from tasks.components.base import CollectContext, Progress, Samples
 from tasks.components.cache import CACHE
 from tasks.components.cache.collect import collect, plan_of
-from tasks.load.cache_worker import ENDPOINTS
-from tasks.load.redis_probe import DONE, HIT, MISS
-from tasks.load.samples import endpoints, of_endpoint, statuses
+from tasks.load.recording.samples import endpoints, of_endpoint, statuses
+from tasks.load.redis.probe import DONE, HIT, MISS
+from tasks.load.redis.worker import ENDPOINTS
 from tests.valkeys import Valkey, cluster, until, valkey, watched
 
 CLUSTER = ("+cluster|slots", "+command")

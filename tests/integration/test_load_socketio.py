@@ -20,10 +20,10 @@ from tasks.components.websocket.check import handshake
 from tasks.components.websocket.collect import plan_of
 from tasks.components.websocket.measure import missing_pushes
 from tasks.load.process import WorkerOutput
-from tasks.load.samples import counts
-from tasks.load.websocket_address import parse, resolve
-from tasks.load.websocket_plan import WebsocketPlan
-from tasks.load.websocket_worker import work
+from tasks.load.recording.samples import counts
+from tasks.load.websocket.address import parse, resolve
+from tasks.load.websocket.plan import WebsocketPlan
+from tasks.load.websocket.worker import work
 from tests.socketio_server import Counts, Running, Servers, running
 
 TRANSPORTS = ["websocket", "polling", "upgrade"]

@@ -16,12 +16,13 @@ import numpy as np
 import pytest
 
 from storage.records import Trust
-from tasks.load import calibrate, samples
-from tasks.load.calibrate import REQUESTS, Calibrator
 from tasks.load.http_load import HttpRun
-from tasks.load.pool import Pool
-from tasks.load.trust import Verdict, judge
-from tasks.load.vitals_of import added
+from tasks.load.recording import samples
+from tasks.load.trust import calibrate
+from tasks.load.trust.calibrate import REQUESTS, Calibrator
+from tasks.load.trust.trust import Verdict, judge
+from tasks.load.trust.vitals_of import added
+from tasks.load.wire.pool import Pool
 from tests.load_plans import load
 from tests.load_servers import Answer, Received, reply, serving
 

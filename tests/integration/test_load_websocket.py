@@ -23,14 +23,14 @@ from storage.errors import NotMeasuredError
 from tasks.components.websocket.measure import missing_pushes
 from tasks.components.websocket.storms import storms
 from tasks.load.process import Progress, WorkerOutput
-from tasks.load.samples import STEADY, counts, errors_by_kind, of_phase
-from tasks.load.websocket_address import parse, resolve
-from tasks.load.websocket_limits import make_room
-from tasks.load.websocket_plan import STORM, WebsocketPlan
-from tasks.load.websocket_wire import Connection, End
-from tasks.load.websocket_worker import work
-from tasks.load.wire import Wire, open_wire
-from tasks.load.wire_loop import LoopWire
+from tasks.load.recording.samples import STEADY, counts, errors_by_kind, of_phase
+from tasks.load.websocket.address import parse, resolve
+from tasks.load.websocket.limits import make_room
+from tasks.load.websocket.plan import STORM, WebsocketPlan
+from tasks.load.websocket.wire import Connection, End
+from tasks.load.websocket.worker import work
+from tasks.load.wire.loop import LoopWire
+from tasks.load.wire.wire import Wire, open_wire
 from tests.websocket_server import Running, serving
 
 
@@ -209,7 +209,7 @@ def test_a_thousand_connections_are_held_and_answered() -> None:
 
 def test_the_limit_of_open_files_is_raised_where_the_system_lets_it() -> None:
     code = (
-        "import resource, sys; from tasks.load.websocket_limits import make_room;"
+        "import resource, sys; from tasks.load.websocket.limits import make_room;"
         "resource.setrlimit(resource.RLIMIT_NOFILE, (64, 2000)); make_room(1000);"
         "print(*resource.getrlimit(resource.RLIMIT_NOFILE)); make_room(5000)"
     )

@@ -18,9 +18,9 @@ from pathlib import Path
 import pytest
 import trustme
 
-from tasks.load.wire import Place, Stamps, Stream, Wire, open_wire
-from tasks.load.wire_linux import LinuxWire
-from tasks.load.wire_loop import LoopWire
+from tasks.load.wire.linux import LinuxWire
+from tasks.load.wire.loop import LoopWire
+from tasks.load.wire.wire import Place, Stamps, Stream, Wire, open_wire
 
 MAKERS = {"kernel": LinuxWire, "loop": LoopWire}
 pytestmark = pytest.mark.asyncio

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments.local.guardian import Guardian, Service, last_line, start_on_port
+from deployments.hosting.guardian import Guardian, Service, last_line, start_on_port
 from storage.errors import LocalPlatformError
 
 LIMIT_S = 5.0
@@ -24,7 +24,7 @@ LIMIT_S = 5.0
 OWNER = """
 import json, signal, sys, time
 from pathlib import Path
-from deployments.local.guardian import Guardian, Service
+from deployments.hosting.guardian import Guardian, Service
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a shell starts in the background
 folder = Path(sys.argv[1])
@@ -179,7 +179,7 @@ def test_a_port_that_was_taken_in_between_is_replaced(tmp_path: Path, monkeypatc
         free.bind(("127.0.0.1", 0))
         ports = [other.getsockname()[1], free.getsockname()[1]]
         free.close()
-        monkeypatch.setattr("deployments.local.guardian.free_port", iter(ports).__next__)
+        monkeypatch.setattr("deployments.hosting.guardian.free_port", iter(ports).__next__)
 
         def service(port: int) -> Service:
             return Service("server", (sys.executable, "-c", SERVER, str(port)), cwd=tmp_path)

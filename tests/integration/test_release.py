@@ -26,8 +26,8 @@ from prefect.events import AutomationCore, Event, Resource
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, PREFECT_HOME, temporary_settings
 from prefect.states import Cancelled, Completed, Crashed, Failed, Running
 
+from deployments.hosting.guardian import Guardian
 from deployments.local import held
-from deployments.local.guardian import Guardian
 from deployments.parameters import ValidationParams
 from deployments.server import connected, set_up
 from flows import following

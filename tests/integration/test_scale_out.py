@@ -33,8 +33,8 @@ from storage.runs import RunFolder
 from tasks import progress, validation
 from tasks.components.base import CollectContext, Progress
 from tasks.components.rfid import RFID
-from tasks.load import samples, spread
 from tasks.load.http_load import SEED
+from tasks.load.recording import samples, spread
 from tasks.load.schedule import Phase, arrivals
 from tasks.task_runner import local_cluster, open_runner
 from tests.dask_components import FOLDER

@@ -15,9 +15,9 @@ from botocore.credentials import Credentials
 from deployments.load import Load
 from deployments.local.platform import Part, platform
 from deployments.scenarios import SigV4Settings
-from tasks.load import samples
-from tasks.load.scenario_file import looked_at
-from tasks.load.scenario_load import ScenarioPlan, ScenarioRun, run_scenario
+from tasks.load.recording import samples
+from tasks.load.scenario.file import looked_at
+from tasks.load.scenario.load import ScenarioPlan, ScenarioRun, run_scenario
 from tests.load_servers import Received, reply, serving
 
 EXAMPLES = Path(__file__).parents[2] / "docs/examples"

@@ -16,14 +16,14 @@ from deployments.load import Load
 from deployments.scenarios import Entry
 from storage.errors import ConfigurationError, NotMeasuredError
 from storage.records import Trust
-from tasks.load import samples
-from tasks.load.scenario_figures import check_measurements, journey_measurements, whole_journeys
-from tasks.load.scenario_file import looked_at
-from tasks.load.scenario_load import CLOSED, ScenarioPlan, ScenarioRun, run_scenario
+from tasks.load.recording import samples
+from tasks.load.scenario.figures import check_measurements, journey_measurements, whole_journeys
+from tasks.load.scenario.file import looked_at
+from tasks.load.scenario.load import CLOSED, ScenarioPlan, ScenarioRun, run_scenario
 from tests.load_servers import Answer, Received, reply, serving
 
 LUNCH = """
-from tasks.load.scenario import User, from_rows
+from tasks.load.scenario.scenario import User, from_rows
 
 data = from_rows([{"card": "RFID-1"}, {"card": "RFID-2"}])
 
@@ -274,7 +274,7 @@ def test_max_rate_and_retry_after_hold_requests_back(tmp_path: Path) -> None:
 
 def test_rows_that_serve_once_end_the_load(tmp_path: Path) -> None:
     text = (
-        "from tasks.load.scenario import from_rows\n"
+        "from tasks.load.scenario.scenario import from_rows\n"
         "data = from_rows([{'n': n} for n in range(25)], 'once')\n"
         "async def lunch(user):\n    await user.http.get('/', params=user.data)\n"
     )
@@ -359,7 +359,7 @@ def test_thinking_is_in_the_journey_and_in_no_request(tmp_path: Path) -> None:
 
 def test_two_processes_share_arrivals_users_and_rows(tmp_path: Path) -> None:
     text = (
-        "from tasks.load.scenario import from_rows\n"
+        "from tasks.load.scenario.scenario import from_rows\n"
         "data = from_rows([{'n': n} for n in range(1000)])\n"
         "async def lunch(user):\n    await user.http.get('/', headers={'x-row': str(user.data['n'])})\n"
     )

@@ -18,7 +18,7 @@ import psycopg
 import pytest
 
 from deployments.config import known
-from deployments.local.guardian import free_port
+from deployments.hosting.guardian import free_port
 from deployments.local.held import DATABASES
 from tests.databases import database
 

@@ -25,7 +25,7 @@ import httpx
 import pyarrow as pa
 import pytest
 
-from deployments.local.guardian import Guardian, free_port
+from deployments.hosting.guardian import Guardian, free_port
 from storage.errors import DamagedFileError, RunExistsError, StorageError, UsageError
 from storage.parquet import Store
 from storage.records import ComponentId, RunInfo

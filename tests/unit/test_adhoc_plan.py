@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from storage.errors import ConfigurationError, ExitCode
-from tasks.load.adhoc import phases_of
-from tasks.load.adhoc_plan import make_plan
-from tasks.load.oracle import k6_plan
+from tasks.load.adhoc.adhoc import phases_of
+from tasks.load.adhoc.oracle import k6_plan
+from tasks.load.adhoc.plan import make_plan
 
 SECRET = "hunter2"
 URL = "http://example.org/a"

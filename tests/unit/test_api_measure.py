@@ -10,8 +10,8 @@ from storage.errors import NotMeasuredError
 from storage.records import Collected, Measurement, Severity, Trust
 from tasks.components.api import API, allowed
 from tasks.components.base import CollectContext, Samples
-from tasks.load import samples
-from tasks.load.samples import Clock, Recorder
+from tasks.load.recording import samples
+from tasks.load.recording.samples import Clock, Recorder
 
 MS = 1_000_000
 START = 1_700_000_000_000_000_000

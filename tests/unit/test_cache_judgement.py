@@ -13,9 +13,9 @@ from storage.records import Collected, Finding, Measurement, Severity, Window
 from tasks.components.base import Samples
 from tasks.components.cache import CACHE
 from tasks.components.cache.tables import table_of
-from tasks.load.cache_worker import CLIENT, RAW
-from tasks.load.redis_probe import HIT, MISS, REFUSED, WRONG_TYPE
-from tasks.load.samples import STEADY, WARMUP, Clock, Recorder
+from tasks.load.recording.samples import STEADY, WARMUP, Clock, Recorder
+from tasks.load.redis.probe import HIT, MISS, REFUSED, WRONG_TYPE
+from tasks.load.redis.worker import CLIENT, RAW
 
 START = datetime(2026, 3, 2, 7, 0, tzinfo=UTC)
 START_NS = int(START.timestamp()) * 10**9

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from storage.errors import NotMeasuredError
-from tasks.load.redis_wire import RedisAddress, encode, login_commands, parse_info
+from tasks.load.redis.wire import RedisAddress, encode, login_commands, parse_info
 
 
 def test_an_address_is_taken_apart() -> None:

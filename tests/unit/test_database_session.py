@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from storage.errors import NotMeasuredError
-from tasks.load.database_session import MARK, marked, parse
+from tasks.load.database.session import MARK, marked, parse
 
 CANARY = "c4n@ry/p:ss"
 QUOTED = "c4n%40ry%2Fp%3Ass"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from deployments.config import ValueRange
-from tasks.load.database_worker import draw, schedule
+from tasks.load.database.worker import draw, schedule
 
 
 def generator(seed: int) -> Random:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from storage.errors import NotMeasuredError
-from tasks.load.address import parse
+from tasks.load.wire.address import parse
 
 
 def test_an_address_keeps_its_base_path_and_hides_its_credentials() -> None:

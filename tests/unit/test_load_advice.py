@@ -7,7 +7,7 @@ import pyarrow as pa
 from deployments.config import build_config
 from storage.records import Collected, ComponentId, Severity
 from tasks.load import advice, figures
-from tasks.load.samples import Clock, Recorder
+from tasks.load.recording.samples import Clock, Recorder
 from tests.report_example import WINDOW
 
 CONFIG = build_config("staging")

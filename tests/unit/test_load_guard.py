@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tasks.load.capacity import Limits, Step, judge_step, outcome, phase_of, steps_from, steps_table
-from tasks.load.guard import Ceiling, Guard, Pulse, pause_s
+from tasks.load.trust.guard import Ceiling, Guard, Pulse, pause_s
 
 MS = 1_000_000
 SECOND = 1_000_000_000

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.load.http import BODY_LIMIT, HEAD_LIMIT, BadAnswer, Scanner
+from tasks.load.wire.http import BODY_LIMIT, HEAD_LIMIT, BadAnswer, Scanner
 
 COUNTED = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 11\r\n\r\nhello world"
 CHUNKED = (

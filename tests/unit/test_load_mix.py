@@ -10,8 +10,8 @@ import pytest
 
 from deployments.config import Endpoint, ValueRange
 from storage.errors import NotMeasuredError
-from tasks.load.address import parse
 from tasks.load.mix import Mix, Request, draw, endpoint_plan
+from tasks.load.wire.address import parse
 
 ADDRESS = parse("http://example.test:8080/base/", variable="URL")
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from storage.records import Trust
-from tasks.load import samples
-from tasks.load.samples import ERRORS, SCHEMA, Clock, Recorder
+from tasks.load.recording import samples
+from tasks.load.recording.samples import ERRORS, SCHEMA, Clock, Recorder
 
 MS = 1_000_000
 SECOND = 1_000_000_000

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from storage.records import Trust
-from tasks.load.trust import STAMP_NOTE, Resources, Vitals, added_by_lateness, bunched, judge
-from tasks.load.vitals import Pauses, cause_of, is_own
+from tasks.load.trust.trust import STAMP_NOTE, Resources, Vitals, added_by_lateness, bunched, judge
+from tasks.load.trust.vitals import Pauses, cause_of, is_own
 
 MS = 1_000_000
 QUIET = Vitals(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments.local.guardian import Guardian, Service, free_port, last_line
+from deployments.hosting.guardian import Guardian, Service, free_port, last_line
 from storage.errors import LocalPlatformError
 
 

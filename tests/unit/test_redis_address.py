@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from storage.errors import NotMeasuredError
-from tasks.load.redis_address import RedisAddress
+from tasks.load.redis.address import RedisAddress
 
 
 def test_sentinels_and_their_service_are_taken_apart() -> None:

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.load import redis_channel
-from tasks.load.redis_channel import Channel
+from tasks.load.redis import channel as redis_channel
+from tasks.load.redis.channel import Channel
 
 
 @dataclass

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.load.redis_commands import OWN_PREFIX, READ_ONLY, OwnKeys, command, encode, get_command, new_run
+from tasks.load.redis.commands import OWN_PREFIX, READ_ONLY, OwnKeys, command, encode, get_command, new_run
 
 
 @given(st.lists(st.text(max_size=12), min_size=1, max_size=4))

@@ -10,9 +10,9 @@ import pytest
 
 from storage.errors import NotMeasuredError
 from tasks.components.cache.info import info_row, summed, summed_commands
-from tasks.load.redis_address import RedisAddress
-from tasks.load.redis_sample import KeySample
-from tasks.load.redis_topology import topology_of
+from tasks.load.redis.address import RedisAddress
+from tasks.load.redis.sample import KeySample
+from tasks.load.redis.topology import topology_of
 
 RNG = random.Random(1)  # noqa: S311 - draws keys of a test
 ASKED = RedisAddress("entry", 7000, password="p", tls=True)

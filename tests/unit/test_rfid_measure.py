@@ -12,9 +12,9 @@ from deployments.load import Load
 from storage.records import Collected, Measurement, Trust
 from tasks.components.base import Samples
 from tasks.components.rfid import RFID, share_out
-from tasks.load import samples
 from tasks.load.capacity import Step, steps_table
-from tasks.load.samples import Clock, Recorder
+from tasks.load.recording import samples
+from tasks.load.recording.samples import Clock, Recorder
 
 MS = 1_000_000
 SECOND = 1_000 * MS

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from storage.errors import NotMeasuredError
-from tasks.load.feeder import Feeder, UsedUpError, from_csv, from_rows
+from tasks.load.scenario.feeder import Feeder, UsedUpError, from_csv, from_rows
 
 ROWS = [{"card": f"RFID-{number}"} for number in range(7)]
 RNG = random.Random(1)  # noqa: S311 - test data

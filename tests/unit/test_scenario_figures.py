@@ -7,10 +7,10 @@ import pytest
 
 from deployments.config import build_config
 from storage.records import Severity
-from tasks.load.samples import Clock
-from tasks.load.scenario_advice import journey_findings
-from tasks.load.scenario_figures import check_measurements, journey_measurements, whole_journeys
-from tasks.load.scenario_records import CHECKS, Journey, Records
+from tasks.load.recording.samples import Clock
+from tasks.load.scenario.advice import journey_findings
+from tasks.load.scenario.figures import check_measurements, journey_measurements, whole_journeys
+from tasks.load.scenario.records import CHECKS, Journey, Records
 
 SECOND = 1_000_000_000
 

@@ -12,11 +12,11 @@ from pydantic import ValidationError
 
 from deployments.scenarios import ScenarioSettings, parse_entries
 from storage.errors import ConfigurationError, NotMeasuredError
-from tasks.load.scenario_file import load, looked_at
+from tasks.load.scenario.file import load, looked_at
 
 GOOD = """
 from __future__ import annotations
-from tasks.load.scenario import User, from_csv
+from tasks.load.scenario.scenario import User, from_csv
 import helper
 
 data = from_csv("cards.csv", mode="once")
@@ -107,7 +107,10 @@ def test_the_worker_takes_functions_feeder_and_start(lunch: Path) -> None:
             "bad.py fails in line 2: RuntimeError: no$",
         ),
         ("import sys\nsys.exit(3)\nasync def go(user): ...", "bad.py fails in line 2: SystemExit: 3"),
-        ("from tasks.load.scenario import from_csv\nd = from_csv('none.csv')\nasync def go(user): ...", "none.csv"),
+        (
+            "from tasks.load.scenario.scenario import from_csv\nd = from_csv('none.csv')\nasync def go(user): ...",
+            "none.csv",
+        ),
         ("async def go(user): ...\ngo = 3", "go must be `async def go"),
     ],
 )

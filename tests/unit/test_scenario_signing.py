@@ -11,7 +11,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 from storage.errors import NotMeasuredError
-from tasks.load.credentials import AwsKeys, SigV4
+from tasks.load.scenario.credentials import AwsKeys, SigV4
 
 ACCESS, SECRET, TOKEN = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "session/token=="
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from storage.errors import NotMeasuredError
 from tasks.load.http_load import HttpRun, schedule_stage, search_stage
 from tasks.load.process import WorkerOutput
-from tasks.load.samples import Clock, Recorder
+from tasks.load.recording.samples import Clock, Recorder
+from tasks.load.recording.spread import run_here
 from tasks.load.schedule import Jitter, Phase, arrivals
 from tasks.load.shards import Share, merge, shares, split, starts_apart_ms
-from tasks.load.spread import run_here
 
 JITTERS: tuple[Jitter, ...] = ("none", "uniform", "poisson")
 RATES = st.tuples(st.floats(0, 100), st.floats(0, 100), st.floats(0, 5))

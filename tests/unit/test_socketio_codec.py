@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from socketio.packet import Packet as Reference  # type: ignore[import-untyped]
 
-from tasks.load import socketio_codec as codec
+from tasks.load.socketio import codec
 
 GREETING = (
     b'0{"sid":"lv_VI97HAXpY6yYWAAAC","upgrades":["websocket"],"pingInterval":25000,"pingTimeout":20000,'

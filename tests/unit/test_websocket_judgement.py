@@ -18,9 +18,9 @@ from tasks.components.base import Samples
 from tasks.components.websocket import WEBSOCKET
 from tasks.components.websocket.collect import plan_of
 from tasks.components.websocket.storms import storms
-from tasks.load.samples import RAMP, STEADY, Clock, Recorder
-from tasks.load.websocket_address import parse, shown
-from tasks.load.websocket_plan import ANSWERS, CONNECTIONS, PHASES, PUSHES, SETUP, STORM, WebsocketPlan, timetable
+from tasks.load.recording.samples import RAMP, STEADY, Clock, Recorder
+from tasks.load.websocket.address import parse, shown
+from tasks.load.websocket.plan import ANSWERS, CONNECTIONS, PHASES, PUSHES, SETUP, STORM, WebsocketPlan, timetable
 
 START = datetime(2026, 3, 2, 7, 0, tzinfo=UTC)
 START_NS = int(START.timestamp()) * 10**9

@@ -14,8 +14,8 @@ from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 from websockets.uri import parse_uri
 
-from tasks.load.websocket_wire import MAX_MESSAGE, Connection, End
-from tasks.load.wire import Place, Receiver
+from tasks.load.websocket.wire import MAX_MESSAGE, Connection, End
+from tasks.load.wire.wire import Place, Receiver
 
 
 @dataclass

@@ -6,7 +6,7 @@ from deployments.config import RunConfig, Target
 from storage.errors import NotMeasuredError
 from tasks.components.base import Check
 from tasks.components.cache.collect import url_of
-from tasks.load.redis_wire import RedisAddress, RedisConnection, ReplyError, code_of, parse_info
+from tasks.load.redis.wire import RedisAddress, RedisConnection, ReplyError, code_of, parse_info
 
 _ABSENT = "hasivu-perf:absent"
 _TIMEOUT_S = 5.0

@@ -17,15 +17,15 @@ from storage.errors import NotMeasuredError
 from storage.records import Collected, ComponentId, LoadSummary, Window
 from tasks.components.base import CollectContext, Progress, now
 from tasks.components.cache.observe import Observer
-from tasks.load.cache_worker import CachePlan
-from tasks.load.journal import Journals
 from tasks.load.process import WorkerOutput, run_worker
-from tasks.load.redis_address import RedisAddress
-from tasks.load.redis_commands import OwnKeys, new_run
-from tasks.load.redis_topology import Topology, discover
-from tasks.load.redis_wire import RedisConnection, ReplyError, code_of
-from tasks.load.samples import SCHEMA, STEADY, latency_ms, percentile, sent_rate, summarise
-from tasks.load.trust import Vitals, judge
+from tasks.load.recording.journal import Journals
+from tasks.load.recording.samples import SCHEMA, STEADY, latency_ms, percentile, sent_rate, summarise
+from tasks.load.redis.address import RedisAddress
+from tasks.load.redis.commands import OwnKeys, new_run
+from tasks.load.redis.topology import Topology, discover
+from tasks.load.redis.wire import RedisConnection, ReplyError, code_of
+from tasks.load.redis.worker import CachePlan
+from tasks.load.trust.trust import Vitals, judge
 
 _START_S = 20.0
 
@@ -72,7 +72,7 @@ class _Probe:
     def _run(self) -> None:
         try:
             self.output = run_worker(
-                "tasks.load.cache_worker",
+                "tasks.load.redis.worker",
                 self._plan.to_json(),
                 deadline_s=self._plan.deadline_s + _START_S,
                 on_progress=self._on_progress,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tasks.components.cache.info import counters
-from tasks.load.redis_wire import RedisConnection, ReplyError, code_of, parse_info
+from tasks.load.redis.wire import RedisConnection, ReplyError, code_of, parse_info
 
 _ABSENT_KEY = b"hasivu-perf:absent"
 _BATCH = 25

@@ -15,11 +15,11 @@ from deployments.config import RunConfig
 from storage.records import Measurement, Unit, Window
 from tasks.components.base import Samples
 from tasks.components.cache.estimate import MIN_EVIDENCE, Family, estimate
-from tasks.load.cache_worker import CLIENT, RAW
 from tasks.load.figures import wilson
 from tasks.load.measured import percentile_of, trust_note
-from tasks.load.redis_probe import HIT, MISS, REFUSALS, WRONG_TYPE
-from tasks.load.samples import STEADY, answered, column, latency_ms, of_endpoint, of_phase
+from tasks.load.recording.samples import STEADY, answered, column, latency_ms, of_endpoint, of_phase
+from tasks.load.redis.probe import HIT, MISS, REFUSALS, WRONG_TYPE
+from tasks.load.redis.worker import CLIENT, RAW
 
 METRICS = frozenset(
     {

@@ -12,9 +12,9 @@ from redis.crc import key_slot
 from storage.errors import TargetUnreachableError
 from tasks.components.cache.info import Row, command_rows, info_row, keys_of, summed, summed_commands
 from tasks.components.cache.looks import Look, Looker
-from tasks.load.redis_address import RedisAddress
-from tasks.load.redis_topology import Topology, discover
-from tasks.load.redis_wire import RedisConnection, ReplyError, code_of, parse_info
+from tasks.load.redis.address import RedisAddress
+from tasks.load.redis.topology import Topology, discover
+from tasks.load.redis.wire import RedisConnection, ReplyError, code_of, parse_info
 
 _COUNT = 500
 _INNER = 0.95

@@ -20,8 +20,8 @@ from tasks.components.cache.looks import NO_KEY
 from tasks.components.cache.nodes import Nodes, Reading, Scanned
 from tasks.components.cache.panel import Panel
 from tasks.components.cache.tables import table_of
-from tasks.load.redis_topology import Topology
-from tasks.load.redis_wire import RedisAddress, ReplyError, code_of
+from tasks.load.redis.topology import Topology
+from tasks.load.redis.wire import RedisAddress, ReplyError, code_of
 
 ROUND_S = 1.0
 _REST = 2.0

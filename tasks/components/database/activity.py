@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from tasks.components.database.facts import PG14, Facts
-from tasks.load.database_session import APPLICATION, Row, Session
+from tasks.load.database.session import APPLICATION, Row, Session
 
 LONG_S = 5.0
 """A transaction, or an idle state within one, is worth a row of `sessions` from this age on, in seconds."""

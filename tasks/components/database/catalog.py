@@ -9,7 +9,7 @@ from typing import Any
 
 from tasks.components.database import queries
 from tasks.components.database.facts import Facts
-from tasks.load.database_session import QueryError, Row, Session
+from tasks.load.database.session import QueryError, Row, Session
 
 _TYPE_LIMITS: Mapping[str, float] = {"smallint": 2**15 - 1, "integer": 2**31 - 1, "bigint": 2**63 - 1}
 

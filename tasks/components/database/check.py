@@ -7,7 +7,7 @@ from storage.errors import NotMeasuredError
 from tasks.components.base import Check
 from tasks.components.database import facts
 from tasks.components.database.collect import address
-from tasks.load.database_session import QueryError, Session, Watchdog
+from tasks.load.database.session import QueryError, Session, Watchdog
 
 OLDEST, NEWEST = 13, 18
 """Major versions that are known to work."""

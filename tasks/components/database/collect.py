@@ -22,8 +22,8 @@ from storage.records import Collected, ComponentId, Window
 from tasks.components.base import CollectContext, Progress, now
 from tasks.components.database import activity, catalog, facts, plans, queries, statements, timing
 from tasks.components.database.schemas import table
-from tasks.load.database_session import QueryError, Server, Session, Watchdog, parse
-from tasks.load.database_worker import draw
+from tasks.load.database.session import QueryError, Server, Session, Watchdog, parse
+from tasks.load.database.worker import draw
 from tasks.load.process import WorkerOutput
 
 POLL_S = 5.0

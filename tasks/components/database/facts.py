@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.load.database_session import QueryError, Session
+from tasks.load.database.session import QueryError, Session
 
 PG14, PG15, PG16, PG17 = 140_000, 150_000, 160_000, 170_000
 """Version numbers from which on a column or an option is there."""

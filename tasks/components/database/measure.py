@@ -17,7 +17,7 @@ from deployments.config import RunConfig
 from storage.records import Measurement, Unit, Window
 from tasks.components.base import Samples
 from tasks.components.database.statements import label
-from tasks.load.samples import (
+from tasks.load.recording.samples import (
     STEADY,
     Floats,
     column,

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tasks.components.database.facts import PG16
-from tasks.load.database_session import QueryError, Session
+from tasks.load.database.session import QueryError, Session
 
 _READS = re.compile(r"^[\s(]*(select|with|table|values)\b", re.IGNORECASE)
 _NUMBER = re.compile(r"\$(\d+)")

@@ -191,7 +191,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
     "sequences": SEQUENCES,
     "plans": PLANS,
 }
-"""All raw tables but `samples`, whose schema is `tasks.load.samples.SCHEMA`."""
+"""All raw tables but `samples`, whose schema is `tasks.load.recording.samples.SCHEMA`."""
 
 
 def table(name: str, rows: Iterable[Mapping[str, Any]]) -> pa.Table:

@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from tasks.components.database.facts import PG14, PG17, Facts, quoted
-from tasks.load.database_session import MARK, Row, Session
+from tasks.load.database.session import MARK, Row, Session
 
 Key = tuple[int, int, bool]
 FIELDS = ("calls", "rows", "total_ms", "planning_ms", "blocks_hit", "blocks_read", "temp_written", "wal_bytes")

@@ -10,13 +10,13 @@ import pyarrow as pa
 
 from deployments.config import RunConfig
 from storage.records import LoadSummary
-from tasks.load import trust
-from tasks.load.journal import Journals
 from tasks.load.process import WorkerOutput, run_worker
-from tasks.load.samples import STEADY, latency_ms, of_phase, percentile, sent_rate, summarise
-from tasks.load.vitals_of import added
+from tasks.load.recording.journal import Journals
+from tasks.load.recording.samples import STEADY, latency_ms, of_phase, percentile, sent_rate, summarise
+from tasks.load.trust import trust
+from tasks.load.trust.vitals_of import added
 
-WORKER = "tasks.load.database_worker"
+WORKER = "tasks.load.database.worker"
 SEED = 20_260
 _EXTRA_S = 30.0
 _STAMP_NOTE = "receive times are stamped by the client after the last row, in a process of its own"

@@ -17,7 +17,7 @@ from storage.records import (
 )
 from tasks.components.base import Samples
 from tasks.components.websocket import advise_storms
-from tasks.load.samples import counts, errors_by_kind
+from tasks.load.recording.samples import counts, errors_by_kind
 
 _KEY = "aGFzaXZ1LXBlcmYtY2hlY2s="
 _CONNECT_CAUSES = {

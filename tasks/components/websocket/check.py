@@ -13,10 +13,10 @@ from deployments.config import RunConfig, Target
 from storage.errors import NotMeasuredError
 from tasks.components.base import Check
 from tasks.components.websocket.collect import plan_of, url_of
-from tasks.load.socketio_codec import greeting
-from tasks.load.socketio_target import path_of
-from tasks.load.websocket_address import Address, parse, resolve
-from tasks.load.websocket_plan import WebsocketPlan
+from tasks.load.socketio.codec import greeting
+from tasks.load.socketio.target import path_of
+from tasks.load.websocket.address import Address, parse, resolve
+from tasks.load.websocket.plan import WebsocketPlan
 
 _TIMEOUT_S = 5.0
 _NAME = "WebSocket address"

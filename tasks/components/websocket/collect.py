@@ -14,9 +14,9 @@ from storage.errors import NotMeasuredError
 from storage.records import Collected, ComponentId, LoadSummary, Window
 from tasks.components.base import CollectContext, Progress
 from tasks.load.process import WorkerOutput, run_worker
-from tasks.load.samples import STEADY, latency_ms, of_phase, percentile, sent_rate, summarise
-from tasks.load.trust import Vitals, judge
-from tasks.load.websocket_plan import WebsocketPlan
+from tasks.load.recording.samples import STEADY, latency_ms, of_phase, percentile, sent_rate, summarise
+from tasks.load.trust.trust import Vitals, judge
+from tasks.load.websocket.plan import WebsocketPlan
 
 _START_S = 20.0
 
@@ -77,7 +77,7 @@ def collect(context: CollectContext) -> Collected:
         )
 
     output = run_worker(
-        "tasks.load.websocket_worker",
+        "tasks.load.websocket.worker",
         plan.to_json(),
         deadline_s=plan.deadline_s + _START_S,
         on_progress=tell,

@@ -13,7 +13,7 @@ from storage.records import LoadSummary, Measurement, Unit, Window
 from tasks.components.base import Samples
 from tasks.components.websocket.storms import storms
 from tasks.load.measured import percentile_of, trust_note
-from tasks.load.samples import (
+from tasks.load.recording.samples import (
     STEADY,
     answered,
     counts,

@@ -1,0 +1,1 @@
+"""Programs that a run starts for itself and that never outlive it."""

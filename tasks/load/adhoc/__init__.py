@@ -1,0 +1,1 @@
+"""`hasivu-perf load URL`: one target, one verdict."""

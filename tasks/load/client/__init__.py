@@ -1,0 +1,1 @@
+"""httpx's API on the engine."""

@@ -1,0 +1,1 @@
+"""Timed reads of a database, in read-only sessions."""

@@ -1,0 +1,1 @@
+"""Samples: recorded while load runs, exact figures from them."""

@@ -1,0 +1,1 @@
+"""A user's own scenarios: plain Python on the familiar API."""

@@ -1,0 +1,1 @@
+"""Whether a load generator can be believed, and what stops it."""
