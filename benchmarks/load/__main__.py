@@ -31,10 +31,10 @@ def main(*, quick: bool) -> None:
     with tempfile.TemporaryDirectory(prefix="hasivu-bench-") as folder:
         plain = measure_truth(rounds, seconds)
         load.append(os.getloadavg()[0])
-        http = measure_throughput(rounds, seconds / 2)
+        http = measure_throughput(2 * rounds + 1, seconds * 0.3)
         certificate = Certificate.of(Path(folder))  # from here on the authority of the test is the trusted one
         secure = measure_tls(seconds, certificate)
-        https = measure_throughput(rounds, seconds / 2, certificate)
+        https = measure_throughput(2 * rounds + 1, seconds * 0.3, certificate)
         load.append(os.getloadavg()[0])
     stall, late_ms = truth.stall(seconds * 2), truth.lateness(seconds)
     load.append(os.getloadavg()[0])

@@ -65,6 +65,7 @@ class Request:
             )
         self._method = str(plan["method"])
         self._head = _head(address, headers, body is not None)
+        self._same = None if self._values else self._rendered({})
 
     def _places(self) -> set[str]:
         return {piece[0] for piece in (*self._target, *(self._body or ())) if not isinstance(piece, str)}
@@ -75,7 +76,11 @@ class Request:
 
     def render(self, rng: random.Random) -> bytes:
         """The next request: each name is drawn once, and has the same value wherever it stands in this request."""
-        drawn = {place: draw(found, rng) for place, found in self._values.items() if found is not None}
+        if self._same is not None:
+            return self._same
+        return self._rendered({place: draw(found, rng) for place, found in self._values.items() if found is not None})
+
+    def _rendered(self, drawn: Mapping[str, str]) -> bytes:
         line = f"{self._method} {_fill(self._target, drawn)} {self._head}"
         if self._body is not None:
             body = _fill(self._body, drawn).encode()
@@ -94,6 +99,8 @@ class Mix:
     def choose(self) -> int:
         """The position of the next endpoint among the weights."""
         edges = self._edges
+        if len(edges) == 1:
+            return 0
         return min(bisect(edges, self._rng.random() * edges[-1]), len(edges) - 1)
 
 

@@ -10,6 +10,7 @@ import asyncio
 import ctypes
 import os
 import platform
+import struct
 import time
 from array import array
 from collections.abc import Callable, Sequence
@@ -34,12 +35,8 @@ class Alarm(Protocol):
         """Never ring again; frees what the system lent."""
 
 
-class _TimeSpec(ctypes.Structure):
-    _fields_ = (("sec", ctypes.c_long), ("nsec", ctypes.c_long))
-
-
-class _TimerSpec(ctypes.Structure):
-    _fields_ = (("interval", _TimeSpec), ("value", _TimeSpec))
+_TIMER_SPEC = struct.Struct("@4l")
+"""struct itimerspec: an interval, which stays 0, and the moment, each in seconds and nanoseconds."""
 
 
 class TimerFd:
@@ -54,15 +51,16 @@ class TimerFd:
             raise OSError(ctypes.get_errno(), "timerfd_create")
         self._loop = loop
         self._ring = ring
-        self._spec = _TimerSpec()
-        self._pointer = ctypes.byref(self._spec)
+        self._spec = ctypes.create_string_buffer(_TIMER_SPEC.size)
+        self._set = self._libc.timerfd_settime
+        self._set.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+        self._pointer = ctypes.addressof(self._spec)
         loop.add_reader(self._fd, self._woken)
 
     def arm(self, at_ns: int) -> None:
         """See `Alarm.arm`; a moment of 0 would disarm the timer, so the earliest is 1 ns."""
-        value = self._spec.value
-        value.sec, value.nsec = divmod(max(at_ns, 1), _SECOND)
-        if self._libc.timerfd_settime(self._fd, _TFD_TIMER_ABSTIME, self._pointer, None):
+        _TIMER_SPEC.pack_into(self._spec, 0, 0, 0, *divmod(max(at_ns, 1), _SECOND))
+        if self._set(self._fd, _TFD_TIMER_ABSTIME, self._pointer, None):
             raise OSError(ctypes.get_errno(), "timerfd_settime")
 
     def _woken(self) -> None:
