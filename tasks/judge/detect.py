@@ -1,0 +1,240 @@
+"""Change points in a series of runs: the robust confirmed change point. Pure.
+
+A nightly figure wanders, has outliers and a weekly season; a regression is a change of its level that stays. So the
+series is taken to logarithms, its season removed where that makes it much quieter, lone outliers are pulled back (at
+the tail too: a jump of one or two runs is not believed yet), and the levels are found by the exact least-squares
+partition (Jackson et al. 2005, "An algorithm for optimal partitioning of data on an interval"). A change of level is
+kept where it is large enough to matter (`minimum_effect`) and clear of the series' own noise, which is measured with
+its autocorrelation: runs that follow each other are alike, and tests that forget it alarm on nothing.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+SUSPECTED = 3
+"""Runs after a change from which it is told of."""
+CONFIRMED = 7
+"""Runs after a change from which it counts as confirmed."""
+FEWEST = 8
+"""Runs below which nothing can be said."""
+MINIMUM_EFFECT = 0.04
+"""Relative change of level that matters, where the caller names none."""
+
+_PENALTY = 14.0
+_CLEAR = 4.0
+_WEEK = 7
+_QUIETER = 0.9
+_PHI_MOST = 0.6
+_MAD = 1.4826
+_HAMPEL = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePoint:
+    """A change of level.
+
+    `index` is the first value of the new level in the series as given. `before` and `after` are the levels (medians,
+    in the series' unit), `effect` is after ÷ before − 1 (after − before where the series has values ≤ 0), `interval`
+    its 95 % interval. `confidence` is how unlikely noise alone would be, 0..1. `status` follows from how many runs
+    stand behind the new level.
+    """
+
+    index: int
+    direction: Literal[1, -1]
+    confidence: float
+    before: float
+    after: float
+    effect: float
+    interval: tuple[float, float]
+    runs: int
+    status: Literal["suspected", "confirmed"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Noise:
+    """What a series does when nothing happens: scale, and the autocorrelation φ of neighbours."""
+
+    scale: float
+    phi: float
+
+    @property
+    def inflation(self) -> float:
+        """How much autocorrelation enlarges the variance of a mean: (1 + φ)/(1 − φ)."""
+        return (1 + self.phi) / (1 - self.phi)
+
+
+def change_points(
+    values: Sequence[float | None],
+    times: Sequence[datetime | date] | None = None,
+    minimum_effect: float = MINIMUM_EFFECT,
+) -> list[ChangePoint]:
+    """The changes of level in a series of runs, oldest first; none where there are fewer than `FEWEST` values.
+
+    `values` in the order of time; None and NaN are runs that did not measure. `times` are the runs' moments: with
+    them the season is that of weekdays, without them of every seventh run. `minimum_effect` is relative.
+    """
+    given = np.array([np.nan if value is None else value for value in values], np.float64)
+    place = np.flatnonzero(np.isfinite(given))
+    if len(place) < FEWEST:
+        return []
+    kept = given[place]
+    logs = bool((kept > 0).all())
+    series = np.log(kept) if logs else kept
+    least = math.log1p(minimum_effect) if logs else minimum_effect * float(np.median(np.abs(kept)))
+    phases = place % _WEEK if times is None else np.array([times[int(number)].weekday() for number in place])
+    quiet = _despiked(_without_season(series, phases))
+    edges, noise = _levels(quiet, least)
+    return [_described(quiet, edges, number, noise, place, logs=logs) for number in range(1, len(edges) - 1)]
+
+
+# --- the series made quiet ---
+
+
+def _without_season(series: Floats, phases: npt.NDArray[np.int64]) -> Floats:
+    """Without the profile of the week, where that takes at least a tenth of the noise away."""
+    if len(series) < 3 * _WEEK:
+        return series
+    rest = series - _rolling_median(series, _WEEK)
+    profile = np.zeros(_WEEK)
+    for phase in range(_WEEK):
+        of_phase = rest[phases == phase]
+        if len(of_phase) < 3:  # noqa: PLR2004 - a median of two is no profile
+            return series
+        profile[phase] = np.median(of_phase)
+    profile -= profile.mean()
+    better = rest - profile[phases]
+    return series - profile[phases] if _mad(better) < _QUIETER * _mad(rest) else series
+
+
+def _despiked(series: Floats) -> Floats:
+    """Hampel filter over five values: what stands alone is pulled to its neighbours' median.
+
+    At the tail the five last values are the neighbours, so that a jump of one or two runs is held back until a third
+    confirms it.
+    """
+    n = len(series)
+    starts = np.clip(np.arange(n) - 2, 0, n - 5)
+    windows = np.lib.stride_tricks.sliding_window_view(series, 5)[starts]
+    middle = np.median(windows, axis=1)
+    limit = _HAMPEL * max(_scale_of_steps(series), 1e-12)
+    return np.where(np.abs(series - middle) > limit, middle, series)
+
+
+def _rolling_median(series: Floats, width: int) -> Floats:
+    n, half = len(series), width // 2
+    starts = np.clip(np.arange(n) - half, 0, n - width)
+    windows = np.lib.stride_tricks.sliding_window_view(series, width)[starts]
+    median: Floats = np.median(windows, axis=1)
+    return median
+
+
+def _mad(series: Floats) -> float:
+    return float(_MAD * np.median(np.abs(series - np.median(series))))
+
+
+def _scale_of_steps(series: Floats) -> float:
+    """Noise from the differences of neighbours: a change of level is one difference among many."""
+    steps = np.diff(series)
+    return float(_MAD * np.median(np.abs(steps)) / math.sqrt(2))
+
+
+# --- the levels ---
+
+
+def _levels(series: Floats, least: float) -> tuple[list[int], _Noise]:
+    """Edges of the levels, first and last included, and the noise that they leave."""
+    noise = _Noise(max(_scale_of_steps(series), 1e-9), 0.0)
+    edges = [0, len(series)]
+    for _ in range(2):  # the noise is known once the levels are, and the other way round
+        edges = _merged(series, _partition(series, _penalty(noise, len(series))), least, noise)
+        noise = _noise(series, edges)
+    return _merged(series, edges, least, noise), noise
+
+
+def _penalty(noise: _Noise, n: int) -> float:
+    return _PENALTY * noise.scale**2 * math.log(n) * noise.inflation
+
+
+def _noise(series: Floats, edges: Sequence[int]) -> _Noise:
+    """Scale and φ of what the levels leave."""
+    rest = np.concatenate([series[a:b] - np.median(series[a:b]) for a, b in itertools.pairwise(edges)])
+    scale = max(_mad(rest), _scale_of_steps(series), 1e-9)
+    bounded = np.clip(rest, -3 * scale, 3 * scale)
+    power = float(bounded @ bounded)
+    phi = float(bounded[:-1] @ bounded[1:]) / power if power > 0 else 0.0
+    return _Noise(scale, min(max(phi, 0.0), _PHI_MOST))
+
+
+def _partition(series: Floats, penalty: float) -> list[int]:
+    """The exact least-squares partition into levels of at least `SUSPECTED` values, each level at a penalty."""
+    n, shortest = len(series), SUSPECTED
+    centred = series - series.mean()
+    sums = np.concatenate(([0.0], np.cumsum(centred)))
+    squares = np.concatenate(([0.0], np.cumsum(centred**2)))
+    best = np.full(n + 1, np.inf)
+    best[0] = -penalty
+    came_from = np.zeros(n + 1, np.int64)
+    for end in range(shortest, n + 1):
+        starts = np.arange(end - shortest + 1)
+        total = sums[end] - sums[starts]
+        cost = best[starts] + squares[end] - squares[starts] - total**2 / (end - starts) + penalty
+        chosen = int(np.argmin(cost))
+        best[end], came_from[end] = cost[chosen], chosen
+    edges = [n]
+    while edges[-1] > 0:
+        edges.append(int(came_from[edges[-1]]))
+    return edges[::-1]
+
+
+def _merged(series: Floats, edges: list[int], least: float, noise: _Noise) -> list[int]:
+    """Levels joined, the weakest change first, until each change matters and is clear of the noise."""
+    edges = list(edges)
+    clear = _CLEAR * math.sqrt(noise.inflation * (1 + 10 / len(series)))  # noise of few runs is known badly
+    while len(edges) > 2:  # noqa: PLR2004 - first and last
+        changes = [_change(series, edges, number, noise) for number in range(1, len(edges) - 1)]
+        rated = [min(abs(change) / max(least, 1e-12), abs(change) / error / clear) for change, error in changes]
+        weakest = int(np.argmin(rated))
+        if rated[weakest] >= 1:
+            break
+        del edges[weakest + 1]
+    return edges
+
+
+def _change(series: Floats, edges: Sequence[int], number: int, noise: _Noise) -> tuple[float, float]:
+    """Difference of two neighbouring levels, and its standard error without autocorrelation."""
+    left, right = series[edges[number - 1] : edges[number]], series[edges[number] : edges[number + 1]]
+    change = float(np.median(right) - np.median(left))
+    return change, noise.scale * math.sqrt(1 / len(left) + 1 / len(right))
+
+
+def _described(
+    series: Floats, edges: Sequence[int], number: int, noise: _Noise, place: npt.NDArray[np.int64], *, logs: bool
+) -> ChangePoint:
+    change, error = _change(series, edges, number, noise)
+    error *= math.sqrt(noise.inflation)
+    left, right = series[edges[number - 1] : edges[number]], series[edges[number] : edges[number + 1]]
+    before, after = float(np.median(left)), float(np.median(right))
+    low, high = change - 1.96 * error, change + 1.96 * error
+    runs = len(right)
+    return ChangePoint(
+        index=int(place[edges[number]]),
+        direction=1 if change > 0 else -1,
+        confidence=math.erf(abs(change) / error / math.sqrt(2)),
+        before=math.exp(before) if logs else before,
+        after=math.exp(after) if logs else after,
+        effect=math.expm1(change) if logs else change,
+        interval=(math.expm1(low), math.expm1(high)) if logs else (low, high),
+        runs=runs,
+        status="confirmed" if runs >= CONFIRMED else "suspected",
+    )
