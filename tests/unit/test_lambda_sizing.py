@@ -132,8 +132,8 @@ def measured_curves() -> list[dict[int, float]]:
 def cross_validated(sizes: int) -> tuple[float, float]:
     """Share of advice within 10 % of both the least cost and the knee, and the mean regret of cost.
 
-    The knee is the latency of the fastest size that costs at most 5 % more than the cheapest: beyond it, speed is paid
-    for. Advice sees so many sizes of a curve, the smallest among them, and is held against all of it.
+    The knee is the latency of the fastest size that costs at most 5 % more than the cheapest: beyond it, speed is
+    paid for. Advice sees so many sizes of a curve, the smallest among them, and is held against all of it.
     """
     good, regrets = 0, []
     for points in measured_curves():
@@ -153,7 +153,7 @@ def cross_validated(sizes: int) -> tuple[float, float]:
 def test_three_sizes_of_measured_curves_mostly_meet_cost_and_knee() -> None:
     good, regret = cross_validated(3)
     assert good >= 0.7
-    assert regret <= 0.021
+    assert regret <= 0.02
 
 
 def test_two_sizes_of_measured_curves_mostly_meet_cost_and_knee() -> None:

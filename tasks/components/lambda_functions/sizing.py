@@ -2,8 +2,9 @@
 
 Lambda gives CPU in proportion to memory, one whole vCPU at 1,769 MB, so more memory may be faster at the same cost.
 How much of a function's time is CPU cannot be told from one size: then there is a plan to probe, and no advice.
-Two sizes determine `a + b·1769/m` (waiting + computing) up to `GAIN_ENDS_MB`; three or more are interpolated, monotone, in the
-share of CPU. Nothing is recommended outside the sizes that were measured, nor below what was used plus a margin.
+Two sizes determine `a + b·1769/m` (waiting + computing) up to `GAIN_ENDS_MB`; three or more are interpolated,
+monotone, in the share of CPU. Nothing is recommended outside the sizes that were measured, nor below what was used
+plus a margin.
 """
 
 from __future__ import annotations
