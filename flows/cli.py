@@ -19,6 +19,7 @@ from rich.console import Console
 from deployments.config import Profile, build_config, needs_platform
 from deployments.masking import describe
 from deployments.parameters import Base, Overrides, ValidationParams, base_of, configure
+from flows.advise import advise
 from flows.load import load
 from storage.errors import ExitCode, HasivuError
 from storage.runs import RunFolder, find_run
@@ -106,6 +107,7 @@ _command_of(("cache",), "cache", "Measure the cache alone.")
 _command_of(("rfid",), "rfid", "Measure the RFID readers' endpoints alone.")
 _command_of(REALTIME, "realtime", "Measure API, WebSocket, cache and RFID together.")
 app.command(load, name="load", sort_key=1)
+app.command(advise, name="advise", sort_key=1)
 
 
 @app.command(sort_key=1)

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from deployments.hosting.guardian import Guardian
+from deployments.hosting.postgres import programs as programs_of
 from deployments.local import postgres
 
 DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
@@ -55,7 +56,7 @@ def database(
 ) -> Iterator[Database]:
     """A new cluster with the platform's roles; embedded PostgreSQL, or the one of `binaries`."""
     with Guardian(folder / "runtime") as guardian:
-        programs = postgres.programs(guardian)
+        programs = programs_of(guardian)
         if binaries is not None:
             programs = replace(programs, bin=binaries)
         data = folder / "runtime" / "data"

@@ -90,6 +90,7 @@ class Guardian:
     def __enter__(self) -> Self:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._logs.mkdir(mode=0o700, exist_ok=True)
+        guardian_log(self.folder).touch(mode=0o600)
         with guardian_log(self.folder).open("ab") as log:
             self._process = subprocess.Popen(
                 (sys.executable, "-m", "deployments.hosting.guardian_process"),

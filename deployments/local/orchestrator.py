@@ -17,8 +17,8 @@ from contextlib import closing, suppress
 from importlib.metadata import version
 from pathlib import Path
 
+from deployments.hosting.folders import cache_folder
 from deployments.hosting.guardian import Guardian, Service, start_on_port
-from deployments.local.prepared import cache_folder
 
 _READY_S = 90.0
 _OFF = (

@@ -9,15 +9,12 @@ waits for the database and the cache.
 
 from __future__ import annotations
 
-import fcntl
 import http.client
-import os
-import secrets
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -26,7 +23,9 @@ from typing import TypeVar
 
 import psycopg
 
-from deployments.hosting.guardian import Guardian, Service, guardian_log, python_module, start_on_port
+from deployments.hosting.folders import cache_folder, runtime_folder
+from deployments.hosting.guardian import Guardian, Service, python_module, start_on_port
+from deployments.hosting.postgres import programs as postgres_programs
 from deployments.local import cache_seed, postgres, prepared, valkey
 from deployments.local.app import service as application
 from deployments.local.defects import IDLE_APPLICATION
@@ -39,7 +38,6 @@ START_S = 60.0
 
 REGION = "ap-south-1"
 HTTP_OK = 200
-_ABANDONED_S = 60.0
 _SHORT_LIVED = frozenset({"initdb", "postgresql-single-user", "postgresql-build"})
 _T = TypeVar("_T")
 
@@ -178,7 +176,7 @@ def platform(
     wanted = frozenset(parts)
     if Part.APPLICATION in wanted and not wanted >= {Part.DATABASE, Part.CACHE}:
         raise LocalPlatformError("the application needs the database and the cache: add them to `parts`")
-    folder = folder or _run_folder()
+    folder = folder or runtime_folder(runs_folder())
     try:
         with Guardian(folder) as guardian:
             yield _start(guardian, _Plan(wanted, tuple(services), application_env))
@@ -234,7 +232,7 @@ def _deadline() -> float:
 
 def _start_database(guardian: Guardian) -> PostgresServer:
     """Copy the prepared data, start the server on it, and the session that is idle in a transaction."""
-    programs = postgres.programs(guardian)
+    programs = postgres_programs(guardian)
     source = prepared.prepared_data(guardian, programs)
     deadline = _deadline()
     data = programs.workspace / "postgresql"
@@ -305,21 +303,6 @@ def answers(port: int, path: str) -> bool:
 
 def runs_folder() -> Path:
     """Where the runtime folders of this user's platforms lie: beside the prepared data, so that blocks are shared."""
-    folder = prepared.cache_folder() / "runs"
+    folder = cache_folder() / "runs"
     folder.mkdir(mode=0o700, exist_ok=True)
     return folder
-
-
-def _run_folder() -> Path:
-    runs = runs_folder()
-    for path in runs.iterdir():
-        _remove_abandoned(path)
-    return runs / f"{os.getpid()}-{secrets.token_hex(4)}"
-
-
-def _remove_abandoned(folder: Path) -> None:
-    """Remove a runtime folder whose guardian was killed: nobody holds the lock on the guardian's log."""
-    with suppress(OSError), guardian_log(folder).open("rb") as log:
-        if time.time() - folder.stat().st_mtime > _ABANDONED_S:
-            fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder, ignore_errors=True)

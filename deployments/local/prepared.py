@@ -23,9 +23,11 @@ from pathlib import Path
 
 import psycopg
 
+from deployments.hosting.folders import cache_folder
 from deployments.hosting.guardian import Guardian
+from deployments.hosting.postgres import Programs, version
 from deployments.local import postgres, seed
-from deployments.local.postgres import ADMIN, APPLICATION, Programs
+from deployments.local.postgres import ADMIN, APPLICATION
 from storage.errors import LocalPlatformError
 
 BUILD_S = 300.0
@@ -49,22 +51,6 @@ _BUILD_SETTINGS = {
     "maintenance_work_mem": "128MB",
     "work_mem": "64MB",
 }
-
-
-def cache_folder() -> Path:
-    """`$XDG_CACHE_HOME/hasivu-perf`, or `~/.cache/hasivu-perf`; made with mode 0700.
-
-    Raises LocalPlatformError where it cannot be written.
-    """
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    folder = Path(base) / "hasivu-perf"
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise LocalPlatformError(
-            f"{folder} cannot be written ({error.strerror}): set XDG_CACHE_HOME to a folder of yours"
-        ) from error
-    return folder
 
 
 def prepared_data(guardian: Guardian, programs: Programs, today: date | None = None) -> Path:
@@ -104,7 +90,7 @@ def copy_data(source: Path, target: Path, programs: Programs) -> None:
 
 
 def _key(day: date) -> str:
-    shaped_by = f"{seed.fingerprint()} {postgres.version()} {sorted(_BUILD_SETTINGS.items())}"
+    shaped_by = f"{seed.fingerprint()} {version()} {sorted(_BUILD_SETTINGS.items())}"
     return f"{day.isoformat()}-{hashlib.sha256(shaped_by.encode()).hexdigest()[:12]}"
 
 

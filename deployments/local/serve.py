@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NoReturn
 
+from deployments.hosting.folders import cache_folder
 from deployments.hosting.guardian import last_line, python_module
 from deployments.local import prepared, registry
 from deployments.local.platform import ALL, START_S, Part, Platform, platform
@@ -51,7 +52,7 @@ def start_detached(
     Raises LocalPlatformError with what that process said when it ended instead.
     """
     argv = python_module("deployments.local.serve", *sorted(parts))
-    with tempfile.TemporaryDirectory(dir=prepared.cache_folder(), prefix="starting-") as folder:
+    with tempfile.TemporaryDirectory(dir=cache_folder(), prefix="starting-") as folder:
         log = Path(folder) / "serve.log"
         pid = _spawn(argv, log)
         until = time.monotonic() + timeout_s

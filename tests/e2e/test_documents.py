@@ -7,11 +7,12 @@ import shlex
 import shutil
 import subprocess
 from pathlib import Path
+from string import Template
 
 import pytest
 
+from deployments.hosting.folders import cache_folder
 from deployments.local.platform import Platform
-from deployments.local.prepared import cache_folder
 from tests.e2e.conftest import PROGRAM, ROOT, run
 
 DOCUMENTS = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -86,7 +87,7 @@ def test_every_command_works(held_platform: Platform, tmp_path: Path) -> None:
     shutil.copytree(ROOT / "docs/examples", tmp_path, dirs_exist_ok=True)
     order = sorted(wanted, key=lambda one: (shlex.split(one)[1] not in MEASURING, "down" in one, one))
     for command in order:
-        arguments = shlex.split(command, comments=True)[1:]
+        arguments = [Template(one).safe_substitute(variables) for one in shlex.split(command, comments=True)[1:]]
         if arguments[0] == "load":
             arguments = [*ad_hoc(arguments, held_platform), "--duration", "2", "--ramp-up", "1"]
         if arguments[:2] == ["local", "up"]:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import psycopg
 import pyarrow as pa
@@ -18,14 +16,13 @@ import pytest
 from pydantic import SecretStr
 
 from deployments.config import ReadStatement, RunConfig, Target, build_config
-from deployments.hosting.guardian import Service, start_on_port
-from deployments.local import postgres
 from storage.errors import NotMeasuredError, TargetUnreachableError
 from storage.records import Finding, Measurement
 from tasks.components.base import CollectContext, Progress, Samples
 from tasks.components.database import DATABASE
 from tasks.load.database import session as database_session
 from tasks.load.database.session import QueryError, Session, Watchdog, parse
+from tests.bouncers import bouncer, needs_pgbouncer
 from tests.databases import DEBIAN_15, Database, database, needs_debian_15
 
 CANARY = "c4n%40ry%2Fp%3Ass"
@@ -343,11 +340,11 @@ def test_postgresql_15_gives_the_same_advice_by_prepared_plans(tmp_path: Path) -
 
 
 @pytest.mark.system
-@pytest.mark.skipif(shutil.which("pgbouncer") is None, reason="pgbouncer is not installed")
+@needs_pgbouncer
 def test_behind_pgbouncer_in_transaction_mode_nothing_leaks_to_other_clients(
     server: Database, tmp_path: Path
 ) -> None:
-    with bouncer(server, tmp_path) as url:
+    with bouncer(server.guardian, poor(server), tmp_path) as url:
         samples, measurements, _ = measured(config(), url)
         with psycopg.connect(url, autocommit=True) as client:
             for name, untouched in (("default_transaction_read_only", "off"), ("statement_timeout", "0")):
@@ -358,34 +355,3 @@ def test_behind_pgbouncer_in_transaction_mode_nothing_leaks_to_other_clients(
     assert samples.collected.load.failed == 0
     assert value(measurements, "database.query.p95").value is not None
     assert value(measurements, "database.connections.utilisation").value is not None
-
-
-@contextlib.contextmanager
-def bouncer(server: Database, folder: Path) -> Iterator[str]:
-    """PgBouncer before the server, with one server connection for all clients; it ends with the guardian."""
-    parts = urlsplit(poor(server))  # this role has no settings of its own
-    users = folder / "users.txt"
-    users.write_text(f'"{parts.username}" "{parts.password}"\n')
-    program = shutil.which("pgbouncer")
-    assert program is not None
-    how = postgres.programs(server.guardian)  # PgBouncer, too, refuses to run as root
-
-    def service(port: int) -> Service:
-        settings = folder / f"pgbouncer-{port}.ini"
-        settings.write_text(
-            f"[databases]\nhasivu = host=127.0.0.1 port={server.server.port} dbname=hasivu\n"
-            f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nauth_type = plain\nauth_file = {users}\n"
-            "pool_mode = transaction\ndefault_pool_size = 3\nunix_socket_dir =\n"
-        )
-        return Service("pgbouncer", (*how.prefix, program, str(settings)), cwd=folder, user=how.user)
-
-    def ready(port: int) -> bool:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
-            return True
-        return False
-
-    port = start_on_port(server.guardian, service, ready, deadline=time.monotonic() + 20)
-    try:
-        yield f"postgresql://{parts.username}:{parts.password}@127.0.0.1:{port}/hasivu"
-    finally:
-        server.guardian.stop("pgbouncer")

@@ -192,6 +192,11 @@ class Session:
         return self._connection.info.server_version
 
     @property
+    def backend_pid(self) -> int:
+        """The process id that the server told; a pooler makes one up."""
+        return self._connection.info.backend_pid
+
+    @property
     def alive(self) -> bool:
         """Whether the connection can take another statement."""
         return not (self._severed or self._connection.closed or self._connection.broken)

@@ -1,0 +1,141 @@
+"""Asks a planner what indexes would do: which of the candidates a statement uses, and what it costs with a set."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from tasks.components.database.advisor.catalog import Catalog
+from tasks.components.database.advisor.fill import Filled, guessed
+from tasks.components.database.advisor.propose import candidates, covering, is_there
+from tasks.components.database.advisor.records import Index, Plan, PlanError, WhatIf
+from tasks.components.database.advisor.statement import Parsed
+
+USEFUL = 0.9
+"""A plan with candidates must cost at most this share of the one without: else none of them is kept."""
+
+
+@dataclass
+class Planner:
+    """A what-if with the texts of the workload; it hides every index that it was shown and that is not asked for."""
+
+    whatif: WhatIf
+    texts: dict[str, Sequence[Filled]]
+    sizes: dict[str, int] = field(default_factory=dict)
+    indexes: dict[str, Index] = field(default_factory=dict)
+    before: dict[str, float] = field(default_factory=dict)
+    """Cost of each statement without any added index."""
+    refused: dict[str, str] = field(default_factory=dict)
+    """Statements that the planner did not take, and why."""
+
+    def add(self, found: Iterable[Index]) -> list[str]:
+        """Show indexes to the planner; names of those that it takes."""
+        taken = []
+        for index in found:
+            if index.name not in self.indexes:
+                try:
+                    self.sizes[index.name] = self.whatif.add(index)
+                except PlanError:
+                    continue  # a candidate that cannot be built says nothing against the others
+                self.indexes[index.name] = index
+            taken.append(index.name)
+        return taken
+
+    def settle(self, statement: str) -> float:
+        """The cost of a statement as things are; where the planner needs values for it, they are guessed.
+
+        Raises PlanError with the first reason where no guess helps.
+        """
+        try:
+            return self._kept(statement, mean_cost(self.plans(statement, ())))
+        except PlanError as error:
+            first = error
+        given = self.texts[statement]
+        for number in range(len(guessed(given[0])) if not given[0].whole else 0):
+            self.texts[statement] = [guessed(given[0])[number]]
+            try:
+                return self._kept(statement, mean_cost(self.plans(statement, ())))
+            except PlanError:
+                continue
+        self.texts[statement] = given
+        raise first
+
+    def plans(self, statement: str, visible: Iterable[str]) -> list[Plan]:
+        """The statement's plans, one for each variant of its values, with only these of the added indexes.
+
+        Raises PlanError.
+        """
+        hidden = self.indexes.keys() - set(visible)
+        return [self.whatif.plan(one.text, hidden=hidden) for one in self.texts[statement]]
+
+    def cost(self, statement: str, visible: frozenset[str]) -> float:
+        """The mean cost of the statement's variants; that of before where it cannot be planned now."""
+        try:
+            return mean_cost(self.plans(statement, visible))
+        except PlanError as error:
+            self.refused.setdefault(statement, str(error))
+            return self.before.get(statement, 1.0)
+
+    def _kept(self, statement: str, cost: float) -> float:
+        self.before[statement] = cost
+        return cost
+
+
+def mean_cost(plans: Sequence[Plan]) -> float:
+    """The geometric mean: a rare value's plan counts as much as a common one's, which costs a thousand times more."""
+    return math.exp(sum(math.log(max(plan.cost, 1e-3)) for plan in plans) / len(plans))
+
+
+@dataclass(frozen=True, slots=True)
+class Uses:
+    """Sets of candidates that the planner uses together in one statement, best first."""
+
+    together: tuple[frozenset[str], ...]
+    names: frozenset[str]
+
+
+def useful(planner: Planner, statement: str, parsed: Parsed, catalog: Catalog) -> Uses:
+    """Which candidates help one statement; notes in `planner.refused` where it cannot be planned."""
+    try:
+        before = planner.settle(statement)
+    except PlanError as error:
+        planner.refused[statement] = str(error)
+        return Uses((), frozenset())
+    names = planner.add(candidates(parsed.uses, catalog))
+    sets: list[frozenset[str]] = []
+    tried = set(names)
+    for _ in range(3):  # the best ones, then what does without them
+        used, cost = _used(planner, statement, tried)
+        if not used or cost > USEFUL * before:
+            break
+        sets.append(used)
+        wider = planner.add(_covering(planner, used, parsed, catalog))
+        if wider:
+            better, cheaper = _used(planner, statement, {*tried, *wider})
+            if better & set(wider) and cheaper < USEFUL * cost:
+                sets.append(better)
+        tried -= used
+    return Uses(tuple(dict.fromkeys(sets)), frozenset().union(*sets))
+
+
+def _used(planner: Planner, statement: str, visible: set[str]) -> tuple[frozenset[str], float]:
+    try:
+        plans = planner.plans(statement, visible)
+    except PlanError:
+        return frozenset(), 0.0
+    used = frozenset().union(*(plan.indexes for plan in plans)) & visible
+    return used, mean_cost(plans)
+
+
+def _covering(planner: Planner, used: Iterable[str], parsed: Parsed, catalog: Catalog) -> list[Index]:
+    """The used candidates with all that their blocks need of the tables."""
+    found = []
+    for name in sorted(used):
+        index = planner.indexes[name]
+        for use in parsed.uses:
+            if use.table.full_name == (index.schema, index.table):
+                wide = covering(index, use)
+                if wide is not None and not is_there(wide, catalog.tables.get((index.schema, index.table))):
+                    found.append(wide)
+    return found

@@ -1,0 +1,263 @@
+"""Values in the place of `$n`, so that plans and rehearsals know how many rows a statement means.
+
+pg_stat_statements keeps no values. They are drawn from the statistics of the column that a parameter is compared
+with: common ones for equality, neighbouring quantiles for ranges. A generic plan would take a third of the table for
+every range instead. The values are personal data: texts with them are planned and run, never shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import postgast
+
+from storage.errors import NotMeasuredError
+from tasks.components.database.advisor.catalog import Catalog
+from tasks.components.database.advisor.source import Name
+from tasks.components.database.advisor.statement import Parameter, Parsed, inner, tree_of, walk
+from tasks.load.database.session import QueryError, Session
+
+LIMIT, OFFSET = "20", "0"
+_GUESSES: tuple[int | str, ...] = (1, "1", "a", "2024-01-01")
+SQUASHED = "/*, ... */"
+"""How pg_stat_statements of PostgreSQL 18 shortens a list of constants."""
+
+LISTED = 4
+"""Values that a shortened list gets."""
+
+_RANGE = {"both": (0.45, 0.55), "low": 0.9, "high": 0.1}
+_BY_TYPE: Mapping[str, str] = {
+    "interval": "30 days",
+    "int2": "1",
+    "int4": "1",
+    "int8": "1",
+    "numeric": "1",
+    "float4": "1",
+    "float8": "1",
+    "date": "2024-01-01",
+    "timestamp": "2024-01-01",
+    "timestamptz": "2024-01-01",
+    "bool": "true",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """What the statistics hold of one column, as text: the most common values first, and quantiles in order."""
+
+    type: str
+    common: tuple[str, ...]
+    bounds: tuple[str, ...]
+
+    def equal(self, variant: int) -> str | None:
+        """A value to look for: a common one first, then a typical one, then a rare one."""
+        if variant == 0 and self.common:
+            return self.common[0]
+        if self.bounds:
+            return self.bounds[len(self.bounds) * (2 * variant + 1) // 8 % len(self.bounds)]
+        return self.common[(len(self.common) - 1) * min(variant, 2) // 2] if self.common else None
+
+    def quantile(self, share: float) -> str | None:
+        """The value below which about this share of the rows lies."""
+        found = self.bounds or tuple(sorted(self.common))
+        return found[min(len(found) - 1, int(share * len(found)))] if found else None
+
+
+_STATISTICS = """
+SELECT s.schemaname AS schema, s.tablename AS table, s.attname AS name,
+       s.most_common_vals::text::text[] AS common, s.histogram_bounds::text::text[] AS bounds,
+       pg_catalog.format_type(a.atttypid, NULL) AS type
+FROM pg_catalog.pg_stats s
+JOIN unnest(%(schemas)s::text[], %(tables)s::text[], %(columns)s::text[]) AS w (schema, rel, col)
+  ON w.schema = s.schemaname AND w.rel = s.tablename AND w.col = s.attname
+JOIN pg_catalog.pg_class c ON c.oid = pg_catalog.to_regclass(
+  pg_catalog.quote_ident(s.schemaname) || '.' || pg_catalog.quote_ident(s.tablename))
+JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attname = s.attname
+WHERE s.inherited = (c.relkind = 'p')"""
+
+Columns = Mapping[tuple[Name, str], Values]
+
+
+def read(session: Session, parsed: Sequence[Parsed]) -> Columns:
+    """The statistics of every column that a parameter of the statements is compared with; raises NotMeasuredError."""
+    wanted = sorted({(one.table.full_name, one.column) for each in parsed for one in each.parameters.values()})
+    arguments = {
+        "schemas": [table[0] for table, _ in wanted],
+        "tables": [table[1] for table, _ in wanted],
+        "columns": [column for _, column in wanted],
+    }
+    try:
+        rows = session.query(_STATISTICS, arguments)
+    except QueryError as error:
+        raise NotMeasuredError(f"statistics of {session.server.shown} could not be read: {error}") from None
+    return {
+        ((row["schema"], row["table"]), row["name"]): Values(
+            row["type"], tuple(row["common"] or ()), tuple(row["bounds"] or ())
+        )
+        for row in rows
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """A text with values; `whole` where no parameter is left, so that it can be run."""
+
+    text: str
+    whole: bool
+
+
+def filled(text: str, parsed: Parsed, columns: Columns, *, variants: int = 3) -> list[Filled]:
+    """The statement with values, in up to so many variants; a text without parameters as it is."""
+    if "$" not in text:
+        return [Filled(text, whole=True)]
+    found = [_filled(text, parsed, columns, variant) for variant in range(variants)]
+    return list(dict.fromkeys(found))
+
+
+def guessed(one: Filled) -> list[Filled]:
+    """The text with the same literal in the place of every parameter that is left, for planning alone.
+
+    For what the planner cannot give a type: `$1 + $2`, an argument of an overloaded function.
+    """
+    found = []
+    for literal in _GUESSES:
+        tree: Any = tree_of(one.text)
+        for holder in list(_holders(tree.stmts[0].stmt)):
+            _put_guess(holder, literal)
+        found.append(Filled(postgast.deparse(tree), whole=False))
+    return found
+
+
+def _put_guess(holder: Any, literal: int | str) -> None:
+    holder.Clear()
+    if isinstance(literal, int):
+        holder.a_const.ival.ival = literal
+    else:
+        holder.a_const.sval.sval = literal
+
+
+def _filled(text: str, parsed: Parsed, columns: Columns, variant: int) -> Filled:
+    tree: Any = tree_of(text)
+    literals = _literals(parsed.parameters, columns, variant)
+    expressions = {number: one.expression for number, one in parsed.parameters.items() if one.expression}
+    for node in list(walk(tree.stmts[0].stmt)):
+        kind = type(node).__name__
+        if kind == "SelectStmt":
+            _limit(node)
+        elif kind == "A_Expr" and SQUASHED in text:
+            _lengthen(node, parsed.parameters, columns)
+        elif kind == "TypeCast":
+            _by_type(node, literals)
+    left = False
+    for holder in list(_holders(tree.stmts[0].stmt)):
+        number = holder.param_ref.number
+        if number in literals and number in expressions:
+            _put_expression(holder, expressions[number], *literals[number])
+        elif number in literals:
+            _put(holder, *literals[number])
+        else:
+            left = True
+    return Filled(postgast.deparse(tree), whole=not left)
+
+
+def _literals(
+    parameters: Mapping[int, Parameter], columns: Columns, variant: int
+) -> dict[int, tuple[str, str | None]]:
+    """A value and its type for each parameter whose column has statistics."""
+    found: dict[int, tuple[str, str | None]] = {}
+    for number, one in parameters.items():
+        known = columns.get((one.table.full_name, one.column))
+        value = None if known is None else _value(one, parameters, known, variant)
+        if known is not None and value is not None:
+            pattern = one.operator.startswith("~~")
+            found[number] = (value, None if pattern else known.type)
+    return found
+
+
+def _value(one: Parameter, parameters: Mapping[int, Parameter], known: Values, variant: int) -> str | None:
+    if one.operator.startswith("~~"):
+        example = known.equal(1)
+        return None if example is None else example[:4] + "%"
+    if one.operator[0] not in "<>":
+        return known.equal(variant)
+    others = {
+        two.operator[0] for two in parameters.values() if (two.table, two.column) == (one.table, one.column)
+    } - {one.operator[0]}
+    low = one.operator[0] == ">"
+    if {"<", ">"} & others:
+        return known.quantile(_RANGE["both"][0 if low else 1])  # type: ignore[index] # the pair
+    return known.quantile(_RANGE["low" if low else "high"])  # type: ignore[arg-type] # one of the numbers
+
+
+def _limit(node: Any) -> None:
+    for field, value in (("limit_count", LIMIT), ("limit_offset", OFFSET)):
+        if node.HasField(field):
+            for holder in _holders(getattr(node, field)):
+                _put(holder, value, "int8")
+
+
+def _lengthen(node: Any, parameters: Mapping[int, Parameter], columns: Columns) -> None:
+    """A shortened list gets some values more."""
+    values = inner(node.rexpr)
+    if type(values).__name__ not in {"List", "A_ArrayExpr"}:
+        return
+    items = values.items if type(values).__name__ == "List" else values.elements
+    if len(items) != 1 or items[0].WhichOneof("node") != "param_ref":
+        return
+    one = parameters.get(items[0].param_ref.number)
+    known = columns.get((one.table.full_name, one.column)) if one is not None else None
+    for variant in range(1, LISTED) if known is not None else ():
+        value = known.equal(variant) if known is not None else None
+        if value is not None and known is not None:
+            _put(items.add(), value, known.type)
+
+
+def _by_type(node: Any, literals: Mapping[int, object]) -> None:
+    """A parameter whose type stands beside it and whose column is not known."""
+    name = str(inner(node.type_name.names[-1]).sval)
+    if name not in _BY_TYPE or node.arg.WhichOneof("node") != "param_ref" or node.arg.param_ref.number in literals:
+        return
+    _put(node.arg, _BY_TYPE[name], None)
+
+
+def _holders(node: Any) -> Iterator[Any]:
+    """Every Node that holds a parameter."""
+    yield from (one for one in _nodes(node) if one.WhichOneof("node") == "param_ref")
+
+
+def _put(holder: Any, value: str, kind: str | None) -> None:
+    """Put a literal in the place of a node, with its type where one is given."""
+    holder.Clear()
+    constant = holder.a_const if kind is None else holder.type_cast.arg.a_const
+    constant.sval.sval = value
+    if kind is not None:
+        cast: Any = tree_of(f"SELECT NULL::{kind}")
+        target = cast.stmts[0].stmt.select_stmt.target_list[0].res_target.val
+        holder.type_cast.type_name.CopyFrom(target.type_cast.type_name)
+
+
+def _put_expression(holder: Any, expression: str, value: str, kind: str | None) -> None:
+    """Put what an expression makes of a column's value: for lower(email), lower('…')."""
+    tree: Any = tree_of(f"SELECT {expression}")  # from the statement's own parse tree
+    target = tree.stmts[0].stmt.select_stmt.target_list[0].res_target.val
+    for column in [one for one in _nodes(target) if one.WhichOneof("node") == "column_ref"]:
+        _put(column, value, kind)
+    holder.CopyFrom(target)
+
+
+def _nodes(node: Any) -> Iterator[Any]:
+    """Every Node under a message, itself first."""
+    if type(node).__name__ == "Node":
+        yield node
+    for descriptor, value in node.ListFields():
+        if descriptor.message_type is not None:
+            for part in value if descriptor.is_repeated else (value,):
+                yield from _nodes(part)
+
+
+def tables_of(parsed: Sequence[Parsed], catalog: Catalog) -> list[Name]:
+    """The tables that statements use, in the catalogue's order."""
+    used = {use.table.full_name for one in parsed for use in one.uses}
+    return [name for name in catalog.tables if name in used]

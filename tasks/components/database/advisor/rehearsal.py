@@ -1,0 +1,182 @@
+"""A rehearsal: real rows on a scratch server, to see by the clock what the planner's costs only promise.
+
+    with Rehearsal.of(session, [("public", "orders")], limit_bytes=2_000_000_000) as copy:
+        before = copy.run("SELECT * FROM orders WHERE user_id = 7", timeout_s=10, repeat=5)
+        copy.build(index)
+        after = copy.run("SELECT * FROM orders WHERE user_id = 7", timeout_s=10, repeat=5)
+
+The copy holds personal data as long as it lives; its files are ours alone and gone at the end. Copying reads every
+row of the tables once: the caller decides whether the source can bear that.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import statistics
+import time
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any, LiteralString, Self
+
+import psycopg
+
+from deployments.hosting.folders import cache_folder
+from storage.errors import NotMeasuredError
+from tasks.components.database.advisor.explain import reason
+from tasks.components.database.advisor.mirror import Connection, Mirror, mirrored
+from tasks.components.database.advisor.records import Index, PlanError, quoted
+from tasks.components.database.advisor.scratch import scratch_server
+from tasks.components.database.advisor.source import Name, Source
+from tasks.load.database.session import Session
+
+DISK_FACTOR = 3
+"""Free disk that a copy needs, as a multiple of the tables."""
+
+BUILD_S = 600.0
+_MB = 1_000_000
+_SHARED_BUFFERS = 512
+_MEMORY_SHARE = 8
+_TIMED: LiteralString = "EXPLAIN (ANALYZE, TIMING OFF, SERIALIZE TEXT, FORMAT JSON) "
+_WRITTEN: LiteralString = "EXPLAIN (ANALYZE, WAL, TIMING OFF, FORMAT JSON) "
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Run time of a statement with a warm cache: `median_ms` of `n` runs, planning and output included; its rows."""
+
+    median_ms: float
+    rows: float
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What one write statement costs: WAL bytes without page images, rows that it touched, milliseconds."""
+
+    wal_bytes: int
+    rows: float
+    median_ms: float
+
+
+class Rehearsal:
+    """A copy of some tables with their indexes; made by `of`. One thread at a time."""
+
+    how = "rehearsed on a copy"
+
+    def __init__(self, mirror: Mirror, stack: ExitStack) -> None:
+        """Use `of`, which ends everything at the end of its context."""
+        self.skipped: Mapping[str, str] = mirror.skipped
+        """Relations and indexes that could not be copied, and why."""
+        self.notes: tuple[str, ...] = mirror.notes
+        self._connection: Connection = stack.enter_context(mirror.connect())
+        self._connection.execute("VACUUM (ANALYZE)")
+
+    @classmethod
+    @contextmanager
+    def of(
+        cls, session: Session, tables: Collection[Name] | None, *, limit_bytes: int, timeout_s: float = 600.0
+    ) -> Iterator[Self]:
+        """Copy `tables` (None is all) of the database that `session` is connected to.
+
+        Raises NotMeasuredError where they are larger than `limit_bytes`, the disk has less than three times their
+        size left, or the copy takes longer than `timeout_s`.
+        """
+        source = Source.read(session, tables)
+        _affordable(source, limit_bytes)
+        with scratch_server(_settings()) as scratch, ExitStack() as stack:
+            mirror = mirrored(scratch, source, "rows", timeout_s=timeout_s)
+            yield cls(mirror, stack)
+
+    def run(self, text: str, *, timeout_s: float, repeat: int = 5) -> Timing:
+        """Run a read `repeat` times after one run that warms the cache; raises PlanError where it fails or is late.
+
+        Nothing can be written: each run is a READ ONLY transaction.
+        """
+        self._once(_TIMED, text, timeout_s, read_only=True)
+        runs = [self._once(_TIMED, text, timeout_s, read_only=True) for _ in range(max(1, repeat))]
+        return Timing(statistics.median(_ms(run) for run in runs), _rows(runs[-1]["Plan"]), len(runs))
+
+    def write(self, text: str, *, timeout_s: float, repeat: int = 3) -> Written:
+        """Run a write `repeat` times, each time rolled back, and measure its WAL; raises PlanError."""
+        runs = [self._once(_WRITTEN, text, timeout_s, read_only=False) for _ in range(max(1, repeat))]
+        last = runs[-1]["Plan"]
+        wal = statistics.median(int(run["Plan"].get("WAL Bytes", 0)) for run in runs)
+        return Written(int(wal), _rows(last), statistics.median(_ms(run) for run in runs))
+
+    def build(self, index: Index) -> tuple[int, float]:
+        """Really build an index; return its bytes and the seconds it took. Raises PlanError."""
+        start = time.monotonic()
+        self._execute(index.definition().encode(), BUILD_S)
+        seconds = time.monotonic() - start
+        size = self._connection.execute(
+            "WITH RECURSIVE tree AS (SELECT %s::regclass::oid AS oid UNION ALL "
+            "SELECT h.inhrelid FROM tree t JOIN pg_inherits h ON h.inhparent = t.oid) "
+            "SELECT sum(pg_relation_size(oid))::int8 FROM tree",
+            (f"{quoted(index.schema)}.{quoted(index.name)}",),
+        ).fetchone()
+        if any(key.column is None for key in index.keys):
+            self._execute(f"ANALYZE {quoted(index.schema)}.{quoted(index.table)}".encode(), BUILD_S)
+        return int(size[0]) if size else 0, seconds
+
+    def drop(self, index: Index) -> None:
+        """Drop an index that `build` built; one that is not there is no error."""
+        self._execute(f"DROP INDEX IF EXISTS {quoted(index.schema)}.{quoted(index.name)}".encode(), BUILD_S)
+
+    def _once(self, options: str, text: str, timeout_s: float, *, read_only: bool) -> dict[str, Any]:
+        """EXPLAIN's answer for one execution, whose transaction is rolled back."""
+        begin = "BEGIN READ ONLY" if read_only else "BEGIN"
+        try:
+            self._connection.execute(begin.encode())
+            self._connection.execute(f"SET LOCAL statement_timeout = {int(timeout_s * 1000)}".encode())
+            statement = (options + text.rstrip("; \n\t")).encode()
+            row = self._connection.execute(statement, prepare=False, binary=True).fetchone()
+        except psycopg.Error as error:
+            raise PlanError(reason(error)) from None
+        finally:
+            self._connection.execute("ROLLBACK")
+        answer = row[0] if row else "[]"
+        found: dict[str, Any] = (json.loads(answer) if isinstance(answer, str) else answer)[0]
+        return found
+
+    def _execute(self, statement: bytes, timeout_s: float) -> None:
+        try:
+            self._connection.execute(f"SET statement_timeout = {int(timeout_s * 1000)}".encode())
+            self._connection.execute(statement)
+        except psycopg.Error as error:
+            raise PlanError(reason(error)) from None
+
+
+def _affordable(source: Source, limit_bytes: int) -> None:
+    """Refuse a copy that is larger than the caller allows or the disk bears."""
+    if source.total_bytes > limit_bytes:
+        raise NotMeasuredError(
+            f"a rehearsal of {source.server.shown} would copy {source.total_bytes / _MB:.0f} MB, the limit is "
+            f"{limit_bytes / _MB:.0f} MB: raise it, or name fewer tables"
+        )
+    free = shutil.disk_usage(cache_folder()).free
+    if free < DISK_FACTOR * source.total_bytes:
+        raise NotMeasuredError(
+            f"a rehearsal of {source.server.shown} needs {DISK_FACTOR * source.total_bytes / _MB:.0f} MB of disk, "
+            f"{free / _MB:.0f} MB are free: free some, or set XDG_CACHE_HOME to another disk"
+        )
+
+
+def _settings() -> dict[str, str]:
+    """Buffers of an eighth of the memory, 512 MB at most: what is timed should come from memory."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    buffers = min(_SHARED_BUFFERS, max(32, memory // _MEMORY_SHARE // 2**20))
+    return {"shared_buffers": f"{buffers}MB", "maintenance_work_mem": "128MB", "max_wal_size": "4GB"}
+
+
+def _ms(run: Mapping[str, Any]) -> float:
+    return float(run["Planning Time"]) + float(run["Execution Time"])
+
+
+def _rows(plan: Mapping[str, Any]) -> float:
+    """Rows that came out; of a write without RETURNING those that it was handed."""
+    if plan["Node Type"] == "ModifyTable" and not plan["Actual Rows"]:
+        return sum(_rows(part) for part in plan.get("Plans", ()))
+    return float(plan["Actual Rows"]) * float(plan["Actual Loops"])

@@ -1,0 +1,153 @@
+"""A rehearsal on real rows: what helps is seen to help, what costs is seen to cost, and the source is left alone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from storage.errors import NotMeasuredError
+from tasks.components.database.advisor import rehearsal
+from tasks.components.database.advisor.records import PlanError
+from tasks.components.database.advisor.rehearsal import Rehearsal
+from tests.advisor_sales import SCHEMA, STATEMENTS, index, session
+from tests.databases import Database, database
+
+LIMIT = 200_000_000
+TABLES = (("public", "orders"), ("public", "customers"))
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    with database(tmp_path_factory.mktemp("pg18")) as started:
+        started.run(*SCHEMA)
+        yield started
+
+
+@pytest.fixture(scope="module")
+def copy(server: Database) -> Iterator[Rehearsal]:
+    with session(server.analysis) as source, Rehearsal.of(source, TABLES, limit_bytes=LIMIT) as made:
+        yield made
+
+
+def test_a_useful_index_is_seen_to_help_and_to_be_gone(copy: Rehearsal) -> None:
+    one, text = index("orders", "customer_id"), STATEMENTS["equal"]
+    before = copy.run(text, timeout_s=10, repeat=3)
+    size, seconds = copy.build(one)
+    after = copy.run(text, timeout_s=10, repeat=3)
+    copy.drop(one)
+    again = copy.run(text, timeout_s=10, repeat=3)
+    assert before.rows == after.rows > 0
+    assert before.n == after.n == 3
+    assert after.median_ms < before.median_ms / 5
+    assert again.median_ms > after.median_ms * 5
+    assert 500_000 < size < 3_000_000
+    assert 0 < seconds < 30
+
+
+def test_an_index_on_what_is_written_costs_wal_and_one_elsewhere_does_not(copy: Rehearsal) -> None:
+    text = "UPDATE orders SET total = total + 1 WHERE id BETWEEN 1000 AND 1999"
+    before = copy.write(text, timeout_s=10)
+    elsewhere, here = index("customers", "city"), index("orders", "total")
+    copy.build(elsewhere)
+    assert copy.write(text, timeout_s=10).wal_bytes == pytest.approx(before.wal_bytes, rel=0.25)
+    copy.build(here)
+    after = copy.write(text, timeout_s=10)
+    for one in (elsewhere, here):
+        copy.drop(one)
+    assert before.rows == after.rows == 1000
+    assert after.wal_bytes > before.wal_bytes + 1000 * 50  # an entry for each row
+
+
+def test_a_write_is_rolled_back(copy: Rehearsal) -> None:
+    count = "SELECT id FROM orders"
+    before = copy.run(count, timeout_s=10, repeat=1).rows
+    copy.write("DELETE FROM orders WHERE id < 50", timeout_s=10, repeat=1)
+    assert copy.run(count, timeout_s=10, repeat=1).rows == before
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("DELETE FROM orders", "read-only transaction"),
+        ("SELECT pg_sleep(30)", "timeout"),
+        ("SELECT 1; COMMIT; DROP TABLE orders", "multiple commands"),
+        ("SELECT pg_read_file('/etc/passwd')", "permission denied"),
+        ("SELECT 'canary'::integer", "a value does not fit"),
+    ],
+)
+def test_what_is_no_quick_read_is_refused(copy: Rehearsal, text: str, message: str) -> None:
+    start = time.monotonic()
+    with pytest.raises(PlanError, match=message) as caught:
+        copy.run(text, timeout_s=0.5)
+    assert time.monotonic() - start < 10
+    assert "canary" not in str(caught.value)
+    assert copy.run("SELECT 1", timeout_s=1, repeat=1).rows == 1
+
+
+def test_an_index_that_cannot_be_built_is_an_error(copy: Rehearsal) -> None:
+    with pytest.raises(PlanError, match="no_such"):
+        copy.build(index("orders", "no_such"))
+    copy.drop(index("orders", "no_such"))
+
+
+def test_the_source_is_only_read(server: Database, copy: Rehearsal) -> None:
+    copy.build(one := index("customers", "joined"))
+    copy.drop(one)
+    with psycopg.connect(server.admin) as connection:
+        found = connection.execute("SELECT count(*) FROM pg_class WHERE relname LIKE 'hasivu_perf_%'").fetchone()
+    assert found == (0,)
+
+
+def test_too_much_to_copy_is_refused_before_it_begins(server: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    with session(server.analysis) as source:
+        with (
+            pytest.raises(NotMeasuredError, match="the limit is 1 MB: raise it"),
+            Rehearsal.of(source, None, limit_bytes=1_000_000),
+        ):
+            pass
+        monkeypatch.setattr(rehearsal, "DISK_FACTOR", 10**9)
+        with (
+            pytest.raises(NotMeasuredError, match=r"MB are free: free some"),
+            Rehearsal.of(source, None, limit_bytes=LIMIT),
+        ):
+            pass
+
+
+HOLDER = """
+import os, time
+from tasks.components.database.advisor.rehearsal import Rehearsal
+from tests.advisor_sales import session
+
+with session(os.environ["SOURCE_URL"]) as source, Rehearsal.of(source, [("public", "customers")], limit_bytes=10**9):
+    print("ready", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_the_copy_is_private_and_gone_when_its_owner_is_killed(server: Database, tmp_path: Path) -> None:
+    env = {**os.environ, "XDG_CACHE_HOME": str(tmp_path), "SOURCE_URL": server.analysis}
+    command = (sys.executable, "-c", HOLDER)
+    root = Path(__file__).resolve().parents[2]
+    with subprocess.Popen(command, env=env, cwd=root, stdout=subprocess.PIPE) as owner:
+        try:
+            assert owner.stdout is not None
+            assert owner.stdout.readline() == b"ready\n"
+            (folder,) = (tmp_path / "hasivu-perf" / "scratch").iterdir()
+            assert [path for path in (folder, *folder.rglob("*")) if path.stat().st_mode & 0o077] == []
+        finally:
+            owner.send_signal(signal.SIGKILL)
+    until = time.monotonic() + 10
+    while folder.exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    left = folder.exists()
+    shutil.rmtree(folder, ignore_errors=True)
+    assert not left

@@ -1,0 +1,72 @@
+"""Choosing among indexes by a table of costs that stands for the planner."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tasks.components.database.advisor.choose import Candidate, Choice, Weighted
+from tasks.components.database.advisor.records import Index, Key
+
+ORDERS, ITEMS = ("public", "orders"), ("public", "items")
+MB = 10**6
+
+
+def index(column: str, table: tuple[str, str] = ORDERS) -> Index:
+    return Index(*table, (Key(column, column),))
+
+
+def choice(costs: Mapping[str, Mapping[frozenset[str], float]], sizes: Mapping[str, int], **other: Any) -> Choice:
+    """`costs` by statement: for each set of indexes the cost; the best subset counts."""
+    tables = {"items": ITEMS}
+
+    def cost(statement: str, names: frozenset[str]) -> float:
+        return min(value for needed, value in costs[statement].items() if needed <= names)
+
+    made = {name: Candidate(index(name, tables.get(name, ORDERS)), size) for name, size in sizes.items()}
+    statements = [Weighted(name, 100.0, 10.0, frozenset({ORDERS, ITEMS})) for name in costs]
+    return Choice(statements, made, cost, 1000 * MB, **other)
+
+
+NONE: frozenset[str] = frozenset()
+
+
+def test_takes_what_helps_and_leaves_what_does_not() -> None:
+    found = choice({"q": {NONE: 1000, frozenset({"a"}): 10}}, {"a": MB, "b": MB}).choose()
+    assert found == ["a"]
+
+
+def test_two_indexes_that_help_only_together_are_found() -> None:
+    both = frozenset({"a", "items"})
+    costs = {"q": {NONE: 1000.0, both: 10.0}}
+    assert set(choice(costs, {"a": MB, "items": MB}, together=[both]).choose()) == both
+    assert choice(costs, {"a": MB, "items": MB}).choose() == []
+
+
+def test_a_small_index_that_does_nearly_as_much_wins() -> None:
+    costs = {"q": {NONE: 1000.0, frozenset({"small"}): 12.0, frozenset({"large"}): 10.0}}
+    assert choice(costs, {"small": MB, "large": 200 * MB}).choose() == ["small"]
+
+
+def test_the_budget_is_kept() -> None:
+    costs = {"q": {NONE: 1000.0, frozenset({"a"}): 10.0}, "r": {NONE: 1000.0, frozenset({"b"}): 500.0}}
+    assert choice(costs, {"a": 6 * MB, "b": 6 * MB}, budget_bytes=10 * MB).choose() == ["a"]
+    assert choice(costs, {"a": 6 * MB, "b": 6 * MB}, most=1).choose() == ["a"]
+
+
+def test_what_a_later_one_makes_useless_is_taken_back() -> None:
+    costs = {
+        "q": {NONE: 1000.0, frozenset({"narrow"}): 100.0, frozenset({"wide"}): 90.0},
+        "r": {NONE: 1000.0, frozenset({"wide"}): 10.0},
+    }
+    assert choice(costs, {"narrow": MB, "wide": 2 * MB}).choose() == ["wide"]
+
+
+def test_writes_are_weighed() -> None:
+    one = choice({"read": {NONE: 1000.0, frozenset({"a"}): 900.0}, "write": {NONE: 10.0}}, {"a": MB})
+    assert one.choose() == ["a"]
+    slow = Candidate(index("a"), MB, wal_growth=0.0, slows={"write": 0.5})
+    harmed = Choice(one.statements, {"a": slow}, one.cost, one.table_bytes)
+    assert harmed.choose() == []
+    grown = Choice(one.statements, {"a": Candidate(index("a"), MB, wal_growth=0.2)}, one.cost, one.table_bytes)
+    assert grown.choose() == []

@@ -1,0 +1,151 @@
+"""What statements ask of tables, which indexes that suggests, and values in the place of parameters."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tasks.components.database.advisor.evidence import redundant
+from tasks.components.database.advisor.fill import Values, filled
+from tasks.components.database.advisor.propose import candidates
+from tasks.components.database.advisor.statement import Sort, UnparsableError, Use, parse
+from tests.advisor_catalog import catalog, existing
+
+CATALOG = catalog()
+
+
+def uses(text: str) -> dict[str, Use]:
+    return {use.table.name: use for use in parse(text, CATALOG).uses}
+
+
+def test_filters_order_and_limit() -> None:
+    use = uses("SELECT id, status FROM orders WHERE user_id = $1 ORDER BY created_at DESC LIMIT $2")["orders"]
+    assert use.equal == {"user_id": None}
+    assert use.sorts == (Sort("created_at", descending=True),)
+    assert use.limited
+    assert use.selected == {"id", "status", "user_id", "created_at"}
+
+
+def test_joins_ranges_and_literals() -> None:
+    found = uses(
+        "SELECT o.id, sum(i.quantity * i.price) FROM orders o JOIN items i ON i.order_id = o.id "
+        "WHERE o.created_at >= $1 AND o.created_at < $2 AND o.status = 'open' AND o.deleted_at IS NULL GROUP BY o.id"
+    )
+    assert found["orders"].joined == {"id"}
+    assert found["orders"].ranged == {"created_at"}
+    assert found["orders"].equal == {"status": "'open'"}
+    assert found["orders"].nulls == {"deleted_at": "IS NULL"}
+    assert found["items"].joined == {"order_id"}
+
+
+def test_a_correlated_subquery_knows_the_outer_row() -> None:
+    found = uses("SELECT * FROM users u WHERE EXISTS (SELECT FROM orders o WHERE o.user_id = u.id AND o.total > $1)")
+    assert found["orders"].equal == {"user_id": None}
+    assert found["users"].star
+
+
+def test_names_of_ctes_are_no_tables() -> None:
+    found = parse("WITH orders AS (SELECT id FROM users WHERE city = $1) SELECT * FROM orders WHERE id = $2", CATALOG)
+    assert [use.table.name for use in found.uses] == ["users"]
+
+
+def test_expressions_containment_and_patterns() -> None:
+    use = uses(
+        "SELECT 1 FROM orders WHERE lower(email) = $1 AND data @> $2 AND data ->> 'kind' = $3 AND status LIKE 'a%' "
+        "AND note LIKE '%x%'"
+    )["orders"]
+    assert use.expressions == {"lower(email)": "=", "data ->> 'kind'": "="}
+    assert use.contains == {"data": "@>"}
+    assert (use.prefixed, use.infixed) == ({"status"}, {"note"})
+
+
+def test_an_or_is_not_taken_for_an_and() -> None:
+    use = uses("SELECT 1 FROM orders WHERE user_id = $1 OR vendor_id = $2")["orders"]
+    assert use.equal == {}
+    assert use.either == {"user_id", "vendor_id"}
+
+
+def test_writes_name_what_they_set() -> None:
+    use = uses("UPDATE orders SET status = $1 WHERE id = $2")["orders"]
+    assert (use.written, use.assigned, use.equal) == (True, {"status"}, {"id": None})
+
+
+def test_comments_delete_no_predicates() -> None:
+    text = "SELECT 1 FROM orders WHERE user_id IN ($1 /*, ... */) AND vendor_id = $2 AND total IN ($3 /*, ... */)"
+    use = uses(text)["orders"]
+    assert use.listed == {"user_id", "total"}
+    assert use.equal == {"vendor_id": None}
+
+
+@pytest.mark.parametrize("text", ["SELEC 1", "SELECT 1; SELECT 2", "SELECT ("])
+def test_what_is_no_statement_is_refused(text: str) -> None:
+    with pytest.raises(UnparsableError):
+        parse(text, CATALOG)
+
+
+def proposed(text: str) -> set[str]:
+    return {one.definition("i") for one in candidates(parse(text, CATALOG).uses, CATALOG)}
+
+
+def test_equality_then_order() -> None:
+    found = proposed("SELECT * FROM orders WHERE user_id = $1 ORDER BY created_at DESC LIMIT 10")
+    assert "CREATE INDEX i ON public.orders USING btree (user_id, created_at DESC)" in found
+
+
+def test_equality_then_range_the_most_selective_first() -> None:
+    found = proposed("SELECT * FROM orders WHERE vendor_id = $1 AND user_id = $2 AND created_at > $3")
+    assert "CREATE INDEX i ON public.orders USING btree (user_id, vendor_id, created_at)" in found
+
+
+def test_a_rare_literal_makes_a_partial_index() -> None:
+    found = proposed("SELECT * FROM orders WHERE status = 'open' AND user_id = $1")
+    assert "CREATE INDEX i ON public.orders USING btree (user_id) WHERE status = 'open'" in found
+
+
+def test_json_gets_gin_and_expressions_a_btree() -> None:
+    found = proposed("SELECT * FROM orders WHERE data @> $1 AND lower(email) = $2")
+    assert "CREATE INDEX i ON public.orders USING gin (data jsonb_path_ops)" in found
+    assert "CREATE INDEX i ON public.orders USING btree ((lower(email)))" in found
+
+
+def test_nothing_is_proposed_that_is_there_or_cannot_be_a_key() -> None:
+    assert proposed("SELECT * FROM orders WHERE id = $1") == set()
+    assert not any("note" in one for one in proposed("SELECT * FROM orders WHERE note = $1"))
+
+
+def test_values_are_typed_and_quoted() -> None:
+    text = "SELECT 1 FROM orders WHERE status = $1 AND created_at >= $2 AND created_at < $3 LIMIT $4"
+    parsed = parse(text, CATALOG)
+    days = tuple(f"2025-01-{day:02d}" for day in range(1, 21))
+    name = ("public", "orders")
+    columns = {
+        (name, "status"): Values("text", ("it's",), ()),
+        (name, "created_at"): Values("timestamp with time zone", (), days),
+    }
+    one = filled(text, parsed, columns)[0]
+    assert one.whole
+    assert "'it''s'::text" in one.text
+    low, high = (one.text.index(day) for day in ("2025-01-10", "2025-01-12"))
+    assert low < high
+
+
+def test_a_parameter_that_nobody_knows_stays() -> None:
+    text = "SELECT $1 FROM orders WHERE total = $2"
+    (one,) = filled(text, parse(text, CATALOG), {})
+    assert not one.whole
+    assert "$1" in one.text
+
+
+def test_redundant_is_what_another_one_contains_and_no_constraint() -> None:
+    table = CATALOG.tables["public", "items"]
+    indexes = (
+        existing("a_b", "order_id", "sku"),
+        existing("a", "order_id"),
+        existing("twin_1", "price"),
+        existing("twin_2", "price"),
+        existing("unique_a", "order_id", unique=True),
+    )
+    changed = replace(CATALOG, tables={table.full_name: replace(table, indexes=indexes)})
+    found = {one.sql for one in redundant(changed)}
+    assert found == {"DROP INDEX CONCURRENTLY public.a", "DROP INDEX CONCURRENTLY public.twin_2"}
