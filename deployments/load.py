@@ -76,14 +76,42 @@ def _named(given: Any) -> Any:
     return tomllib.loads(path.read_text(encoding="utf-8"))
 
 
-class Load(Settings):
-    """The load of a profile: users ÷ pace is the arrival rate of an open model."""
+class Search(Settings):
+    """A stepped search, after the load, for the highest rate that the target sustains.
 
+    The rate grows step by step through `target` to `target` × `margin`, never above the load's `max_rate`. A step is
+    sustained while p95 and errors keep their limits and 95 % of its rate is achieved.
+    """
+
+    target: float = Field(gt=0, description="the rate that is needed: requests, or a scenario's journeys, a second")
+    margin: float = Field(default=1.2, ge=1, description="the search stops at target × margin")
+    step_s: float = Field(default=3, gt=0, le=600)
+    p95_ms: float = Field(default=300, gt=0, description="a step is sustained while p95 of requests stays below")
+    error_ratio: float = Field(default=0.01, ge=0, le=1, description="… and no more of them fail")
+
+
+Think = Annotated[float, Field(ge=0, le=3600)]
+"""Seconds."""
+
+
+class Load(Settings):
+    """The load of a profile, by one of two models.
+
+    `arrivals` (open): requests begin at users ÷ pace a second, whatever the target does. `users` (closed): each user
+    of the api component sends its next request when the last one is answered, its think time is over and its pace
+    has passed; user k of n begins at k/n of the ramp. While the target stands still its users do too, and requests
+    that callers would have sent are in no figure (coordinated omission). The other components keep to their own.
+    """
+
+    model: Literal["arrivals", "users"] = "arrivals"
     users: int = Field(ge=1, le=100_000)
     duration_s: float = Field(gt=0, le=7200)
     ramp_up_s: float = Field(ge=0)
     warmup_s: float = Field(default=0.0, ge=0, description="seconds after the ramp that no figure counts")
     pace_s: float = Field(default=1.0, gt=0)
+    think_s: Think | tuple[Think, Think] = Field(
+        default=0.0, description="of the model users: after each answer, seconds or a random time between two"
+    )
     jitter: Literal["none", "uniform", "poisson"] = Field(
         default="poisson", description="how arrivals lie under the rate: independent users by default"
     )
@@ -93,6 +121,7 @@ class Load(Settings):
     max_rate: float = Field(
         gt=0, description="requests a second that no generator may pass, capacity search included"
     )
+    search: Search | None = Field(default=None, description="by the api component, when the load has ended")
     abort_error_ratio: float = Field(default=0.5, gt=0, le=1, description="stop when errors stay above this share")
     abort_latency_ms: float = Field(default=10_000, gt=0, description="stop when p95 stays above this")
     abort_after_s: float = Field(default=5, gt=0, description="… for this many seconds")
@@ -105,16 +134,36 @@ class Load(Settings):
                 f"duration_s {self.duration_s}"
             )
             raise ValueError(msg)
+        self._fits_model()
         if self.peak_rate > self.max_rate:
-            what = "users ÷ pace_s" if self.day is None else "users ÷ pace_s × the day's highest rate"
+            pace = "pace_s" if self.model == "arrivals" else "max(pace_s, think_s)"
+            what = f"users ÷ {pace}" if self.day is None else "users ÷ pace_s × the day's highest rate"
             msg = f"{what} = {self.peak_rate} requests/s is above max_rate {self.max_rate}"
             raise ValueError(msg)
         return self
 
+    def _fits_model(self) -> None:
+        least, most = self.think
+        if most < least:
+            raise ValueError(f"think_s: {most} is below {least}: name the shorter time first")
+        if self.model == "arrivals":
+            if most:
+                raise ValueError('think_s has a meaning with model = "users" alone: set that, or remove it')
+            return
+        if self.day is not None:
+            raise ValueError('model = "users" has no periods of a day: remove day, or use model = "arrivals"')
+        if self.search is not None:
+            raise ValueError('a search raises a rate of arrivals: use model = "arrivals", or remove search')
+
+    @property
+    def think(self) -> tuple[float, float]:
+        """The shortest and the longest time that a user thinks, seconds."""
+        return self.think_s if isinstance(self.think_s, tuple) else (self.think_s, self.think_s)
+
     @property
     def rate(self) -> float:
-        """Arrival rate of the steady phase, requests per second."""
-        return self.users / self.pace_s
+        """Arrival rate of the steady phase, requests per second; the highest possible one of the model `users`."""
+        return self.users / max(self.pace_s, self.think[0])
 
     @property
     def peak_rate(self) -> float:

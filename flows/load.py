@@ -11,11 +11,19 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from storage.errors import ExitCode
+from storage.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from tasks.load.adhoc.plan import AdhocPlan
 
+Search = Annotated[
+    bool,
+    Parameter(
+        negative="",
+        help="Raise the rate step by step, from --rate to --max-rate (1,000 by default), until --p95 or --errors "
+        "breaks; each step takes --duration.",
+    ),
+]
 Rate = Annotated[float | None, Parameter(help="Requests a second by a schedule (open model); 10 by default.")]
 Connections = Annotated[
     int | None, Parameter(help="As fast as the target answers over so many connections (closed model).")
@@ -29,18 +37,19 @@ def load(
     /,
     *,
     rate: Rate = None,
+    search: Search = False,
     connections: Connections = None,
     duration: Annotated[float, Parameter(help="Seconds of sending, the ramp included.")] = 10.0,
     ramp_up: Annotated[float, Parameter(help="Seconds in which the load grows; no figure counts them.")] = 0.0,
     jitter: Annotated[
         Literal["none", "uniform", "poisson"], Parameter(help="How arrivals lie under the rate.")
     ] = "uniform",
-    method: Annotated[str | None, Parameter(help="GET by default, POST where there is a body.")] = None,
+    method: Annotated[str | None, Parameter(help="Any of HTTP; GET by default, POST where there is a body.")] = None,
     header: Header = None,
-    body: Annotated[str | None, Parameter(help="A JSON text.")] = None,
+    body: Annotated[str | None, Parameter(help="A text, or @FILE; JSON, or what a --header says it is.")] = None,
     expect: Expect = None,
     timeout: Annotated[float, Parameter(help="Seconds for a connect, and for an answer from its sending.")] = 10.0,
-    max_rate: Annotated[float | None, Parameter(help="Refuse a rate above this.")] = None,
+    max_rate: Annotated[float | None, Parameter(help="Refuse a rate above this; of a search, its last step.")] = None,
     p95: Annotated[
         float | None, Parameter(help="Limit in ms: 95 % of the requests must get the expected answer within it.")
     ] = None,
@@ -58,7 +67,7 @@ def load(
     Exit codes: 0 done, and every limit met; 1 a limit is broken; 2 wrong usage; 3 nothing answered, the load was
     stopped, or limits were asked for and the generator does not trust its figures; 130 interrupted.
     """
-    from tasks.load.adhoc.plan import make_plan
+    from tasks.load.adhoc.plan import body_of, make_plan
 
     plan = make_plan(
         url,
@@ -69,14 +78,17 @@ def load(
         jitter=jitter,
         method=method,
         headers=header or (),
-        body=body,
+        body=None if body is None else body_of(body),
         expect=expect or (200,),
         timeout_s=timeout,
         max_rate=max_rate,
         p95_ms=p95,
         error_ratio=errors,
         shards=shards,
+        search=search,
     )
+    if search and oracle:
+        raise UsageError("--search and --oracle exclude each other: k6 runs one rate")
     from tasks.load.adhoc.oracle import find_k6
 
     return _run(plan, find_k6() if oracle else None, as_json=json)

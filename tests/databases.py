@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from deployments.hosting.guardian import Guardian
+from deployments.hosting.postgres import Programs
 from deployments.hosting.postgres import programs as programs_of
 from deployments.local import postgres
+from deployments.local.prepared import copy_data
 
 DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
 needs_debian_15 = pytest.mark.skipif(not DEBIAN_15.is_dir(), reason="Debian's postgresql-15 is not installed")
@@ -55,12 +61,28 @@ def database(
     folder: Path, *, binaries: Path | None = None, settings: Mapping[str, str] = postgres.RUN_SETTINGS
 ) -> Iterator[Database]:
     """A new cluster with the platform's roles; embedded PostgreSQL, or the one of `binaries`."""
+    template = _template(binaries)
     with Guardian(folder / "runtime") as guardian:
-        programs = programs_of(guardian)
-        if binaries is not None:
-            programs = replace(programs, bin=binaries)
+        programs = _programs(guardian, binaries)
         data = folder / "runtime" / "data"
+        copy_data(template, data, programs)
         deadline = time.monotonic() + _START_S
-        postgres.create_cluster(guardian, programs, data, deadline=deadline)
         server = postgres.start_server(guardian, programs, data, deadline=deadline, settings=settings)
         yield Database(server, guardian)
+
+
+def _programs(guardian: Guardian, binaries: Path | None) -> Programs:
+    programs = programs_of(guardian)
+    return programs if binaries is None else replace(programs, bin=binaries)
+
+
+@cache
+def _template(binaries: Path | None) -> Path:
+    """A cluster that was never started, made once in a process: to copy it takes a tenth of the time."""
+    folder = Path(tempfile.mkdtemp(prefix="hasivu-test-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    with Guardian(folder / "runtime") as guardian:
+        programs = _programs(guardian, binaries)
+        made = folder / "runtime" / "data"
+        postgres.create_cluster(guardian, programs, made, deadline=time.monotonic() + _START_S)
+        return made.rename(folder / "template")

@@ -46,6 +46,8 @@ def main(*, quick: bool) -> None:
         targets.cost("httpx API, undisturbed", rows["undisturbed", "httpx API"], rows["undisturbed", "k6"], 0.8),
         targets.disturbed("CPU hog on the generator's core", rows["CPU hog", "raw wire"]),
         targets.disturbed("event loop blocked 40 ms every 240 ms", rows["blocked loop", "raw wire"]),
+        targets.disturbed("CPU hog, httpx API", rows["CPU hog", "httpx API"]),
+        targets.disturbed("event loop blocked, httpx API", rows["blocked loop", "httpx API"]),
         targets.within("raw wire, TLS", rows["TLS", "raw wire"], 0.1),
         targets.cost("raw wire, TLS", rows["TLS", "raw wire"], rows["TLS", "k6"], 0.5),
         *targets.stall(stall),

@@ -121,8 +121,8 @@ def api_blocked(url: str, rate: float, seconds: float) -> Seen:
 def _asked(url: str, rate: float, seconds: float, fault: Mapping[str, int]) -> Seen:
     plan = {"what": "api", "url": url, "rate": rate, "seconds": seconds, **fault}
     with pinned(CLIENT_CORE):
-        facts = run_worker(WORKER, plan, deadline_s=seconds + 40).facts
-    return Seen(Spread(**facts["service_ms"]), facts["requests"], facts["cpu_s"])
+        output = run_worker(WORKER, plan, deadline_s=seconds + 40)
+    return _seen(HttpRun(output.tables["samples"], output.facts))
 
 
 def k6(url: str, rate: float, seconds: float) -> Seen:

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -36,13 +35,11 @@ from storage.records import (
     Measurement,
     Remedy,
     Severity,
-    Unit,
-    Window,
 )
 from tasks.components.base import Check, CollectContext, Progress, Samples
 from tasks.load import advice, figures
 from tasks.load.advice import again, of_metric
-from tasks.load.capacity import Capacity, Step, outcome, steps_from, steps_table
+from tasks.load.capacity import Capacity, outcome, steps_from, steps_table
 from tasks.load.http_load import (
     SEED,
     HttpPlan,
@@ -50,25 +47,19 @@ from tasks.load.http_load import (
     connections_for,
     run_http,
     schedule_stage,
-    search_stage,
 )
 from tasks.load.mix import endpoint_plan
 from tasks.load.recording import samples
 from tasks.load.recording.samples import STEADY, WARMUP
-from tasks.load.schedule import Phase, steps
+from tasks.load.schedule import Phase
+from tasks.load.search import PAUSE, PAUSE_S, SearchPlan, capacity_measurement, described, readers_search
 
 BULK = "bulk"
-_PAUSE = "pause"
 _SINGLE_RATE = 50.0
 _TARGET_PART = 4
-_FIRST_STEP = 0.4
-_GROWTH = 1.5
-_SEARCH_SHARE = 0.25
-_PAUSE_S = 2.0
 _SINGLE_SHARE = 0.6
 _WARMUP_SHARE = 0.1
 _WARMUP_S = 2.0
-_DRAIN_S = 0.1
 _GOOD = r'"success"\s*:\s*true'
 _ALL_GOOD = r'\A(?![\s\S]*"success"\s*:\s*false)[\s\S]*"success"\s*:\s*true'
 _SECONDS_A_MINUTE = 60
@@ -84,14 +75,12 @@ class Timing:
     bulk_rate: float
     bulk_s: float
     pause_s: float
-    rates: tuple[float, ...]
-    step_s: float
-    search_s: float
+    search: SearchPlan
 
     @property
     def total_s(self) -> float:
         """All of it: what the live view counts up to."""
-        return self.warmup_s + self.single_s + self.bulk_s + self.pause_s + self.search_s
+        return self.warmup_s + self.single_s + self.bulk_s + self.pause_s + self.search.seconds
 
 
 @dataclass(frozen=True)
@@ -122,10 +111,10 @@ class RfidComponent:
             variable=environment.variables.api_url,
             endpoints=_endpoints(settings),
             values=_values(settings),
-            stages=_stages(settings, timing),
+            stages=_stages(timing),
             load=load,
             timeout_s=settings.timeout_s,
-            max_connections=connections_for(timing.rates[-1]),
+            max_connections=connections_for(timing.search.rates[-1]),
             headers={name: value.get_secret_value() for name, value in context.target.headers.items()},
             config=context.config,
         )
@@ -175,10 +164,6 @@ def share_out(settings: RfidSettings, load: Load) -> Timing:
 
     Single verifications take 60 % of the duration (a tenth of that, at most 2 s, as warm-up) and bulks 40 %.
     """
-    ceiling = min(settings.target_rate * settings.margin, load.max_rate)
-    rates = steps(settings.target_rate, first=settings.target_rate * _FIRST_STEP, growth=_GROWTH, ceiling=ceiling)
-    runs = len(rates) + 1  # the step that breaks runs twice
-    step_s = min(settings.step_s, _SEARCH_SHARE * load.duration_s / runs)
     single = _SINGLE_SHARE * load.duration_s
     warmup = min(_WARMUP_S, _WARMUP_SHARE * single)
     return Timing(
@@ -187,10 +172,8 @@ def share_out(settings: RfidSettings, load: Load) -> Timing:
         single_s=single - warmup,
         bulk_rate=min(settings.bulk_rate, load.max_rate),
         bulk_s=load.duration_s - single,
-        pause_s=_PAUSE_S,
-        rates=tuple(rates),
-        step_s=step_s,
-        search_s=runs * (step_s + _DRAIN_S),
+        pause_s=PAUSE_S,
+        search=readers_search(settings, load),
     )
 
 
@@ -212,27 +195,19 @@ def _values(settings: RfidSettings) -> dict[str, ValueRange]:
     return {"card": settings.cards, "reader": settings.readers, **bulk}
 
 
-def _stages(settings: RfidSettings, timing: Timing) -> list[dict[str, Any]]:
+def _stages(timing: Timing) -> list[dict[str, Any]]:
     single = [
         Phase(WARMUP, timing.single_rate, timing.single_rate, timing.warmup_s),
         Phase(STEADY, timing.single_rate, timing.single_rate, timing.single_s),
     ]
     bulk = [
         Phase(BULK, timing.bulk_rate, timing.bulk_rate, timing.bulk_s),
-        Phase(_PAUSE, 0, 0, timing.pause_s),  # the load of the other components ends meanwhile
+        Phase(PAUSE, 0, 0, timing.pause_s),  # the load of the other components ends meanwhile
     ]
     return [
         schedule_stage(single, [0]),
         schedule_stage(bulk, [1], jitter="uniform"),
-        search_stage(
-            timing.rates,
-            [0],
-            step_s=timing.step_s,
-            latency_ms=settings.latency_limit_ms,
-            error_ratio=settings.error_limit,
-            budget_s=timing.search_s,
-            until_s=timing.total_s,
-        ),
+        timing.search.stage([0], timing.total_s),
     ]
 
 
@@ -259,21 +234,13 @@ def _described(settings: RfidSettings, timing: Timing, run: HttpRun, *, shards: 
     plan = {
         "single": f"{timing.single_rate:g}/s for {timing.single_s:.1f} s after {timing.warmup_s:.1f} s of warm-up",
         "bulk": f"{timing.bulk_rate:g}/s of {settings.bulk_size} verifications for {timing.bulk_s:.1f} s",
-        "search": f"{', '.join(f'{rate:g}' for rate in timing.rates)}/s, {timing.step_s:.1f} s each",
+        "search": timing.search.described,
         "seed": str(SEED),
         "connections": str(run.facts["connects"]),
         **({"shards": run.shards} if shards > 1 else {}),
+        **described(run.steps, run.facts["search_ended"]),
     }
-    if run.steps:
-        plan["search_start"] = _clock(run.steps[0].start_ns)
-        plan["search_end"] = _clock(run.steps[-1].end_ns)
-    if run.facts["search_ended"] is not None:
-        plan["search_ended"] = str(run.facts["search_ended"])
     return plan if run.stopped is None else plan | {"stopped": run.stopped}
-
-
-def _clock(utc_ns: int) -> str:
-    return datetime.fromtimestamp(utc_ns / 1e9, UTC).isoformat(timespec="milliseconds")
 
 
 def _notes(settings: RfidSettings, load: Load, run: HttpRun, *, shards: int) -> tuple[str, ...]:
@@ -303,7 +270,13 @@ def _figures(samples_: Samples, settings: RfidSettings) -> list[Measurement]:
     single, bulk = samples.of_phase(table, STEADY), samples.of_phase(table, BULK)
     both = samples.of_phase(table, WARMUP, STEADY, BULK)
     return [
-        _throughput(_search(samples_), table, settings),
+        capacity_measurement(
+            "rfid.throughput",
+            _search(samples_),
+            table,
+            settings.target_rate,
+            source="capacity search: good verifications a second of the highest sustained step",
+        ),
         figures.latency("rfid.latency.p50", single, 0.50, why_none=why),
         figures.latency("rfid.latency.p95", single, 0.95, why_none=why),
         figures.latency("rfid.latency.p99", single, 0.99, why_none=why),
@@ -316,51 +289,6 @@ def _figures(samples_: Samples, settings: RfidSettings) -> list[Measurement]:
             for name in samples.endpoints(both)
         ),
     ]
-
-
-def _throughput(search: Capacity, table: pa.Table, settings: RfidSettings) -> Measurement:
-    step = search.best or search.broken
-    value = step.achieved if step is not None and step.good else None
-    return Measurement(
-        metric="rfid.throughput",
-        value=value,
-        unit=Unit.PER_SECOND,
-        n=0 if step is None else step.sent,
-        source="capacity search: good verifications a second of the highest sustained step",
-        window=None if step is None else _window(step),
-        note=throughput_note(search, settings) if step is not None and step.good else _no_throughput(table, step),
-    )
-
-
-def _no_throughput(table: pa.Table, step: Step | None) -> str:
-    if step is not None:
-        return figures.no_data(samples.of_phase(table, step.phase))
-    return f"no data: the search did not run ({figures.no_data(table)})"
-
-
-def _window(step: Step) -> Window:
-    return Window(
-        start=datetime.fromtimestamp(step.start_ns / 1e9, UTC),
-        end=datetime.fromtimestamp(max(step.start_ns, step.end_ns) / 1e9, UTC),
-    )
-
-
-def throughput_note(search: Capacity, settings: RfidSettings) -> str:
-    """What the figure of a search means: where it ended and why, and whether it is only a lower bound."""
-    broken = search.broken
-    if broken is not None and broken.generator_limited:
-        ended = f"a lower bound: at {broken.rate:g}/s the load generator itself was the limit ({broken.why})"
-    elif broken is not None:
-        ended = f"{broken.rate:g}/s broke{' twice' if broken.attempt > 1 else ''}: {broken.why}"
-    elif search.ended == "ceiling" and search.best is not None and search.best.rate < settings.target_rate:
-        ended = f"a lower bound: the search stopped at max_rate, below the target of {settings.target_rate:g}/s"
-    elif search.ended == "ceiling":
-        ended = "a lower bound: every step was sustained"
-    else:
-        ended = f"a lower bound: the search ended early ({search.ended}) after {search.tried} steps"
-    if search.best is None:
-        return f"no step was sustained; what the first one achieved is reported; {ended}"
-    return f"sustained at {search.best.rate:g}/s; {ended}"
 
 
 # --- advise ---

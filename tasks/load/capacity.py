@@ -109,15 +109,20 @@ def judge_step(
     start_ns: int,
     limits: Limits,
     cpu_share: float,
+    achieved: float | None = None,
 ) -> Step:
-    """Judge a step by its rows (as `Recorder.rows_since` gives them); `start_ns` is monotonic, as the rows are."""
+    """Judge a step by its rows (as `Recorder.rows_since` gives them); `start_ns` is monotonic, as the rows are.
+
+    `achieved` is what was achieved of a rate that is not one of these rows, as that of journeys.
+    """
     answered = codes[:, 3] < 0
     good = answered & (codes[:, 4] == 0)
     sent = len(times)
     end_ns = start_ns + round((step_s + limits.latency_ms / 1e3) * 1e9)
     p95 = percentile((times[:, 3] - times[:, 0])[answered] / 1e6, 0.95)
     late = percentile((times[:, 1] - times[:, 0]) / 1e6, 0.95)
-    achieved = float((good & (times[:, 3] <= end_ns)).sum()) / step_s
+    if achieved is None:
+        achieved = float((good & (times[:, 3] <= end_ns)).sum()) / step_s
     ratio = 1 - float(good.sum()) / sent if sent else 1.0
     why = _why(p95, ratio, achieved, rate, limits)
     return Step(

@@ -21,7 +21,7 @@ from tasks.load.schedule import Schedule
 from tasks.load.trust.guard import ASKS_FOR_PAUSE, Guard, Pulse, pause_s
 from tasks.load.trust.restraint import Restraint
 from tasks.load.trust.vitals import Pauses
-from tasks.load.wire.http import Scanner
+from tasks.load.wire.http import HeadScanner, Scanner
 from tasks.load.wire.pool import Pending, Pool
 from tasks.load.wire.wire import Place
 
@@ -35,8 +35,11 @@ class Second:
     """One second of load for the live view."""
 
     sent: int
+    p50_ms: float | None
     p95_ms: float | None
     bad: int
+    late_ms: float
+    """The latest that a request was taken up."""
 
 
 class Generator:
@@ -66,10 +69,13 @@ class Generator:
         self._guard = guard
         self._rng = rng
         self._on_second = on_second
-        self.pool = Pool(place, cap=max_connections, timeout_s=timeout_s, ended=self._ended)
+        heads = all(request.head_only for request in requests)  # one method has a scanner of its own
+        scanner = HeadScanner if heads else Scanner
+        self.pool = Pool(place, cap=max_connections, timeout_s=timeout_s, ended=self._ended, scanner=scanner)
         self.restraint = Restraint(self._loop, max_rate, self.pool.submit)
         self._pacer: Pacer | None = None
         self._latencies_ms: list[float] = []
+        self._late_ns = 0
         self._ended_count = self._bad = self._bad_total = 0
         self._ended_before = self._due_before = self._due_seen = self._sent_seen = 0
         self._tick_at = self._second_at = time.monotonic_ns()
@@ -147,6 +153,7 @@ class Generator:
 
     def _take(self, intended: int, endpoint: int, phase: int) -> None:
         taken = time.monotonic_ns()
+        self._late_ns = max(self._late_ns, taken - intended)
         request = self._requests[endpoint]
         data = request.render(self._rng)
         self.restraint.offer(Pending(intended, taken, endpoint, phase, data, request.expect_body is not None))
@@ -207,14 +214,15 @@ class Generator:
 
     def _on_pulse(self, now_ns: int) -> None:
         latencies = sorted(self._latencies_ms)
-        p95 = latencies[int(0.95 * len(latencies))] if latencies else None
+        p50, p95 = (latencies[int(q * len(latencies))] if latencies else None for q in (0.50, 0.95))
         oldest = self.pool.oldest_ns()
         waiting_ms = 0.0 if oldest is None else (now_ns - oldest) / 1e6
         due, sent = self._counted()
         self._guard.watch(Pulse(now_ns / _SECOND, self._ended_count, self._bad, p95, waiting_ms, due, sent))
         self._bad_total += self._bad
-        self._on_second(Second(self._ended_count, p95, self._bad_total))
+        self._on_second(Second(self._ended_count, p50, p95, self._bad_total, self._late_ns / 1e6))
         self._latencies_ms.clear()
+        self._late_ns = 0
         self._ended_count = self._bad = 0
         if self._guard.reason is not None and self._pacer is not None and not self._pacer.finished.done():
             self._pacer.stop()

@@ -17,6 +17,7 @@ from typing import Any
 
 from deployments.config import ValueRange
 from tasks.load.capacity import Limits, Step, judge_step, phase_of
+from tasks.load.climb import climb
 from tasks.load.generator import Generator, Second
 from tasks.load.mix import Request
 from tasks.load.process import Progress, WorkerOutput, serve
@@ -29,7 +30,6 @@ from tasks.load.trust.vitals import Resources, is_own, look_up, rss_mb
 from tasks.load.wire.address import parse, probe
 from tasks.load.wire.wire import Place
 
-_CONFIRMATIONS = 2
 _AHEAD_S = 0.02
 _CALIBRATION_S = 2.0
 
@@ -165,20 +165,20 @@ class _Load:
         return start, used.cpu_share
 
     async def _run_search(self, generator: Generator, stage: Mapping[str, Any]) -> None:
-        """Raise the rate step by step; a step that breaks is tried once more before it ends the search."""
+        """Raise the rate step by step; no step starts that would end after the plan's `until_s`."""
         end = self._started + stage["until_s"]
-        for number, rate in enumerate(stage["rates"], 1):
-            for attempt in range(1, _CONFIRMATIONS + 1):
-                if self._guard.reason is not None or time.monotonic() + stage["step_s"] > end:
-                    self._search_ended = "stopped" if self._guard.reason is not None else "time"
-                    return
-                step = await self._run_step(generator, stage, number, attempt, rate)
-                if step.sustained:
-                    break
-            else:
-                self._search_ended = "limit"
-                return
-        self._search_ended = "ceiling"
+        if self._share.of > 1:  # other shares send nothing meanwhile
+            generator.restraint.allow(self._plan["guard"]["max_rate"])
+
+        def over() -> str | None:
+            if self._guard.reason is not None:
+                return "stopped"
+            return "time" if time.monotonic() + stage["step_s"] > end else None
+
+        async def make(number: int, attempt: int, rate: float) -> Step:
+            return await self._run_step(generator, stage, number, attempt, rate)
+
+        self._search_ended = await climb(stage["rates"], make, over)
 
     async def _run_step(
         self, generator: Generator, stage: Mapping[str, Any], number: int, attempt: int, rate: float
@@ -210,7 +210,9 @@ class _Load:
             {
                 "elapsed_s": max(0.0, time.monotonic() - self._started),
                 "rate": second.sent,
+                "p50_ms": second.p50_ms,
                 "p95_ms": second.p95_ms,
+                "late_ms": second.late_ms,
                 "failed": second.bad,
                 "stage": self._stage,
             }

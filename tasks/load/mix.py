@@ -6,6 +6,7 @@ the same things in the same order.
 
 from __future__ import annotations
 
+import base64
 import json
 import random
 import re
@@ -45,7 +46,10 @@ def draw(values: ValueRange, rng: random.Random) -> str:
 
 
 class Request:
-    """One endpoint, ready to be rendered again and again."""
+    """One endpoint, ready to be rendered again and again.
+
+    Its plan may hold `raw` in place of a JSON body: bytes in base64, which are sent as they are.
+    """
 
     def __init__(
         self, plan: Mapping[str, Any], values: Mapping[str, ValueRange], address: Address, headers: Mapping[str, str]
@@ -56,6 +60,7 @@ class Request:
         self.expect_body = re.compile(plan["expect_body"].encode()) if plan["expect_body"] else None
         self._target = _target(address, plan)
         body = plan["body"]
+        self._raw = base64.b64decode(plan["raw"]) if plan.get("raw") is not None else None
         self._body = None if body is None else _pieces(json.dumps(body), _json)
         self._values = {place: values.get(place) for place in self._places()}
         missing = sorted(place for place, found in self._values.items() if found is None)
@@ -64,7 +69,7 @@ class Request:
                 f"{self.name}: no values for {', '.join(missing)}: add them to the [*.values] table"
             )
         self._method = str(plan["method"])
-        self._head = _head(address, headers, body is not None)
+        self._head = _head(address, headers, body is not None or self._raw is not None)
         self._same = None if self._values else self._rendered({})
 
     def _places(self) -> set[str]:
@@ -78,12 +83,29 @@ class Request:
         """The next request: each name is drawn once, and has the same value wherever it stands in this request."""
         if self._same is not None:
             return self._same
-        return self._rendered({place: draw(found, rng) for place, found in self._values.items() if found is not None})
+        return self._rendered(self._drawn(rng))
+
+    def parts(self, rng: random.Random) -> tuple[str, str, bytes | None]:
+        """The next request as method, target and body, for a client that puts its own requests together."""
+        drawn = self._drawn(rng)
+        return self._method, _fill(self._target, drawn), self._filled(drawn)
+
+    @property
+    def head_only(self) -> bool:
+        """Whether no body follows its answers."""
+        return self._method == "HEAD"
+
+    def _filled(self, drawn: Mapping[str, str]) -> bytes | None:
+        """The body; a raw one is sent as it is, whatever braces it has."""
+        return self._raw if self._body is None else _fill(self._body, drawn).encode()
+
+    def _drawn(self, rng: random.Random) -> dict[str, str]:
+        return {place: draw(found, rng) for place, found in self._values.items() if found is not None}
 
     def _rendered(self, drawn: Mapping[str, str]) -> bytes:
         line = f"{self._method} {_fill(self._target, drawn)} {self._head}"
-        if self._body is not None:
-            body = _fill(self._body, drawn).encode()
+        body = self._filled(drawn)
+        if body is not None:
             return f"{line}Content-Length: {len(body)}\r\n\r\n".encode("latin-1") + body
         length = "Content-Length: 0\r\n" if self._method in _WITH_BODY else ""
         return f"{line}{length}\r\n".encode("latin-1")

@@ -158,12 +158,15 @@ def starts_apart_ms(runs: Sequence[Mapping[str, Any]]) -> float:
 
 
 def combined(latest: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
-    """One sign of life made of each share's latest: rates and failures added, the worst p95."""
-    p95s = [one["p95_ms"] for one in latest.values() if one["p95_ms"] is not None]
+    """One sign of life made of each share's latest: rates and failures added, the worst of latency and lateness."""
+    worst = {
+        name: max((one[name] for one in latest.values() if one.get(name) is not None), default=None)
+        for name in ("p50_ms", "p95_ms", "late_ms")
+    }
     return {
         "elapsed_s": max(one["elapsed_s"] for one in latest.values()),
         "rate": sum(one["rate"] for one in latest.values()),
-        "p95_ms": max(p95s, default=None),
+        **worst,
         "failed": sum(one["failed"] for one in latest.values()),
         "stage": next(iter(latest.values()))["stage"],
     }

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from deployments.config import RunConfig
 from storage.records import ComponentId
+from tasks.load.search import search_plan
 from tasks.progress import Progress
 
 PLAIN_EVERY_S = 10.0
@@ -86,9 +87,11 @@ def told(parts: dict[str, str]) -> Callable[[Progress], None]:
 
 
 def planned_seconds(config: RunConfig) -> float:
-    """About how long a run measures: its load, and a quarter more for the search of what the readers can take."""
-    search = _SEARCH if ComponentId.RFID in config.components else 0.0
-    return config.environment.load.duration_s * (1 + search)
+    """About how long a run measures: its load, and after it the searches of readers and API."""
+    load = config.environment.load
+    readers = _SEARCH * load.duration_s if ComponentId.RFID in config.components else 0.0
+    asked = load.search if ComponentId.API in config.components else None
+    return load.duration_s + readers + (0.0 if asked is None else search_plan(asked, load).seconds)
 
 
 def plain(one: Progress) -> str:

@@ -8,7 +8,8 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
+from datetime import time as time_of_day
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,6 +17,7 @@ import pytest
 
 from deployments.config import RunConfig, Target, build_config
 from deployments.local.aws import FUNCTION_PREFIX, PLANTED, REGION
+from deployments.local.aws.traffic import DAY_MS, MONDAY_TO_FRIDAY
 from storage.errors import NotMeasuredError, TargetUnreachableError
 from storage.parquet import Store
 from storage.records import Collected, Finding, Measurement
@@ -58,9 +60,16 @@ def target() -> Iterator[Target]:
         yield found
 
 
+def school_day() -> date:
+    """The last whole one: at weekends the corpus holds a seventh of its invocations."""
+    days = (datetime.now(UTC).date() - timedelta(days=back) for back in range(1, 4))
+    return next(day for day in days if day.weekday() < MONDAY_TO_FRIDAY)
+
+
 def short(**settings: str) -> RunConfig:
-    """Two days, so that a refusal is tested quickly."""
-    return build_config("development", overrides={"lambda_functions.days": "2", **settings})
+    """Back to the last whole school day and no further, so that a refusal is tested quickly."""
+    days = (datetime.now(UTC).date() - school_day()).days + 1
+    return build_config("development", overrides={"lambda_functions.days": str(days), **settings})
 
 
 @dataclass
@@ -194,9 +203,8 @@ def test_what_is_stored_gives_the_same(whole: Run, tmp_path: Path) -> None:
 
 def test_both_paths_to_the_logs_give_identical_statistics(target: Target) -> None:
     account = Account(target, 300)
-    end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-    last = round(end.timestamp() * 1000)
-    first = last - 2 * 86_400_000
+    first = round(datetime.combine(school_day(), time_of_day(), UTC).timestamp() * 1000)
+    last = first + DAY_MS // 2  # until 17:30 in India: lunch and four invocations of five
     functions = read_inventory(account, FUNCTION_PREFIX, "/aws/lambda/{function}").functions
     streamed = [event for row in functions for event in filter_events(account, row["log_group"], first, last)]
     scanned = Scanned()

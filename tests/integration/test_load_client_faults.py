@@ -237,7 +237,7 @@ def test_no_byte_goes_to_a_host_that_is_not_allowed(bench: Bench, follow: bool) 
     assert failing(bench.ours(follow_redirects=True), url, bench) is HostNotAllowedError
     assert [target for _, target, _, _ in bench.server.asked] == (["/start"] if follow else [])
     assert bench.engine.refused["127.0.0.2"] == refused + 1
-    assert (bench.exchanges[-1].error, bench.exchanges[-1].sent) == ("aborted", 0)
+    assert (bench.exchanges[-1].error, bench.exchanges[-1].sent) == ("forbidden", 0)
 
 
 def test_a_name_without_an_address(bench: Bench) -> None:

@@ -133,6 +133,9 @@ def test_interrupted_it_says_what_it_has(number: signal.Signals, as_json: bool) 
         (("http://example.org/", "--rate", "5", "--connections", "5"), "exclude"),
         (("http://example.org/", "--header", f"Authorization {SECRET}"), "--header number 1"),
         (("http://example.org/", "--rate", "many"), "many"),
+        (("http://example.org/", "--search"), "--search needs --p95"),
+        (("http://example.org/", "--search", "--p95", "5", "--oracle", "k6"), "exclude each other"),
+        (("http://example.org/", "--body", "@/nowhere/at-all"), "name a file that can be read"),
         ((), "URL"),
     ],
 )

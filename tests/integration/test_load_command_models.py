@@ -6,6 +6,8 @@ import asyncio
 import json
 import socket
 import ssl
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,8 @@ import trustme
 
 from tasks.load.adhoc.adhoc import run_adhoc
 from tasks.load.adhoc.figures import figures
-from tasks.load.adhoc.plan import make_plan
+from tasks.load.adhoc.plan import body_of, make_plan
+from tasks.load.adhoc.text import live_row, summary
 from tests.load_servers import Answer, Received, reply, serving
 
 
@@ -106,3 +109,75 @@ def test_tls_is_verified(model: dict[str, Any], tmp_path: Path, monkeypatch: pyt
         good = load(url, duration_s=1, **model)
     assert (bad["exit_code"], set(bad["errors"]["by_kind"])) == (3, {"tls"})
     assert (good["exit_code"], good["errors"]["total"], set(good["statuses"])) == (0, 0, {"200"})
+
+
+@pytest.mark.parametrize("model", [{"rate": 20}, {"connections": 2}])
+def test_head_is_answered_without_a_body_on_connections_that_stay(model: dict[str, Any]) -> None:
+    async def answer(_received: Received, _target: str, _body: bytes, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n")
+        await asyncio.sleep(0.01)
+
+    with serving(answer) as server:
+        found = load(f"http://127.0.0.1:{server.port}/", duration_s=1, method="HEAD", timeout_s=3, **model)
+    assert (found["exit_code"], found["errors"]["total"]) == (0, 0)
+    assert server.targets == {"HEAD /": found["requests"]}
+    assert found["connections"]["opened"] <= 4
+
+
+@pytest.mark.parametrize("model", [{"rate": 20}, {"connections": 2}])
+def test_a_body_of_bytes_is_sent_as_it_is(model: dict[str, Any], tmp_path: Path) -> None:
+    raw = bytes(range(256)) + b'{not} a "place"'
+    (tmp_path / "body.bin").write_bytes(raw)
+    with serving(after(0.005)) as server:
+        url = f"http://127.0.0.1:{server.port}/upload"
+        found = load(
+            url, body=body_of(f"@{tmp_path}/body.bin"), headers=["Content-Type: application/octet-stream"],
+            method="propfind", duration_s=1, **model,
+        )  # fmt: skip
+    assert found["exit_code"] == 0
+    assert set(server.bodies) == {raw}
+    assert set(server.targets) == {"PROPFIND /upload"}
+    assert all(head.count("Content-Type: application/octet-stream\r\n") == 1 for head in server.heads)
+
+
+def test_a_search_raises_the_rate_until_the_latency_breaks() -> None:
+    """What takes 8.5 ms, one at a time, is sustained at 90 a second and not at 135."""
+    free = [0.0]
+
+    async def answer(_received: Received, _target: str, _body: bytes, writer: asyncio.StreamWriter) -> None:
+        free[0] = max(free[0], time.monotonic()) + 0.0085
+        await asyncio.sleep(free[0] - time.monotonic())
+        writer.write(reply())
+
+    told: list[Mapping[str, Any]] = []
+    with serving(answer) as server:
+        plan = make_plan(
+            f"http://127.0.0.1:{server.port}/", search=True, rate=40, duration_s=0.7, p95_ms=100, max_rate=500
+        )
+        run = run_adhoc(plan, told.append)
+    found = figures(run)
+    search = found["search"]
+    assert [(one["rate"], one["sustained"]) for one in search["steps"]] == [
+        (40, True), (60, True), (90, True), (135, False), (135, False),
+    ]  # fmt: skip
+    assert (found["exit_code"], search["sustained_rate"], search["ended"]) == (0, 90, "limit")
+    assert search["achieved"] == pytest.approx(90, rel=0.05)
+    assert found["requests"] == server.requests
+    assert found["latency_ms"]["n"] == 63, "the figures are of the best step"
+    text = summary(found)
+    assert text.startswith("SUSTAINED  90/s")
+    assert "135/s broke twice: p95 was" in text
+    live = live_row(told[-1])
+    assert "p50" in live
+    assert "late" in live
+
+
+def test_a_search_whose_first_step_breaks_is_exit_code_1_and_never_passes_its_ceiling() -> None:
+    with serving(after(0.05)) as server:
+        url = f"http://127.0.0.1:{server.port}/"
+        slow = load(url, search=True, rate=20, duration_s=0.5, p95_ms=20, max_rate=40)
+        quick = load(url, search=True, rate=20, duration_s=0.5, p95_ms=300, max_rate=40)
+    assert (slow["exit_code"], slow["search"]["sustained_rate"]) == (1, None)
+    assert summary(slow).startswith("NOT SUSTAINED")
+    assert (quick["exit_code"], quick["search"]["sustained_rate"], quick["search"]["ended"]) == (0, 40, "ceiling")
+    assert server.requests == slow["requests"] + quick["requests"] == 20 + 10 + 15 + 20

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-import struct
 import subprocess
 import time
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from tasks.load.mix import endpoint_plan
 from tasks.load.recording import samples
 from tasks.load.schedule import Jitter, Phase
 from tasks.load.wire.address import parse, probe
+from tests.load_faults import BROKEN, ENDLESS
 from tests.load_servers import Answer, Received, reply, serving
 
 OPENSSL = ("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2")
@@ -64,21 +64,6 @@ def after(delay_s: float, every: int = 0, other_s: float = 0) -> Answer:
         slow = every and received.requests % every == 0
         await asyncio.sleep(other_s if slow else delay_s)
         writer.write(reply())
-
-    return answer
-
-
-def broken(data: bytes, *, reset: bool = False) -> Answer:
-    """Write some bytes and close, in order or by reset."""
-
-    async def answer(_received: Received, _target: str, _body: bytes, writer: asyncio.StreamWriter) -> None:
-        if data:
-            writer.write(data)
-            await writer.drain()
-        if reset:
-            raw = writer.get_extra_info("socket")
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        writer.close()
 
     return answer
 
@@ -177,30 +162,6 @@ def test_connections_are_used_again_and_closed_ones_are_not() -> None:
     assert samples.counts(found.table)["answered"] == 100 == server.connections - 1  # the look before the load
 
 
-def endless(start: bytes, more: bytes) -> Answer:
-    """Write for ever, until the other side has had enough."""
-
-    async def answer(_received: Received, _target: str, _body: bytes, writer: asyncio.StreamWriter) -> None:
-        writer.write(start)
-        while not writer.is_closing():
-            writer.write(more)
-            await writer.drain()
-
-    return answer
-
-
-BROKEN: dict[str, tuple[Answer, str]] = {
-    "half": (broken(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"), "closed"),
-    "nothing": (broken(b""), "closed"),
-    "torn": (broken(b"", reset=True), "reset"),
-    "half-chunk": (broken(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel"), "closed"),
-    "garbage": (broken(b"\x16\x03\x01 this is not HTTP\r\n\r\n"), "protocol"),
-    "huge-head": (broken(b"HTTP/1.1 200 OK\r\nX: " + b"a" * 70_000), "too_large"),
-    "huge-body": (broken(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n"), "too_large"),
-    "two-lengths": (broken(b"HTTP/1.1 200 OK\r\nContent-Length: 5, 6\r\n\r\nhello"), "protocol"),
-}
-
-
 def test_each_way_to_break_an_answer_has_its_kind() -> None:
     async def answer(received: Received, target: str, body: bytes, writer: asyncio.StreamWriter) -> None:
         await BROKEN[target.removeprefix("GET /")][0](received, target, body, writer)
@@ -212,18 +173,6 @@ def test_each_way_to_break_an_answer_has_its_kind() -> None:
         assert samples.errors_by_kind(rows) == {kind: rows.num_rows}, way
         assert rows.num_rows == server.targets[f"GET /{way}"] > 0
     assert server.requests == 200
-
-
-ENDLESS: dict[str, Answer] = {
-    "body": endless(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 65_536),
-    "chunks": endless(
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"10000\r\n" + b"x" * 65_536 + b"\r\n"
-    ),
-    "head": endless(b"HTTP/1.1 200 OK\r\n", b"X-More: " + b"y" * 1000 + b"\r\n"),
-    "trailer": endless(
-        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n", b"X-More: " + b"y" * 200 + b"\r\n"
-    ),
-}
 
 
 def test_what_never_ends_is_cut_off_and_memory_stays_bounded() -> None:

@@ -56,6 +56,7 @@ def target() -> Iterator[Received]:
             patch.setenv(f"DEVELOPMENT_{name}", "redis://:canary-secret@localhost:1")
         patch.setenv("DEVELOPMENT_API_URL", f"http://u:canary-secret@127.0.0.1:{received.port}/base")
         patch.setenv("AWS_REGION", "ap-south-1")
+        patch.setenv("LUNCH_TOKEN", "canary-token")
         yield received
 
 
@@ -150,6 +151,37 @@ def test_components_and_shards_run_on_several_workers_and_a_retry_measures_the_f
         if one.status == "failed"
     ]
     assert errors == ["the process that measured it died (KilledWorker)"]
+
+
+LUNCH = """
+async def lunch(user):
+    await user.http.get("/menus", headers={"x-token": user.variables["token"]})
+"""
+
+
+def test_journeys_are_shared_over_the_cluster_and_no_secret_travels(
+    server: str, cluster: Client, target: Received, tmp_path: Path
+) -> None:
+    (tmp_path / "lunch.py").write_text(LUNCH)
+    (tmp_path / "out").mkdir()
+    params = parameters(tmp_path / "out", "r2", "api", address="TEST_SCHEDULER", shards="3")
+    scenario = {
+        "scenario.file": f"{tmp_path}/lunch.py:lunch",
+        "scenario.variables": '{ token = "${LUNCH_TOKEN}" }',
+    }
+    params = params.model_copy(update={"overrides": {**params.overrides, **scenario}})
+    before = len(target.heads)
+    state = performance_pipeline(params, return_state=True)
+    assert state.is_completed(), state.message
+    sent = [head for head in target.heads[before:] if "x-token: canary-token" in head.lower()]
+    folder = RunFolder(Store(tmp_path / "out"), "development", "r2")
+    api = validation.stored_manifests(folder)["api"]
+    tables = folder.component(ComponentId.API).tables(api)
+    assert tables["journeys"].num_rows == tables["samples"].num_rows == len(sent) == 100
+    assert np.bincount(samples.column(tables["samples"], "worker")).tolist() == [34, 33, 33]
+    assert api.collected.load_plan["journeys"].startswith("100 began, 0 of 100 failed")
+    for file in (path for path in (tmp_path / "out").rglob("*") if path.is_file()):
+        assert b"canary" not in file.read_bytes(), file
 
 
 def waiting(folder: Path) -> None:

@@ -17,7 +17,8 @@ from deployments.local.platform import Part, platform
 from deployments.scenarios import SigV4Settings
 from tasks.load.recording import samples
 from tasks.load.scenario.file import looked_at
-from tasks.load.scenario.load import ScenarioPlan, ScenarioRun, run_scenario
+from tasks.load.scenario.load import ScenarioRun, run_scenario
+from tasks.load.scenario.plan import ScenarioPlan
 from tests.load_servers import Received, reply, serving
 
 EXAMPLES = Path(__file__).parents[2] / "docs/examples"

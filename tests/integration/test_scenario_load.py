@@ -16,10 +16,12 @@ from deployments.load import Load
 from deployments.scenarios import Entry
 from storage.errors import ConfigurationError, NotMeasuredError
 from storage.records import Trust
+from tasks.load.closed import CLOSED
 from tasks.load.recording import samples
 from tasks.load.scenario.figures import check_measurements, journey_measurements, whole_journeys
 from tasks.load.scenario.file import looked_at
-from tasks.load.scenario.load import CLOSED, ScenarioPlan, ScenarioRun, run_scenario
+from tasks.load.scenario.load import ScenarioRun, run_scenario
+from tasks.load.scenario.plan import ScenarioPlan
 from tests.load_servers import Answer, Received, reply, serving
 
 LUNCH = """
@@ -336,7 +338,10 @@ def test_only_the_environments_host_is_asked_and_nothing_is_written_where_that_i
     )
     received, found = run(tmp_path, text, "lunch,write", writes=False)
     assert set(received.targets) == {"POST /rfid/verify"}
-    assert found.facts["refused_hosts"]["elsewhere.test"] > 5
+    refused = found.facts["refused_hosts"]["elsewhere.test"]
+    assert refused > 5
+    assert samples.errors_by_kind(found.table) == {"forbidden": refused}
+    assert samples.errors_by_kind(whole_journeys(found.journeys)) == {"forbidden": refused}
     assert any("POST /orders was not sent: this environment forbids writes" in kind for kind in found.exceptions)
 
 

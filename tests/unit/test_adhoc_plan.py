@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from storage.errors import ConfigurationError, ExitCode
 from tasks.load.adhoc.adhoc import phases_of
 from tasks.load.adhoc.oracle import k6_plan
-from tasks.load.adhoc.plan import make_plan
+from tasks.load.adhoc.plan import LONGEST_BODY, body_of, make_plan
 
 SECRET = "hunter2"
 URL = "http://example.org/a"
@@ -22,7 +23,7 @@ def test_defaults_are_a_modest_open_load() -> None:
 
 def test_a_body_makes_it_a_post() -> None:
     plan = make_plan(URL, body='{"a": [1]}')
-    assert (plan.method, plan.body) == ("POST", {"a": [1]})
+    assert (plan.method, plan.body) == ("POST", b'{"a": [1]}')
 
 
 def test_path_and_query_are_sent_and_neither_query_nor_credentials_shown() -> None:
@@ -58,7 +59,15 @@ def test_path_and_query_are_sent_and_neither_query_nor_credentials_shown() -> No
         (URL, {"error_ratio": 1.5}, "--errors"),
         (URL, {"shards": 0}, "--shards"),
         (URL, {"connections": 2, "shards": 3}, "--shards"),
-        (URL, {"method": "HEAD"}, "--method"),
+        (URL, {"method": "CONNECT"}, "--method"),
+        (URL, {"method": "GE T"}, "--method"),
+        (URL, {"search": True}, "--search needs --p95"),
+        (URL, {"search": True, "p95_ms": 5, "connections": 2}, "leave --connections out"),
+        (URL, {"search": True, "p95_ms": 5, "ramp_up_s": 2}, "leave --ramp-up out"),
+        (URL, {"search": True, "p95_ms": 5, "shards": 2}, "leave --shards out"),
+        (URL, {"search": True, "p95_ms": 5, "rate": 2000}, "name a higher --max-rate"),
+        (URL, {"search": True, "p95_ms": 5, "duration_s": 3600}, "shorten its steps"),
+        (URL, {"body": b"\xff"}, "--body is not JSON"),
         (URL, {"jitter": "some"}, "--jitter"),
         (URL, {"expect": (99,)}, "--expect"),
         (URL, {"body": "{"}, "--body"),
@@ -119,3 +128,20 @@ def test_k6_gets_the_same_model(options: dict[str, Any], scenario: dict[str, Any
     assert made["scenario"].items() >= scenario.items()
     assert made["url"] == f"http://me:{SECRET}@example.org/a?b=1"
     assert (made["expect"], made["timeout_ms"]) == ([200, 404], 3000)
+
+
+def test_a_search_has_steps_of_half_as_much_again_to_its_ceiling() -> None:
+    assert make_plan(URL, search=True, p95_ms=5, rate=20, max_rate=60).rates == (20, 30, 45, 60)
+    assert make_plan(URL, search=True, p95_ms=5).rates[-1] == 1000
+
+
+def test_a_body_comes_from_a_file_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "a.xml").write_bytes(b"<a>{b}</a>")
+    assert body_of(f"@{tmp_path}/a.xml") == b"<a>{b}</a>"
+    assert body_of('{"a": 1}') == b'{"a": 1}'
+    assert make_plan(URL, body=b"<a/>", headers=["content-type: text/xml"]).body == b"<a/>"
+    with pytest.raises(ConfigurationError, match="No such file"):
+        body_of(f"@{tmp_path}/none")
+    (tmp_path / "big").write_bytes(b"0" * (LONGEST_BODY + 1))
+    with pytest.raises(ConfigurationError, match="above 16 MiB"):
+        make_plan(URL, body=body_of(f"@{tmp_path}/big"))

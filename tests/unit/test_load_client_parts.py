@@ -13,11 +13,10 @@ from hypothesis import strategies as st
 from storage.errors import NotMeasuredError
 from tasks.load.client.client import Engine
 from tasks.load.client.exchange import failure, name_of
-from tasks.load.client.pool import HeadScanner
 from tasks.load.client.request import check_fields, encode_form, encode_json, with_query
 from tasks.load.client.response import Head
 from tasks.load.recording.samples import ERRORS
-from tasks.load.wire.http import BadAnswer, Scanner
+from tasks.load.wire.http import BadAnswer, HeadScanner, Scanner
 
 
 @pytest.mark.parametrize(

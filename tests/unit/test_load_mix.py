@@ -88,3 +88,13 @@ def test_bodies_of_answers_are_judged() -> None:
     assert request.accepts(b'{"success": true}')
     assert not request.accepts(b'{"success": false}')
     assert Request(endpoint_plan(Endpoint(path="/")), {}, ADDRESS, {}).accepts(b"")
+
+
+def test_a_client_of_its_own_is_given_the_same_request_in_parts() -> None:
+    endpoint = Endpoint(method="POST", path="/orders/{id}", query={"school": "{school}"}, body={"again": "{id}"})
+    ranges = {"id": ValueRange(template="o {n}", last=9), "school": ValueRange(template="s{n}", last=9)}
+    request = Request(endpoint_plan(endpoint), ranges, ADDRESS, {})
+    whole, (method, target, body) = request.render(seeded(3)), request.parts(seeded(3))
+    assert body is not None
+    assert whole.startswith(f"{method} {target} HTTP/1.1\r\n".encode())
+    assert whole.endswith(b"\r\n\r\n" + body)

@@ -137,13 +137,13 @@ def test_refused_payloads_are_named(config: RunConfig) -> None:
 def test_single_and_bulk_share_the_duration_and_the_search_comes_after_it(duration: float) -> None:
     timing = share_out(SETTINGS, Load(users=10, duration_s=duration, ramp_up_s=1, max_rate=800))
     assert timing.warmup_s + timing.single_s + timing.bulk_s == pytest.approx(duration)
-    assert timing.search_s <= duration / 4 + 1
+    assert timing.search.seconds <= duration / 4 + 1
     assert timing.pause_s > 0
     assert timing.single_s > 0
-    assert timing.step_s <= SETTINGS.step_s
-    assert timing.rates == (200, 300, 500, 600)
+    assert timing.search.step_s <= SETTINGS.step_s
+    assert timing.search.rates == (200, 300, 500, 600)
 
 
 def test_no_rate_passes_the_environments_limit() -> None:
     timing = share_out(SETTINGS, Load(users=1, duration_s=60, ramp_up_s=1, max_rate=20))
-    assert max(*timing.rates, timing.single_rate, timing.bulk_rate) <= 20
+    assert max(*timing.search.rates, timing.single_rate, timing.bulk_rate) <= 20

@@ -12,7 +12,8 @@ import pyarrow as pa
 
 from deployments.load import Load
 from tasks.load.adhoc.plan import AdhocPlan
-from tasks.load.http_load import SEED, HttpPlan, HttpRun, connections_for, schedule_stage
+from tasks.load.capacity import Capacity, Step, outcome
+from tasks.load.http_load import SEED, HttpPlan, HttpRun, connections_for, schedule_stage, search_stage
 from tasks.load.process import Progress, WorkerOutput, run_worker
 from tasks.load.recording.journal import Journals
 from tasks.load.recording.samples import RAMP, STEADY
@@ -22,9 +23,14 @@ from tasks.load.shards import Share, merge, shares, split
 
 _CLOSED_WORKER = "tasks.load.adhoc.worker"
 _OPEN_WORKER = "tasks.load.http_worker"
+_DRAIN_S = 0.2
 _LEAD_S = 3.0
 _LATE_MS = 50.0
 _START_S = 30.0
+
+
+ERRORS_OF_A_STEP = 0.01
+"""The share of requests that may fail in a step of a search where no limit is named."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +48,16 @@ class AdhocRun:
 
     @property
     def judged(self) -> tuple[str, ...]:
-        """The phases that figures speak of: the full load, without the ramp."""
-        return (STEADY,)
+        """The phases that figures speak of: the full load, without the ramp; of a search its best step."""
+        if not self.plan.search:
+            return (STEADY,)
+        best = self.capacity.best
+        return () if best is None else (best.phase,)
+
+    @property
+    def capacity(self) -> Capacity:
+        """What a search found."""
+        return outcome([Step.from_json(one) for one in self.facts["steps"]], str(self.facts["search_ended"]))
 
 
 def run_adhoc(
@@ -77,7 +91,7 @@ def phases_of(plan: AdhocPlan, rate: float) -> list[Phase]:
 
 def http_plan(plan: AdhocPlan) -> HttpPlan:
     """An open load as the engine plans it."""
-    rate = plan.rate or 0.0
+    rate = (plan.rates[-1] if plan.search else plan.rate) or 0.0
     users = math.ceil(rate)
     pace = users / rate
     load = Load(
@@ -92,12 +106,30 @@ def http_plan(plan: AdhocPlan) -> HttpPlan:
         variable="the URL",
         endpoints=[plan.endpoint()],
         values={},
-        stages=[schedule_stage(phases_of(plan, rate), [0], jitter=plan.jitter)],
+        stages=[_search(plan) if plan.search else schedule_stage(phases_of(plan, rate), [0], jitter=plan.jitter)],
         load=load,
         timeout_s=plan.timeout_s,
         max_connections=connections_for(rate),
         headers=plan.headers,
     )
+
+
+def _search(plan: AdhocPlan) -> dict[str, Any]:
+    seconds = _search_s(plan)
+    return search_stage(
+        plan.rates,
+        [0],
+        step_s=plan.duration_s,
+        latency_ms=plan.p95_ms or math.inf,
+        error_ratio=ERRORS_OF_A_STEP if plan.error_ratio is None else plan.error_ratio,
+        budget_s=seconds,
+        until_s=seconds,
+    )
+
+
+def _search_s(plan: AdhocPlan) -> float:
+    """The step that breaks runs twice, and each may have to wait for its last answers."""
+    return (len(plan.rates) + 1) * plan.duration_s + 2 * plan.timeout_s + len(plan.rates) * _DRAIN_S
 
 
 def _run_open_shards(plan: AdhocPlan, on_progress: Progress) -> WorkerOutput:
@@ -108,7 +140,8 @@ def _run_open_shards(plan: AdhocPlan, on_progress: Progress) -> WorkerOutput:
 
 def _deadline_s(plan: AdhocPlan) -> float:
     """What the workers may take in all: their start, an agreed moment, the load, and twice a drain with answers."""
-    return _START_S + _LEAD_S + plan.shards + plan.duration_s + 4 * plan.timeout_s
+    seconds = _search_s(plan) if plan.search else plan.duration_s
+    return _START_S + _LEAD_S + plan.shards + seconds + 4 * plan.timeout_s
 
 
 def _agreed(number: int) -> list[Share]:

@@ -63,6 +63,7 @@ class ClosedLoop:
         timeout_s: float,
         expect: frozenset[int],
         stamps: Stamps = "loop",
+        scanner: type[Scanner] = Scanner,
         most: int = MOST_REQUESTS,
         on_second: Callable[[Pulse], None] = lambda _: None,
     ) -> None:
@@ -70,6 +71,7 @@ class ClosedLoop:
         self.place = place
         self.request = request
         self.expect = expect
+        self.scanner = scanner
         self.going = False
         self.connects = 0
         self.sent_ns, self.received_ns, self.codes = array("q"), array("q"), array("q")
@@ -176,7 +178,7 @@ class _User:
         self._loop = loop
         self._add_sent, self._add_received = loop.sent_ns.append, loop.received_ns.append
         self._add_code = loop.codes.append
-        self._scanner = Scanner()
+        self._scanner = loop.scanner()
         self._stream: Stream | None = None
         self._up = self._clean = self.busy = False
         self.sent = 0
@@ -206,7 +208,7 @@ class _User:
             self._stream.abort()
             self._stream = None
         self.busy = False
-        self._scanner = Scanner()
+        self._scanner = self._loop.scanner()
 
     def _fail(self, at_ns: int, error: str) -> None:
         """The request got no answer. The tick opens the next connection, so that a dead target is not hammered."""
@@ -273,7 +275,8 @@ class _User:
     def ended(self, at_ns: int) -> None:
         """The target closed: the end of an answer without a length, or of the request."""
         scanner = self._scanner
-        if self.busy and not self._clean and scanner.end():
+        cut = self._stream is not None and self._stream.truncated  # RFC 9112, 9.8
+        if self.busy and not self._clean and scanner.end() and not cut:
             failed = scanner.status not in self._loop.expect
             self._record(at_ns, code_of(scanner.status, size=scanner.size, failed=failed))
             self._close()

@@ -19,8 +19,11 @@ import pyarrow as pa
 from storage.errors import ExitCode
 from storage.records import Trust
 from tasks.load.adhoc.adhoc import AdhocRun, as_http_run
+from tasks.load.capacity import Step
+from tasks.load.closed import stall_of
 from tasks.load.recording import journal, samples
 from tasks.load.recording.samples import Floats
+from tasks.load.search import capacity_note
 from tasks.load.trust.trust import Verdict, Vitals, judge
 
 PERCENTILES = {"p50": 0.50, "p95": 0.95, "p99": 0.99, "p99_9": 0.999}
@@ -28,8 +31,6 @@ CLOSED_CAVEAT = (
     "closed model: each connection waits for its answer before it sends again, so a stall of the target hides the "
     "requests that users would have sent meanwhile; use --rate for the latency of users"
 )
-_STALL_MS = 100.0
-_STALL_TIMES = 20.0
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ def figures(run: AdhocRun) -> dict[str, Any]:
     """Everything that the command says, as JSON has it; latency, service time and rate are of the full load."""
     plan, table = run.plan, run.table
     full = samples.of_phase(table, *run.judged)
+    best = run.capacity.best if plan.search else None
     number = samples.counts(table)
     verdict = _verdict(run, full)
     window = _window(run)
@@ -68,7 +70,8 @@ def figures(run: AdhocRun) -> dict[str, Any]:
         "answered": number["answered"],
         "statuses": {str(status): count for status, count in samples.statuses(table).items()},
         "errors": _errors(table),
-        "rate": {"target": plan.rate, "achieved": _achieved(run, full)},
+        "rate": {"target": best.rate if best else plan.rate, "achieved": _achieved(run, full)},
+        "search": search_told(run) if plan.search else None,
         "connections": {"asked": plan.connections, "opened": int(run.facts["connects"])},
         "client_cpu_seconds": run.client_cpu_s,
         "latency_ms": _spread(samples.latency_ms(full)),
@@ -100,7 +103,12 @@ def partial(folder: Path, judged: Sequence[str] = (samples.STEADY,)) -> dict[str
 
 
 def exit_code(found: Mapping[str, Any]) -> ExitCode:
-    """1 a limit is broken; 3 nothing was answered, the load was stopped, or limits cannot be judged; else 0."""
+    """1 a limit is broken; 3 nothing was answered, the load was stopped, or limits cannot be judged; else 0.
+
+    Of a search: 1 where its first step was not sustained, 3 where the generator was the limit or is not trusted.
+    """
+    if found.get("search") is not None:
+        return _exit_of_search(found)
     verdicts = [limit["verdict"] for limit in found["limits"]]
     if "broken" in verdicts:
         return ExitCode.GATE_FAILED
@@ -109,6 +117,31 @@ def exit_code(found: Mapping[str, Any]) -> ExitCode:
     if verdicts and found["trust"]["level"] == Trust.NOT_TRUSTED.value:
         return ExitCode.INCOMPLETE
     return ExitCode.PASS
+
+
+def _exit_of_search(found: Mapping[str, Any]) -> ExitCode:
+    search = found["search"]
+    if not found["answered"] or search["generator_limited"]:
+        return ExitCode.INCOMPLETE
+    if search["sustained_rate"] is None:
+        return ExitCode.GATE_FAILED
+    trusted = found["trust"]["level"] != Trust.NOT_TRUSTED.value
+    return ExitCode.PASS if trusted else ExitCode.INCOMPLETE
+
+
+def search_told(run: AdhocRun) -> dict[str, Any]:
+    """What a search found: the highest sustained step, what it means, and every step in its order."""
+    found, steps = run.capacity, [Step.from_json(one) for one in run.facts["steps"]]
+    best, broken = found.best, found.broken
+    names = ("rate", "attempt", "sent", "p95_ms", "error_ratio", "achieved", "sustained", "why")
+    return {
+        "sustained_rate": None if best is None else best.rate,
+        "achieved": None if best is None else best.achieved,
+        "ended": found.ended,
+        "generator_limited": broken is not None and broken.generator_limited,
+        "note": capacity_note(found, run.plan.rates[-1]),
+        "steps": [{name: getattr(step, name) for name in names} for step in steps],
+    }
 
 
 def _spread(values: Floats) -> dict[str, Any]:
@@ -128,7 +161,9 @@ def _errors(table: pa.Table) -> dict[str, Any]:
 
 
 def _limits(run: AdhocRun, full: pa.Table) -> list[Limit]:
-    found = []
+    found: list[Limit] = []
+    if run.plan.search:  # each step is held against them
+        return found
     if run.plan.p95_ms is not None:
         found.append(_p95_limit(full, run.plan.p95_ms))
     if run.plan.error_ratio is not None:
@@ -156,6 +191,9 @@ def _limit(name: Literal["p95_ms", "error_ratio"], limit: float, value: float | 
 
 def _achieved(run: AdhocRun, full: pa.Table) -> float:
     """Requests a second at full load: sent in an open model, answered in a closed one."""
+    if run.plan.search:
+        best = run.capacity.best
+        return 0.0 if best is None else full.num_rows / run.plan.duration_s
     if run.plan.model == "open":
         return samples.sent_rate(run.table, samples.STEADY, run.plan.steady_s)
     end_ns = max(part["end_ns"] for part in run.facts["runs"])
@@ -180,21 +218,9 @@ def _stamps(run: AdhocRun) -> str | None:
 
 
 def _stall(full: pa.Table) -> dict[str, Any] | None:
-    """The longest time in which no answer came at all, where it is long: what a closed loop hides.
-
-    Long is above 100 ms and 20 times the median latency. `hidden` is how many requests an open model at the rate of
-    the rest would have sent meanwhile.
-    """
-    received = np.sort(samples.column(full, "received_ns"))
-    median = samples.percentile(samples.latency_ms(full), 0.5)
-    if len(received) < 3 or median is None:  # noqa: PLR2004 - two gaps are the least to compare
-        return None
-    gaps_ms = np.diff(received) / 1e6
-    longest = float(gaps_ms.max())
-    if longest <= max(_STALL_MS, _STALL_TIMES * median):
-        return None
-    rest_ms = (received[-1] - received[0]) / 1e6 - longest
-    return {"longest_ms": longest, "hidden": longest * len(received) / rest_ms if rest_ms > 0 else None}
+    """What a closed loop hides."""
+    stall = stall_of(full)
+    return None if stall is None else stall.to_json()
 
 
 def _verdict(run: AdhocRun, full: pa.Table) -> Verdict:

@@ -86,11 +86,18 @@ def k6_plan(plan: AdhocPlan) -> dict[str, Any]:
         "url": plan.origin + plan.target,
         "method": plan.method,
         "headers": {**headers, **plan.headers},
-        "body": None if plan.body is None else json.dumps(plan.body),
+        "body": None if plan.body is None else _text(plan.body),
         "expect": list(plan.expect),
         "timeout_ms": round(plan.timeout_s * 1e3),
         "scenario": _scenario(plan),
     }
+
+
+def _text(body: bytes) -> str:
+    try:
+        return body.decode()
+    except UnicodeDecodeError:
+        raise UsageError("--oracle k6 takes a body of text: leave --oracle out for one of bytes") from None
 
 
 def _scenario(plan: AdhocPlan) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""An ad-hoc load test of one URL: what is asked for, checked before anything is sent. Pure.
+"""An ad-hoc load test of one URL: what is asked for, checked before anything is sent. Pure but for `body_of`.
 
 Two models. *Open* (a rate): each request has an intended moment, and latency counts from it. *Closed* (a number of
 connections): see `tasks.load.adhoc.closed`.
@@ -6,21 +6,28 @@ connections): see `tasks.load.adhoc.closed`.
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from storage.errors import ConfigurationError, NotMeasuredError
-from tasks.load.schedule import Jitter
+from tasks.load.schedule import Jitter, steps
 from tasks.load.wire.address import parse
 
 DEFAULT_RATE = 10.0
-METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-"""What may be asked; an answer to HEAD or CONNECT ends otherwise than its head says."""
+CEILING = 1000.0
+"""Where a search ends at the latest when no `max_rate` is named, requests a second."""
+
+LONGEST_BODY = 16 * 1024 * 1024
+"""Bytes of a request's body at most."""
+
+_GROWTH = 1.5
 
 _LONGEST_S = 7200.0
 _MOST_RATE = 100_000.0
@@ -28,6 +35,7 @@ _MOST_CONNECTIONS = 20_000
 _MOST_SHARDS = 64
 _TOKEN = re.compile(r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$")
 _TEXT = re.compile(r"^[\t\x20-\x7e\x80-\xff]*$")
+_NOT_ASKED = ("CONNECT", "TRACE")
 _ENGINES_OWN = ("content-length", "transfer-encoding", "connection")
 _TARGET = re.compile(r"^[\x21-\x7e]*$")
 
@@ -37,7 +45,8 @@ class AdhocPlan:
     """What was asked for; made by `make_plan`. URL, headers and body may hold secrets: `shown` is for the eye.
 
     `rate` (requests/s, open model) or `connections` (closed model): the other is None. `p95_ms` and `error_ratio`
-    are limits; None asks for none.
+    are limits; None asks for none. A `search` has its first step at `rate`; each takes `duration_s`, and has to keep
+    the limits. `body` is sent as it is.
     """
 
     origin: str = field(repr=False)
@@ -50,13 +59,20 @@ class AdhocPlan:
     jitter: Jitter
     method: str
     headers: Mapping[str, str] = field(repr=False)
-    body: Any = field(repr=False)
+    body: bytes | None = field(repr=False)
     expect: tuple[int, ...]
     timeout_s: float
     max_rate: float | None
     p95_ms: float | None
     error_ratio: float | None
     shards: int
+    search: bool = False
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """The steps of a search: each 1.5 times the one before, to `max_rate`."""
+        first, last = self.rate or 0.0, self.max_rate or CEILING
+        return tuple(steps(last, first=first, growth=_GROWTH, ceiling=last))
 
     @property
     def model(self) -> Literal["open", "closed"]:
@@ -75,7 +91,8 @@ class AdhocPlan:
             "method": self.method,
             "path": self.target,
             "query": {},
-            "body": self.body,
+            "body": None,
+            "raw": None if self.body is None else base64.b64encode(self.body).decode(),
             "weight": 1.0,
             "expect": list(self.expect),
             "items": 1,
@@ -93,17 +110,19 @@ def make_plan(
     jitter: str = "uniform",
     method: str | None = None,
     headers: Sequence[str] = (),
-    body: str | None = None,
+    body: str | bytes | None = None,
     expect: Sequence[int] = (200,),
     timeout_s: float = 10.0,
     max_rate: float | None = None,
     p95_ms: float | None = None,
     error_ratio: float | None = None,
     shards: int = 1,
+    search: bool = False,
 ) -> AdhocPlan:
     """Check what was asked for; `ConfigurationError` names every problem in a line, and no secret.
 
-    Without rate and connections the rate is 10/s; a body makes the method POST where none is named.
+    Without rate and connections the rate is 10/s; a body makes the method POST where none is named. A body that is
+    not JSON needs a header that says what it is.
     """
     problems: list[str] = []
     if rate is None and connections is None:
@@ -121,14 +140,24 @@ def make_plan(
         error_ratio=error_ratio,
         shards=shards,
     )
-    if method not in METHODS:
-        problems.append(f"--method must be one of {', '.join(METHODS)}")
+    if not _TOKEN.match(method) or method in _NOT_ASKED:
+        problems.append(f"--method must be a method of HTTP other than {' and '.join(_NOT_ASKED)}")
+    if search:
+        problems += _search_problems(
+            rate=rate,
+            connections=connections,
+            duration_s=duration_s,
+            ramp_up_s=ramp_up_s,
+            max_rate=max_rate,
+            p95_ms=p95_ms,
+            shards=shards,
+        )
     if jitter not in ("none", "uniform", "poisson"):
         problems.append("--jitter must be none, uniform or poisson")
     if not expect or any(not 100 <= status <= 599 for status in expect):  # noqa: PLR2004 - statuses of HTTP
         problems.append("--expect must be a status of HTTP, 100 to 599")
     parsed_headers = _parsed_headers(headers, problems)
-    parsed_body = _parsed_body(body, problems)
+    raw_body = _checked_body(body, parsed_headers, problems)
     if problems:
         raise ConfigurationError(problems)
     return AdhocPlan(
@@ -142,13 +171,14 @@ def make_plan(
         jitter=jitter,  # type: ignore[arg-type] # checked above
         method=method,
         headers=parsed_headers,
-        body=parsed_body,
+        body=raw_body,
         expect=tuple(expect),
         timeout_s=timeout_s,
         max_rate=max_rate,
         p95_ms=p95_ms,
         error_ratio=error_ratio,
         shards=shards,
+        search=search,
     )
 
 
@@ -223,11 +253,55 @@ def _parsed_headers(lines: Sequence[str], problems: list[str]) -> dict[str, str]
     return headers
 
 
-def _parsed_body(body: str | None, problems: list[str]) -> Any:
+def _checked_body(body: str | bytes | None, headers: Mapping[str, str], problems: list[str]) -> bytes | None:
+    """The body as it is sent."""
     if body is None:
         return None
+    raw = body.encode() if isinstance(body, str) else body
+    if len(raw) > LONGEST_BODY:
+        problems.append(f"--body is above {LONGEST_BODY // 2**20} MiB")
+    if "content-type" not in {name.lower() for name in headers}:
+        try:
+            json.loads(raw)
+        except ValueError:  # UnicodeDecodeError is a kind of it
+            problems.append("--body is not JSON: say what it is by --header 'Content-Type: …'")
+    return raw
+
+
+def _search_problems(
+    *,
+    rate: float | None,
+    connections: int | None,
+    duration_s: float,
+    ramp_up_s: float,
+    max_rate: float | None,
+    p95_ms: float | None,
+    shards: int,
+) -> list[str]:
+    """What is wrong with a search."""
+    last = CEILING if max_rate is None else max_rate
+    first = rate or 0.0
+    wrong = {
+        "--search needs --p95, the latency that a step has to keep": p95_ms is None,
+        "--search raises a rate: leave --connections out": connections is not None,
+        "--search has steps in place of a ramp: leave --ramp-up out": ramp_up_s > 0,
+        "--search runs in one process: leave --shards out": shards != 1,
+        f"--rate {first:g}, the first step, is above the last one, {last:g}: name a higher --max-rate": first > last,
+    }
+    found = [problem for problem, holds in wrong.items() if holds]
+    if not found and first > 0 and duration_s > 0:
+        total = (2 + math.log(max(1.0, last / first), _GROWTH)) * duration_s
+        if total > _LONGEST_S:
+            found.append(f"--search would take up to {total:,.0f} s: shorten its steps by --duration")
+    return found
+
+
+def body_of(text: str) -> bytes:
+    """The body that `--body` names: the text itself, or what the file holds after an @; `ConfigurationError`."""
+    if not text.startswith("@"):
+        return text.encode()
     try:
-        return json.loads(body)
-    except ValueError:
-        problems.append("--body must be JSON")
-        return None
+        with Path(text[1:]).open("rb") as file:
+            return file.read(LONGEST_BODY + 1)
+    except OSError as error:
+        raise ConfigurationError([f"--body {text}: {error.strerror}; name a file that can be read"]) from None

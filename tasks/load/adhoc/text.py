@@ -31,6 +31,7 @@ def summary(found: Mapping[str, Any]) -> str:
     """The whole result: verdict, limits (broken ones on top), latency, counts, trust."""
     blocks = [
         [headline(found)],
+        _search_lines(found["search"]),
         _limit_lines(found["limits"]),
         [f"ended     {found['stopped']}"] if found["stopped"] else [],
         [_load_line(found)],
@@ -46,6 +47,8 @@ def headline(found: Mapping[str, Any]) -> str:
     """The verdict in a sentence."""
     what = f"{found['method']} {found['url']}"
     limits = found["limits"]
+    if found["search"] is not None and found["answered"]:
+        return f"{_search_words(found)}: {what}"
     broken = sum(limit["verdict"] == "broken" for limit in limits)
     if broken:
         return f"FAIL  {broken} of {len(limits)} limits broken: {what}"
@@ -56,6 +59,27 @@ def headline(found: Mapping[str, Any]) -> str:
     if limits:
         return f"PASS  {len(limits)} of {len(limits)} limits met: {what}"
     return f"DONE  no limits asked for: {what}"
+
+
+def _search_words(found: Mapping[str, Any]) -> str:
+    search = found["search"]
+    if search["sustained_rate"] is None:
+        return "NOT SUSTAINED  not even the first step"
+    words = f"{search['sustained_rate']:g}/s, {search['achieved']:,.1f} good answers a second"
+    return f"{'INCOMPLETE, sustained at least' if found['exit_code'] else 'SUSTAINED'}  {words}"
+
+
+def _search_lines(search: Mapping[str, Any] | None) -> list[str]:
+    """Every step in its order, and what the search means."""
+    if search is None:
+        return []
+    return [*(_step_line(step) for step in search["steps"]), f"search    {search['note']}"]
+
+
+def _step_line(step: Mapping[str, Any]) -> str:
+    p95 = "no answer" if step["p95_ms"] is None else f"p95 {ms(step['p95_ms'])}"
+    word, why = ("sustained", "") if step["sustained"] else ("broken", f": {step['why']}")
+    return f"  {word:<12} {step['rate']:g}/s, {p95}, errors {_share(step['error_ratio'])}{why}"
 
 
 def _why_incomplete(found: Mapping[str, Any]) -> str:

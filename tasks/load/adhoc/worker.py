@@ -25,6 +25,7 @@ from tasks.load.recording import journal
 from tasks.load.recording.samples import ERRORS, RAMP, SCHEMA, STEADY, Clock, Ints
 from tasks.load.trust.trust import Resources
 from tasks.load.wire.address import parse, probe
+from tasks.load.wire.http import HeadScanner, Scanner
 from tasks.load.wire.wire import Place
 
 _STATUS_MASK = FAILED_BIT - 1
@@ -81,6 +82,7 @@ async def _run(plan: Mapping[str, Any], tell: Progress) -> WorkerOutput:
         connections=plan["connections"],
         timeout_s=plan["timeout_s"],
         expect=request.expect,
+        scanner=HeadScanner if request.head_only else Scanner,
         on_second=on_second,
     )
     book = _Book(loop, request.name, plan, clock)

@@ -86,7 +86,7 @@ class Caller:
         if self.engine.allows(host):
             return
         self.engine.refused[host] += 1
-        call.fail("aborted", time.monotonic_ns())
+        call.fail("forbidden", time.monotonic_ns())
         self.tell(call, name)
         raise HostNotAllowedError(f"{host} is not among the hosts that may be asked", request=request())
 

@@ -16,6 +16,7 @@ By design it differs from stock httpx in these points: a time limit for the answ
 engine's own limits are the longest; bodies are read whole before they are sent and before an answer is handed over,
 up to 16 MiB; `HTTP_PROXY` and its like are not followed; only allowed hosts are asked (`HostNotAllowedError`); a
 switch of protocols (101), lines that end without CR and a status above 599 are refused (`httpx.RemoteProtocolError`);
+a body that only the connection's end bounds is not whole over TLS without its farewell (RFC 9112, 9.8);
 there is no log line for each request and no `extensions["network_stream"]`.
 """
 

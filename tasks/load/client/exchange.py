@@ -65,6 +65,7 @@ _MESSAGES: dict[str, tuple[type[httpx.TransportError], str]] = {
     "protocol": (httpx.RemoteProtocolError, "the answer breaks the protocol"),
     "too_large": (httpx.RemoteProtocolError, "the answer is larger than this client takes"),
     "aborted": (httpx.ReadError, "the request was given up"),
+    "forbidden": (HostNotAllowedError, "the host is not among those that may be asked"),
 }
 
 

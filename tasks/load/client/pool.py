@@ -7,7 +7,7 @@ import time
 from itertools import islice
 from typing import Any
 
-from tasks.load.wire.http import Connection, Scanner
+from tasks.load.wire.http import Connection, HeadScanner, Scanner
 from tasks.load.wire.pool import Pending, Pool
 from tasks.load.wire.wire import Place, Stamps
 
@@ -61,17 +61,6 @@ class Call(Pending):
         self.error = error
         self.received = self.seen = at_ns
         self.status = self.size = 0
-
-
-class HeadScanner(Scanner):
-    """Reads answers to HEAD: whatever length they tell, no body follows (RFC 9112, 6.3, rule 1)."""
-
-    __slots__ = ()
-    _plain = {}  # noqa: RUF012 - declared by the base; of its own, since the same head has another length here
-
-    def _frame(self, fields: list[tuple[bytes, bytes]]) -> None:
-        kept = [pair for pair in fields if pair[0].lower() == b"connection"]
-        super()._frame([*kept, (b"content-length", b"0")])
 
 
 class ClientPool(Pool):

@@ -31,7 +31,10 @@ EVERY_S = 0.5
 """How often rows are brought to the journal: half of what may be lost, for a thread that is late."""
 
 _PATIENCE_S = 1.0
-_NAME = re.compile(r"^journal-attempt-(\d+)-\d+(?:\.\d+)?\.arrows$")
+_NAME = re.compile(r"^journal-attempt-(?P<attempt>\d+)-\d+(?:\.(?P<table>[a-z]+))?(?:\.\d+)?\.arrows$")
+
+SAMPLES = "samples"
+"""The table whose rows a journal holds where its name does not say another one."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +67,13 @@ class Journals:
                 one.unlink(missing_ok=True)
 
 
-def found(folder: Path) -> dict[int, list[Path]]:
-    """The journals that lie in a folder, by attempt."""
+def found(folder: Path, table: str = SAMPLES) -> dict[int, list[Path]]:
+    """The journals of one table that lie in a folder, by attempt."""
     files: dict[int, list[Path]] = {}
     for path in sorted(folder.glob("journal-attempt-*.arrows")):
-        if match := _NAME.match(path.name):
-            files.setdefault(int(match[1]), []).append(path)
+        match = _NAME.match(path.name)
+        if match and (match["table"] or SAMPLES) == table:
+            files.setdefault(int(match["attempt"]), []).append(path)
     return files
 
 
@@ -176,8 +180,10 @@ def assign(path: Path, failed: Callable[[NotMeasuredError], Any]) -> None:
     _process.failed = failed
 
 
-def begin(schema: pa.Schema, flush: Callable[[], None]) -> Journal | None:
+def begin(schema: pa.Schema, flush: Callable[[], None], table: str = SAMPLES) -> Journal | None:
     """Open a journal of this process and call `flush` every `EVERY_S` from a thread; None where none was assigned.
+
+    Each table but `samples` has one journal at most.
 
     `flush` appends what is there; it is called from that thread and from `flush_all`. Raises what `Journal` raises.
     """
@@ -185,6 +191,8 @@ def begin(schema: pa.Schema, flush: Callable[[], None]) -> Journal | None:
         return None
     number = len(_process.flushes) + 1
     path = _process.path if number == 1 else _process.path.with_suffix(f".{number}.arrows")
+    if table != SAMPLES:
+        path = _process.path.with_suffix(f".{table}.arrows")
     opened = Journal(path, schema)
     _process.flushes.append(flush)
     threading.Thread(target=_keep, args=(flush, opened), daemon=True, name="journal").start()

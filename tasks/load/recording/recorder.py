@@ -62,10 +62,11 @@ ERRORS = (
     "protocol",
     "too_large",
     "aborted",
+    "forbidden",
 )
 """Why a request got no answer: the closed set of `error`. `reset` is a torn connection, `closed` one that the
 target closed in order before the answer was whole, `protocol` an answer that breaks its protocol, `aborted` one
-that the generator gave up itself."""
+that the generator gave up itself, `forbidden` one to a host outside the allow-list, of which nothing was sent."""
 
 Ints = NDArray[np.int64]
 
@@ -148,17 +149,17 @@ class Recorder:
             )
         )
 
-    def keep(self, clock: Clock) -> None:
+    def keep(self, clock: Clock, table: str = journal.SAMPLES) -> None:
         """From now on, move rows to the journal that the owner gave to this process, where it gave one.
 
         Then a worker that is killed loses what it recorded in the last second at most, and its memory stays bounded.
-        `clock` is the one that `table` will be called with. One recorder of a worker is kept, once: what its journal
-        holds is what a report calls the rows of the load.
+        `clock` is the one that `table` will be called with. One recorder of a worker is kept for each table, once:
+        what the journal of `samples` holds is what a report calls the rows of the load.
         """
         if self._journal is not None:
             raise ValueError("the rows are journalled already")
         self._clock = clock
-        self._journal = journal.begin(SCHEMA, self.flush)
+        self._journal = journal.begin(SCHEMA, self.flush, table)
 
     def flush(self) -> None:
         """Move every row so far to the journal."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Event
 from typing import TYPE_CHECKING, Any
 
-from deployments.config import RunConfig, Scale, resolve_target
+from deployments.config import RunConfig, Scale, Target, resolve_target
 from deployments.masking import mask, secrets_of
 from storage.errors import HasivuError, NotMeasuredError
 from tasks import dask_worker
@@ -30,7 +30,19 @@ _LEAD_EACH_S = 0.5
 _POLL_S = 0.25
 _CLOCK_S = 5.0
 _MS = 1_000_000
-_SECRET = ("url", "headers")
+_HIDDEN = ("url", "headers", "variables", "secrets", "sigv4")
+"""What of a plan never passes through a scheduler."""
+
+Hidden = Callable[[RunConfig, Target], Mapping[str, Any]]
+"""Makes it on the machine of a share, from the variables there; `NotMeasuredError` where that cannot be."""
+
+
+def address_and_headers(_config: RunConfig, target: Target) -> dict[str, Any]:
+    """What a plan of HTTP load hides."""
+    return {
+        "url": "" if target.api_url is None else target.api_url.get_secret_value(),
+        "headers": {name: value.get_secret_value() for name, value in target.headers.items()},
+    }
 
 
 def run_shares(
@@ -41,19 +53,21 @@ def run_shares(
     deadline_s: float,
     on_progress: Progress,
     journals: Journals | None = None,
+    hidden: Hidden = address_and_headers,
 ) -> list[WorkerOutput]:
     """Run a plan in as many processes as `[scale]` says; their outputs in the order of the shares.
 
     `deadline_s` is what the plan may take in one process. Raises what `process.run_worker` raises, for the first
     share that fails; the others are ended then, as they are where `on_progress` raises. `journals` are for shares
-    of this machine: those of a cluster that fail take their rows along.
+    of this machine: those of a cluster that fail take their rows along. `hidden` is a function of a module, called on
+    each machine of a cluster.
     """
     scale = config.environment.scale
     limit_s = deadline_s + lead_s(scale) + gaps_s(plan["stages"])
     if dask_worker.current() is None:
         plans = [split(plan, share) for share in _agreed(scale, [0] * scale.shards)]
         return run_here(module, plans, deadline_s=limit_s, on_progress=on_progress, journals=journals)
-    return _run_on_cluster(module, plan, config, limit_s, on_progress)
+    return _run_on_cluster(module, plan, config, limit_s, on_progress, hidden)
 
 
 def lead_s(scale: Scale) -> float:
@@ -130,18 +144,23 @@ def _listen(
 # --- on a cluster ---
 
 
-def _run_on_cluster(
-    module: str, plan: Mapping[str, Any], config: RunConfig, deadline_s: float, on_progress: Progress
+def _run_on_cluster(  # noqa: PLR0917 - those of `run_shares`
+    module: str,
+    plan: Mapping[str, Any],
+    config: RunConfig,
+    deadline_s: float,
+    on_progress: Progress,
+    hidden: Hidden,
 ) -> list[WorkerOutput]:
     """One share per worker by turns, each pinned to the worker whose clock was compared with the one here.
 
-    Neither the target's address nor a header travels: each worker reads its own variables. Signs of life tell the
+    No address, header or other secret travels: each worker reads its own variables. Signs of life tell the
     time alone: what the shares see meanwhile stays with them.
     """
     from distributed import worker_client  # noqa: PLC0415 - comes with the extra dask
 
     scale = config.environment.scale
-    public = {name: value for name, value in plan.items() if name not in _SECRET}
+    public = {name: value for name, value in plan.items() if name not in _HIDDEN}
     with worker_client() as client:
         workers = sorted(client.scheduler_info()["workers"])
         chosen = [workers[number % len(workers)] for number in range(scale.shards)]
@@ -154,6 +173,7 @@ def _run_on_cluster(
                 split(public, share),
                 config.model_dump(mode="json"),
                 deadline_s,
+                hidden,
                 workers=[worker],
                 pure=False,
                 retries=0,
@@ -177,17 +197,23 @@ def _raise_first(futures: Sequence[DaskFuture[WorkerOutput]]) -> None:
             future.result()
 
 
-def run_there(module: str, plan: Mapping[str, Any], config: Mapping[str, Any], deadline_s: float) -> WorkerOutput:
-    """Run one share on this worker, with the target's address and headers from the variables here."""
+def run_there(
+    module: str,
+    plan: Mapping[str, Any],
+    config: Mapping[str, Any],
+    deadline_s: float,
+    hidden: Hidden = address_and_headers,
+) -> WorkerOutput:
+    """Run one share on this worker, with the target's address and all other secrets from the variables here."""
     try:
-        target = resolve_target(RunConfig.model_validate(config))
+        settings = RunConfig.model_validate(config)
+        target = resolve_target(settings)
     except HasivuError as error:
         raise NotMeasuredError(f"{_name(plan)}: {error}") from None
     if target.api_url is None:
         raise NotMeasuredError(f"{_name(plan)}: {plan['variable']} is not set there: set it for the Dask workers")
-    headers = {name: value.get_secret_value() for name, value in target.headers.items()}
-    whole = {**plan, "url": target.api_url.get_secret_value(), "headers": headers}
     try:
+        whole = {**plan, **hidden(settings, target)}
         return run_worker(module, whole, deadline_s=deadline_s, on_progress=_heed)
     except HasivuError as error:
         raise NotMeasuredError(mask(str(error), secrets_of(target))) from None

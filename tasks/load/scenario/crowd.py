@@ -204,11 +204,24 @@ class Crowd:
         return len(self._running)
 
     async def drain(self, seconds: float) -> None:
-        """Let journeys end for so long, those that wait for a user too; then end them, as `aborted`."""
+        """Let journeys end for so long, those that wait for a user too; then end them, as `aborted`, and stop."""
+        await self._let_end(seconds)
+        self.stop()
+        await self._end_running()
+
+    async def settle(self, seconds: float) -> None:
+        """As `drain`, but further journeys may begin afterwards."""
+        await self._let_end(seconds)
+        self.dropped += len(self._waiting)
+        self._waiting.clear()
+        await self._end_running()
+
+    async def _let_end(self, seconds: float) -> None:
         until = time.monotonic() + seconds
         while self._running and (left := until - time.monotonic()) > 0:
             await asyncio.wait(list(self._running), timeout=left, return_when=asyncio.FIRST_COMPLETED)
-        self.stop()
+
+    async def _end_running(self) -> None:
         left_over = dict(self._running)
         for task in left_over:
             task.cancel()

@@ -58,6 +58,8 @@ class OpenModel:
 class ClosedModel:
     """Each user makes its journeys one after the other, at most one per pace; user k of n starts at k/n of the ramp.
 
+    Between two journeys it thinks for a random time of `think_s`, from the shortest to the longest, in seconds.
+
     While the target stands still its users stand still with it, and what they would have asked for is not in any
     figure (coordinated omission): whoever shows its figures says so.
     """
@@ -87,6 +89,7 @@ class ClosedModel:
                 self._ramp_ns = end
         self._start_ns = 0
         self.pace_ns = _SECOND
+        self.think_s = (0.0, 0.0)
 
     @property
     def due(self) -> int:
@@ -111,7 +114,8 @@ class ClosedModel:
             if self._crowd.stopped:
                 return
             await self._crowd.journey(user, moment, self._phase_at(moment))
-            moment = max(time.monotonic_ns(), moment + self.pace_ns)
+            thought = round(user.rng.uniform(*self.think_s) * _SECOND) if self.think_s[1] else 0
+            moment = max(time.monotonic_ns() + thought, moment + self.pace_ns)
 
     def _phase_at(self, moment: int) -> int:
         offset = moment - self._start_ns

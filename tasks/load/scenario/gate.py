@@ -59,6 +59,10 @@ class Gate:
         """Count a request that was not asked for by itself, such as the hop of a redirect."""
         self._ceiling.passes(time.monotonic_ns())
 
+    def allow(self, max_rate: float) -> None:
+        """Another `max_rate` from now on: that of a part which this process sends alone."""
+        self._ceiling = Ceiling(max_rate)
+
     def pause(self, seconds: float) -> None:
         """Let nothing through for so long."""
         self._paused_until = max(self._paused_until, time.monotonic_ns() + round(seconds * _SECOND))

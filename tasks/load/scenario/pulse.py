@@ -38,16 +38,21 @@ class Heart:
         self._tell = tell
         self._open = isinstance(model, OpenModel)
         self._latencies_ms: list[float] = []
-        self._ended = self._bad = self._bad_total = self._due = self._begun = self._before = 0
+        self._ended = self._bad = self._bad_total = self._due = self._begun = 0
+        self._stage = ""
         self._start_ns = self._tick_at = self._second_at = 0
         self._alarm = alarm(engine.loop, self._tick)
         self.pauses = Pauses()
 
     def begin(self, start_ns: int) -> None:
         """The load begins at that moment."""
-        self._before = len(self._records.requests)
         self._start_ns = self._tick_at = self._second_at = start_ns
         self._rearm(start_ns)
+
+    def follow(self, model: OpenModel | ClosedModel, stage: str) -> None:
+        """Another part of the load begins: who is asked what came due, and what a sign of life calls it."""
+        self._model, self._stage = model, stage
+        self._due, self._begun = model.due - model.withheld, self._crowd.begun
 
     def beat(self, exchange: Exchange, *, good: bool) -> None:
         """A request ended."""
@@ -55,10 +60,6 @@ class Heart:
         self._bad += not good
         if exchange.error is None:
             self._latencies_ms.append((exchange.received - exchange.intended) / 1e6)
-
-    def sent_since_start(self, rows: int) -> int:
-        """How many of the recorded requests belong to the load, and not to its users' start."""
-        return rows - self._before
 
     def close(self) -> None:
         """Look no more."""
@@ -93,7 +94,7 @@ class Heart:
                 "rate": self._ended,
                 "p95_ms": p95,
                 "failed": self._bad_total,
-                "stage": "",
+                "stage": self._stage,
                 "journeys": self._records.ended,
                 "journeys_failed": self._records.failed,
             }

@@ -50,10 +50,16 @@ class Journey:
 
 
 class Records:
-    """Collects all of it; `mask` takes secrets out of exceptions' texts, `files` are those of the scenario."""
+    """Collects all of it; `mask` takes secrets out of exceptions' texts, `files` are those of the scenario.
 
-    def __init__(self, worker: int, mask: Callable[[str], str] = str, files: Sequence[str] = ()) -> None:
+    Where `journeys` is false they are counted and have no rows, as journeys of one request, which has its own.
+    """
+
+    def __init__(
+        self, worker: int, mask: Callable[[str], str] = str, files: Sequence[str] = (), *, journeys: bool = True
+    ) -> None:
         self._worker = worker
+        self._with_journeys = journeys
         self._mask = mask
         self._files = frozenset(files)
         self.requests = Recorder([], [], worker)
@@ -96,14 +102,15 @@ class Records:
             return
         journey.recorded = True
         bad = broken or journey.failed
-        self.journeys.add(
-            (journey.intended, journey.started, journey.started, time.monotonic_ns()),
-            _number(self._names, self.journeys, journey.name),
-            journey.phase,
-            error=error,
-            failed=bad and error is None,
-            items=0 if broken or error is not None else 1,
-        )
+        if self._with_journeys:
+            self.journeys.add(
+                (journey.intended, journey.started, journey.started, time.monotonic_ns()),
+                _number(self._names, self.journeys, journey.name),
+                journey.phase,
+                error=error,
+                failed=bad and error is None,
+                items=0 if broken or error is not None else 1,
+            )
         if whole:
             self.ended += 1
             self.failed += bad or error is not None

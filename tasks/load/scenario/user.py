@@ -101,7 +101,7 @@ class User:
     `number` tells users apart; `http` is its client, whose cookies and headers it keeps from journey to journey, as
     it does `memory`, a dict of its own; `data` is the row that the file's `data` feeder gave to this journey;
     `variables` are those of the environment file's `[scenario.variables]`; `rng` is seeded, so that a run can be
-    repeated.
+    repeated. `exactly` are the only good statuses of the journey, where it is not None.
     """
 
     def __init__(
@@ -120,6 +120,7 @@ class User:
         self._journey = Journey("", 0, 0)
         self._groups: list[Journey] = []
         self._expected: frozenset[int] = frozenset()
+        self.exactly: frozenset[int] | None = None
 
     @cached_property
     def rng(self) -> random.Random:
@@ -182,6 +183,7 @@ class User:
         self._journey = journey
         self._groups.clear()
         self._expected = frozenset()
+        self.exactly = None
         self.last_error = None
         self.http.intended_ns = journey.intended
 
@@ -189,9 +191,14 @@ class User:
         """An exchange ended: record it; whether it was a good one."""
         self.http.told()
         self.last_error = exchange.error
-        failed = exchange.status >= _BAD and exchange.status not in self._expected
+        failed = exchange.error is None and not self._is_good(exchange.status)
         self._records.request(exchange, self._journey.phase, failed=failed)
         return not failed and exchange.error is None
+
+    def _is_good(self, status: int) -> bool:
+        if self.exactly is not None:
+            return status in self.exactly
+        return status < _BAD or status in self._expected
 
     def error_kind(self, error: BaseException) -> str | None:
         """The kind of the request's error where that is what ended a journey; None for any other exception."""

@@ -22,8 +22,10 @@ from tasks.load.client.client import Engine, Exchange
 from tasks.load.process import Progress, WorkerOutput, serve
 from tasks.load.scenario.crowd import Crowd
 from tasks.load.scenario.executors import ClosedModel, OpenModel
-from tasks.load.scenario.file import load
+from tasks.load.scenario.file import Scenario, load
 from tasks.load.scenario.gate import Gate
+from tasks.load.scenario.mixed import scenarios_of
+from tasks.load.scenario.parts import Parts
 from tasks.load.scenario.pulse import Heart
 from tasks.load.scenario.records import Records
 from tasks.load.scenario.sleeper import Sleeper
@@ -32,7 +34,7 @@ from tasks.load.schedule import Phase, arrivals
 from tasks.load.shards import Share
 from tasks.load.trust.calibrate import Calibrator
 from tasks.load.trust.guard import Guard
-from tasks.load.trust.vitals import Lookup, Resources, is_own, look_up, rss_mb
+from tasks.load.trust.vitals import Lookup, is_own, look_up, rss_mb
 from tasks.load.wire.address import parse, probe
 
 _AHEAD_S = 0.02
@@ -64,9 +66,16 @@ class _Load:
         self._url = httpx.URL(self._base)
         self._stage = plan["stages"][0]
         self._auth = _signer(plan["sigv4"]) if plan["sigv4"] else None
-        self._scenarios = load(plan["scenarios"], self._share.number, self._share.of)
+        self._scenarios = self._found()
         self._writes = Writes(allowed=plan["writes"], harmless=frozenset(plan["harmless"]))
-        self._records = Records(self._share.number, self._masked, [str(one["file"]) for one in plan["scenarios"]])
+        files = [str(one["file"]) for one in plan["scenarios"]]
+        self._records = Records(self._share.number, self._masked, files, journeys=plan["mix"] is None)
+
+    def _found(self) -> list[Scenario]:
+        mix = self._plan["mix"]
+        if mix is not None:
+            return scenarios_of(mix, self._address)
+        return load(self._plan["scenarios"], self._share.number, self._share.of)
 
     def _masked(self, text: str) -> str:
         return mask(text, self._plan["secrets"])
@@ -129,36 +138,35 @@ class _Load:
         gc.freeze()
         await asyncio.sleep(max(0.0, (agreed - time.monotonic_ns()) / 1e9 - _AHEAD_S))
         start = max(time.monotonic_ns(), agreed)
-        before, full = Resources.read(), engine.full
         heart.begin(start)
-        await model.run(start)
-        await crowd.drain(self._plan["drain_s"])
-        end = time.monotonic_ns()
+        parts = Parts(
+            worker=self._share.number,
+            clock=self._clock,
+            seed=seed,
+            engine=engine,
+            gate=gate,
+            guard=guard,
+            crowd=crowd,
+            heart=heart,
+            records=self._records,
+            drain_s=self._plan["drain_s"],
+        )
+        started = len(self._records.requests)
+        await parts.run(model, [phase.name for phase in phases], start)
+        for stage in self._plan["stages"][1:]:
+            gate.allow(self._plan["guard"]["max_rate"])  # other shares have none of it
+            await parts.search(stage)
+        await crowd.drain(0)
         heart.close()
         sleeper.close()
         if crowd.broken is not None:
             raise crowd.broken
-        unstarted = max(0, model.due - model.withheld - crowd.begun) if self._plan["model"] == "open" else 0
-        sent = len(self._records.requests)
-        run = {
-            "worker": self._share.number,
-            "phases": [phase.name for phase in phases],
-            "planned": sent + unstarted + model.withheld,
-            "due": heart.sent_since_start(sent) + (0 if crowd.used_up or guard.reason else unstarted),
-            "withheld": model.withheld,
-            "held_back": gate.held_back,
-            "pool_full": engine.full - full,
-            "start_ns": start + self._clock.offset_ns,
-            "end_ns": end + self._clock.offset_ns,
-            **heart.pauses.since(0),
-            **Resources.read().since(before).to_json(),
-        }
         ends = [pool.ends for pool in engine.pools.values()]
         return {
-            "planned": run["planned"],
-            "runs": [run],
-            "steps": [],
-            "search_ended": None,
+            "planned": started + sum(run["planned"] for run in parts.runs),
+            "runs": parts.runs,
+            "steps": [step.to_json() for step in parts.steps],
+            "search_ended": parts.search_ended,
             "stopped": guard.reason,
             "connects": engine.connects,
             "ends": list(ends[0]) if ends else ["", ""],
@@ -166,12 +174,12 @@ class _Load:
             "head": "",
             "clock_offset_ns": self._clock.offset_ns,
             "journeys": {
-                "due": model.due,
+                "due": parts.due,
                 "begun": crowd.begun,
                 "ended": self._records.ended,
                 "failed": self._records.failed,
                 "waited": crowd.waited,
-                "unstarted": unstarted,
+                "unstarted": parts.unstarted,
                 "used_up": crowd.used_up,
                 "paused": gate.paused,
             },
@@ -191,6 +199,7 @@ class _Load:
             users = int(self._stage["users"])
             model = ClosedModel(crowd, sleeper, self._records, phases, range(users)[number::of], users)
             model.pace_ns = round(self._stage["pace_s"] * 1e9)
+            model.think_s = tuple(self._stage["think_s"])
             return model
         schedule = arrivals(phases, jitter=self._stage["jitter"], seed=self._plan["seed"])
         return OpenModel(crowd, gate, self._records, schedule.shard(number, of))
@@ -220,7 +229,8 @@ class _Load:
 
     def _headers(self) -> dict[str, str]:
         own = {"authorization": self._address.authorization} if self._address.authorization else {}
-        return own | dict(self._plan["headers"])
+        ours = {"user-agent": "hasivu-perf"} if self._plan["mix"] is not None else {}
+        return ours | own | dict(self._plan["headers"])
 
 
 def _signer(plan: Mapping[str, Any]) -> httpx.Auth:

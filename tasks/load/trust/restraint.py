@@ -42,6 +42,10 @@ class Restraint:
         else:
             self._pass(pending, now)
 
+    def allow(self, max_rate: float) -> None:
+        """Another `max_rate` from now on: that of a part which this process sends alone."""
+        self._ceiling = Ceiling(max_rate)
+
     def pause(self, seconds: float) -> None:
         """Pass nothing on for so long; what waits is withheld."""
         self._paused_until = max(self._paused_until, time.monotonic_ns() + round(seconds * _SECOND))

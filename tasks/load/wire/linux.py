@@ -245,6 +245,11 @@ class _Stream:
             self._receiver.lost(_now(), error)
 
     @property
+    def truncated(self) -> bool:
+        """See `wire.Stream.truncated`."""
+        return False
+
+    @property
     def ends(self) -> tuple[str, str]:
         """See `wire.Stream.ends`."""
         if self._socket is None or not self._up:
@@ -257,7 +262,7 @@ class _Stream:
 class _TlsStream(_Stream):
     """TLS over a plain stream, by `ssl.SSLObject` on memory buffers; verified for the place's name."""
 
-    __slots__ = ("_in", "_out", "_secure", "_tls")
+    __slots__ = ("_farewell", "_in", "_out", "_secure", "_tls")
 
     def __init__(self, wire: LinuxWire, place: Place, receiver: Receiver) -> None:
         super().__init__(wire, place, receiver)
@@ -265,7 +270,7 @@ class _TlsStream(_Stream):
             raise ValueError("TLS needs a context")
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = place.context.wrap_bio(self._in, self._out, server_hostname=place.name)
-        self._secure = False
+        self._secure = self._farewell = False
 
     def _stands(self) -> None:
         self._shake(_now())
@@ -294,12 +299,14 @@ class _TlsStream(_Stream):
             while self._socket is not None:
                 plain = self._tls.read(_CHUNK)
                 if not plain:
+                    self._farewell = True
                     self._finish(seen_ns)
                     return
                 self._receiver.received(plain, stamp_ns, seen_ns)
         except ssl.SSLWantReadError:
             self._flush()  # an answer to a key update
         except ssl.SSLZeroReturnError:
+            self._farewell = True
             self._finish(seen_ns)
         except ssl.SSLError:
             self._break("tls")
@@ -320,6 +327,11 @@ class _TlsStream(_Stream):
             return at
         super().write(self._out.read())
         return at
+
+    @property
+    def truncated(self) -> bool:
+        """See `wire.Stream.truncated`."""
+        return self._secure and not self._farewell
 
     def _flush(self) -> None:
         if self._out.pending:

@@ -104,6 +104,11 @@ class LoopStream(asyncio.Protocol):
             self._receiver.lost(_now(), error)
 
     @property
+    def truncated(self) -> bool:
+        """See `wire.Stream.truncated`: transports do not tell."""
+        return False
+
+    @property
     def ends(self) -> tuple[str, str]:
         """See `wire.Stream.ends`."""
         if self._transport is None:

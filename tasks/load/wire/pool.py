@@ -39,16 +39,28 @@ Ended = Callable[[Pending, int, int, str | None, Scanner | None], None]
 class Pool:
     """The connections to one place. `timeout_s` bounds a connect, and a request from its sending.
 
+    `scanner` reads the answers: another one where all requests are HEAD.
+
     `connects` counts connections that stood, `full` requests that found every connection busy at the cap.
     """
 
     _LATE_CONNECT = "connect"
     """What a connect past its limit is told as."""
 
-    def __init__(self, place: Place, *, cap: int, timeout_s: float, ended: Ended, stamps: Stamps = "kernel") -> None:
+    def __init__(
+        self,
+        place: Place,
+        *,
+        cap: int,
+        timeout_s: float,
+        ended: Ended,
+        stamps: Stamps = "kernel",
+        scanner: type[Scanner] = Scanner,
+    ) -> None:
         self._wire = open_wire(stamps=stamps)
         self.stamps = self._wire.stamps
         self._place = place
+        self._scanner = scanner
         self._cap = cap
         self._timeout_ns = self._connect_ns = round(timeout_s * _SECOND)
         self._ended = ended
@@ -130,7 +142,7 @@ class Pool:
         while len(self._opening) < needed:
             if self._closed or len(self._opening) + len(self._connections) >= self._cap:
                 return False
-            connection = Connection(self)
+            connection = Connection(self, self._scanner)
             connection.opening_since = time.monotonic_ns()
             self._opening[connection] = None
             connection.stream = self._wire.connect(self._place, connection)

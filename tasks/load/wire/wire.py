@@ -60,6 +60,13 @@ class Stream(Protocol):
         """Close at once, whatever is still to be written; harmless when repeated."""
 
     @property
+    def truncated(self) -> bool:
+        """Whether the peer closed without TLS's farewell: what only the connection's end bounds may not be whole.
+
+        False where this wire cannot know, and without TLS.
+        """
+
+    @property
     def ends(self) -> tuple[str, str]:
         """IP addresses of this end and of the other; empty strings before the connection stands."""
 
