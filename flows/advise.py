@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from storage.errors import ExitCode, UsageError
+from storage.errors import ExitCode, NotMeasuredError, UsageError
 
 if TYPE_CHECKING:
     from tasks.components.database.advisor.evidence import Advice, Recommendation
@@ -57,7 +57,11 @@ def advise(
         rehearse=rehearse,
         statements=None if workload is None else of_file(workload),
     )
-    advice = recommend(parse(dsn, "--dsn"), options)
+    try:
+        server = parse(dsn, "--dsn")
+    except NotMeasuredError as error:
+        raise UsageError(str(error)) from None
+    advice = recommend(server, options)
     sys.stdout.write(json_module.dumps(advice.to_json(), indent=2) + "\n" if json else _text(advice))
     return ExitCode.PASS
 

@@ -140,3 +140,9 @@ def test_what_is_missing_is_named(tmp_path: Path) -> None:
 def test_wrong_usage_is_said(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         advise(dsn="postgresql://u:p@127.0.0.1:1/d", **options)
+
+
+def test_an_address_that_is_none_is_wrong_usage_and_not_shown() -> None:
+    with pytest.raises(UsageError, match="percent-encoded") as told:
+        advise(dsn="postgresql://user:canary@word@127.0.0.1:1/d")
+    assert "canary" not in str(told.value)
