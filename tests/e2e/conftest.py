@@ -15,8 +15,8 @@ from deployments.local.platform import Platform, platform
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = Path(sys.executable).with_name("hasivu-perf")
-SHORT = ("--set", "load.duration_s=12", "--set", "load.ramp_up_s=2")
-"""A load that is long enough to measure and short enough to wait for."""
+SHORT = ("--set", "load.duration_s=12", "--set", "load.ramp_up_s=2", "--set", "lambda_functions.days=2")
+"""A load, and logs, that are long enough to measure and short enough to wait for."""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ from deployments.local.platform import Platform, answers
 from deployments.local.registry import start_time
 from tests.door import Door
 
-SHORT = {"duration_s": 8, "ramp_up_s": 2, "users": 10}
+SHORT = {"duration_s": 8, "ramp_up_s": 2, "users": 10, "days": 2}
+"""Of the load, and of the logs of Lambda functions."""
 BUSY_S = 60.0
 WAIT_S = 180.0
 """How long may take what no document promises a time for, on a busy machine."""
@@ -35,7 +36,7 @@ FINAL = ("COMPLETED", "FAILED", "CANCELLED", "CRASHED")
 
 
 def short_environments(folder: Path) -> Path:
-    """The environment files with a load that a test can wait for."""
+    """The environment files with a load and logs that a test can wait for."""
     folder.mkdir()
     for path in ENVIRONMENTS.glob("*.toml"):
         text = path.read_text(encoding="utf-8")

@@ -42,6 +42,8 @@ from tests.load_servers import Received, reply, serving
 
 SCRIPTED = [component.value for component in ComponentId if component is not ComponentId.API]
 LOAD = {"users": "40", "duration_s": "3", "ramp_up_s": "1"}
+PATIENT = {"scale.max_clock_offset_ms": "5000"}
+"""A share of a busy machine may come late: it sends what it was to send, and what is asserted here stays true."""
 CLUSTER = local_cluster(Scale(runner="dask", cluster_workers=2, shards=3)) | {"security": None}
 
 
@@ -81,7 +83,7 @@ def cluster(target: Received, scripts: Path) -> Iterator[Client]:
 
 
 def parameters(output: Path, run: str, *components: str, **scale: str) -> ValidationParams:
-    overrides = LOAD | {f"scale.{name}": value for name, value in {"runner": "dask", **scale}.items()}
+    overrides = LOAD | PATIENT | {f"scale.{name}": value for name, value in {"runner": "dask", **scale}.items()}
     return ValidationParams(output=str(output), run=run, components=components, overrides=overrides)
 
 
@@ -217,7 +219,7 @@ def test_the_readers_moderate_load_is_shared_by_processes_and_their_search_is_no
         writer.write(reply(body=b'{"success": true}'))
 
     monkeypatch.setattr(spread, "LEAD_S", 2.0)
-    fields = {"duration_s": "3", "ramp_up_s": "1", "max_rate": "60", "scale.shards": "2"}
+    fields = PATIENT | {"duration_s": "3", "ramp_up_s": "1", "max_rate": "60", "scale.shards": "2"}
     config = build_config("development", overrides=fields)
     sink = Sink()
     with serving(verified) as readers:
