@@ -170,6 +170,21 @@ def gate(run: str = "latest", *, output: Output = ".", json: Json = False) -> Ex
     return exit_code(stored)
 
 
+@app.command(sort_key=2)
+def whatif(
+    run: str = "latest",
+    *,
+    do: Annotated[list[str] | None, Parameter(help="Id of a finding, a part of one, or `all`.")] = None,
+    metric: Annotated[list[str] | None, Parameter(help="A metric at another value: api.latency.p95=150.")] = None,
+    output: Output = ".",
+    json: Json = False,
+) -> ExitCode:
+    """Say what score and gate of a stored run would be with some remedies done, re-scored as a set."""
+    from flows.judging import play
+
+    return play(_find(run, output), do or (), metric or (), as_json=json)
+
+
 @app.command(sort_key=3)
 def doctor(environment: Profile = "development", *, local: Local = False) -> ExitCode:
     """Say what is there and what is missing, per variable, address and right, without any load."""

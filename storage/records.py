@@ -146,12 +146,23 @@ class Level(StrEnum):
 
 
 class PredictedChange(Record):
-    """What a remedy is expected to do to one measurement; the next run verifies it."""
+    """What a remedy is expected to do to one measurement; the next run verifies it.
+
+    `interval` holds the value in four of five cases (80 %); None where the advice does not know.
+    """
 
     metric: MetricName
     value: Finite
     labels: Mapping[str, str] = Field(default_factory=dict)
     how: str = Field(min_length=1, description="how the prediction was made")
+    interval: tuple[Finite, Finite] | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.interval is not None and self.interval[1] < self.interval[0]:
+            msg = f"{self.metric}: the interval of the prediction ends before it begins"
+            raise ValueError(msg)
+        return self
 
 
 class Remedy(Record):
@@ -400,6 +411,39 @@ class ComponentScore(Record):
     assessments: tuple[Assessment, ...]
 
 
+class PointsLost(Record):
+    """Points of the run's 100 that something cost: a metric, what was not measured, or a cap."""
+
+    key: str
+    title: str
+    points: Finite
+    reason: str = ""
+
+
+class Lever(Record):
+    """What the score would gain if one metric alone came up to its good limit (caps included, so often nothing)."""
+
+    metric: MetricName
+    title: str
+    value: Finite
+    target: Finite
+    unit: Unit
+    gain: Finite
+
+
+class Explanation(Record):
+    """Why the score is what it is: `losses` add up to 100 − score, the most first.
+
+    `worst` is the metric with the lowest score; `levers` are ordered by gain, and `together` is what all of them
+    gain at once: more or less than their sum, because of the caps.
+    """
+
+    losses: tuple[PointsLost, ...]
+    worst: MetricName | None
+    levers: tuple[Lever, ...]
+    together: Finite
+
+
 class Score(Record):
     """The run's score: what was not measured adds nothing to it.
 
@@ -413,6 +457,7 @@ class Score(Record):
     measured_mean: float | None
     ceiling: Annotated[float, Field(ge=0, le=100)]
     components: tuple[ComponentScore, ...]
+    explanation: Explanation | None = None
 
     @property
     def partial(self) -> bool:
@@ -462,13 +507,22 @@ class Regression(Record):
 
 
 class RoadmapItem(Record):
-    """A finding in its place in the order of work."""
+    """A finding in its place in the order of work.
+
+    `score_after` is the score of the run once this step and all before it are done, re-scored as a set (points do
+    not add up); `score_interval` holds it in four of five cases. `predicted` tells whether this very finding
+    predicts a metric that weighs: where it does not, the score stays what it was before, for nobody knows.
+    """
 
     month: Literal[1, 2, 3]
     finding: str = Field(description="id of the finding")
     title: str
     impact: Level
     effort: Level
+    component: ComponentId | None = Field(default=None, description="whose owner does it")
+    score_after: Finite | None = None
+    score_interval: tuple[Finite, Finite] | None = None
+    predicted: bool = False
 
 
 class RunInfo(Record):

@@ -11,11 +11,14 @@ from storage.records import (
     Finding,
     Level,
     Measurement,
+    PredictedChange,
     Remedy,
     RoadmapItem,
+    Score,
     Severity,
     Unit,
 )
+from tasks.judge.rescore import Outcome, counts, rescored_with
 
 _SEVERITY = {Severity.CRITICAL: 0, Severity.WARNING: 1, Severity.INFO: 2}
 _LEVEL = {Level.HIGH: 0, Level.MEDIUM: 1, Level.LOW: 2}
@@ -31,17 +34,40 @@ def top_actions(findings: Iterable[Finding], n: int = 3) -> tuple[Finding, ...]:
     return ordered(findings)[:n]
 
 
-def roadmap(findings: Iterable[Finding]) -> tuple[RoadmapItem, ...]:
-    """Every finding in its month, in order.
+def roadmap(findings: Iterable[Finding], outcome: Score | None = None) -> tuple[RoadmapItem, ...]:
+    """Every finding in its month, in order, with the score after each step where `outcome` is the run's score.
 
     Month 1: what is critical, and quick wins (high impact at low effort). Month 2: the other warnings. Month 3:
-    what costs much for little, and mere information.
+    what costs much for little, and mere information. The score after a step is that of the run re-scored with all
+    predictions up to it (`tasks.judge.rescore`), never a sum.
     """
-    items = [
-        RoadmapItem(month=_month(f), finding=f.id, title=f.title, impact=f.impact, effort=f.effort)
-        for f in ordered(findings)
-    ]
-    return tuple(sorted(items, key=lambda item: item.month))
+    steps = sorted(ordered(findings), key=_month)
+    if outcome is None:
+        return tuple(_item(one) for one in steps)
+    items: list[RoadmapItem] = []
+    so_far: list[PredictedChange] = []
+    after = rescored_with(outcome, so_far)
+    for one in steps:
+        own = [change for change in one.remedy.predicted if counts(outcome, change)]
+        if own:
+            so_far += own
+            after = rescored_with(outcome, so_far)
+        items.append(_item(one, after, predicted=bool(own)))
+    return tuple(items)
+
+
+def _item(finding: Finding, after: Outcome | None = None, *, predicted: bool = False) -> RoadmapItem:
+    return RoadmapItem(
+        month=_month(finding),
+        finding=finding.id,
+        title=finding.title,
+        impact=finding.impact,
+        effort=finding.effort,
+        component=finding.component,
+        score_after=after.score.value if after else None,
+        score_interval=after.interval if after else None,
+        predicted=predicted,
+    )
 
 
 def failure_findings(results: Sequence[ComponentResult], environment: str | None = None) -> tuple[Finding, ...]:

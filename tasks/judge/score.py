@@ -42,7 +42,11 @@ def score(
     Failed and skipped components are not measured. A component that the environment's file switched off loses its
     weight, and the others share it. With nothing measured the score is 0, grade D, coverage 0.
     """
-    components = _component_scores(results, thresholds, weights)
+    return summed(_component_scores(results, thresholds, weights))
+
+
+def summed(components: tuple[ComponentScore, ...]) -> Score:
+    """The score of a run whose components are scored."""
     value = total(components)
     share = math.fsum(c.weight * c.coverage for c in components)
     return Score(
@@ -154,6 +158,11 @@ def _component_score(
     if result is None or result.status != "measured":
         why = _why_not(result)
         assessments = tuple(a.model_copy(update={"reason": why}) for a in assessments)
+    return component_score(component, weight, assessments)
+
+
+def component_score(component: ComponentId, weight: float, assessments: tuple[Assessment, ...]) -> ComponentScore:
+    """The score of a component whose metrics are assessed; `weight` is its share of the run."""
     value, coverage = _judge(assessments)
     return ComponentScore(component=component, weight=weight, score=value, coverage=coverage, assessments=assessments)
 

@@ -17,6 +17,7 @@ from storage.records import (
     Trust,
 )
 from tasks.judge.coherence import one_target, unknown_target
+from tasks.judge.explain import explained
 from tasks.judge.gate import asked_components, gate, is_release_gate, left_out
 from tasks.judge.roadmap import failure_findings, ordered, roadmap
 from tasks.judge.score import score
@@ -43,7 +44,7 @@ def build(
     the report's own.
     """
     arranged = _arranged(results)
-    outcome = score(arranged, thresholds, weights)
+    outcome = explained(score(arranged, thresholds, weights))
     found = [finding for result in _measured(arranged) for finding in result.findings]
     findings = ordered([*found, *failure_findings(arranged, info.environment)])
     return Report(
@@ -61,7 +62,7 @@ def build(
             indicative=indicative,
         ),
         findings=findings,
-        roadmap=roadmap(findings),
+        roadmap=roadmap(findings, outcome),
         regressions=tuple(regressions),
         attempts=tuple(attempts),
         notes=(

@@ -1,0 +1,164 @@
+"""What the score would be if some metrics had other values: by the judge's own formulas, never by adding points.
+
+Because of the caps remedies are not additive: three of four defects mended alone may gain nothing, and all four
+together much. So a *set* of predictions becomes one value for each metric, and the run is scored again with these.
+
+Several predictions of one metric join like this: of times, rates and sizes the factors against the measured value are
+multiplied; of ratios, and where the measured value is 0, the differences are added (misses of two key families, or
+failures of two endpoints, are different requests). Their intervals join as independent errors, in quadrature.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from storage.records import Assessment, ComponentScore, Direction, PredictedChange, Score, Threshold, Unit
+from tasks.judge.assess import band_of, metric_score
+from tasks.judge.score import component_score, summed
+
+SOURCE = "predicted, not measured"
+"""Source of a value that a what-if put in place of the measured one."""
+
+
+@dataclass(frozen=True)
+class Patch:
+    """What some predictions make of one metric: the value, and the 80 % interval where every one of them has one."""
+
+    value: float
+    interval: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A run scored again: its score and the 80 % interval of the score (None where a prediction has none)."""
+
+    score: Score
+    interval: tuple[float, float] | None
+    patches: Mapping[str, Patch]
+
+
+def rescored(outcome: Score, values: Mapping[str, float]) -> Score:
+    """The score with other values of some metrics; a metric that was not measured stays not measured.
+
+    It equals the judge's own score of measurements with those values.
+    """
+    return summed(tuple(_with(part, values) for part in outcome.components))
+
+
+def rescored_with(outcome: Score, predictions: Iterable[PredictedChange]) -> Outcome:
+    """The score once everything predicted has come true, with its interval.
+
+    Only predictions of the components' own metrics (those without labels, with weight) count: `counts` tells.
+    The interval moves each metric to both ends of its own, the others at their predicted values, and joins the
+    differences in quadrature: it is an approximation that takes the errors for independent.
+    """
+    patches = joined(outcome, predictions)
+    values = {metric: patch.value for metric, patch in patches.items()}
+    made = rescored(outcome, values)
+    if not patches:
+        return Outcome(made, (made.value, made.value), {})
+    below = above = 0.0
+    for metric, patch in patches.items():
+        if patch.interval is None:
+            return Outcome(made, None, patches)
+        ends = [rescored(outcome, {**values, metric: end}).value - made.value for end in patch.interval]
+        below, above = math.hypot(below, min(*ends, 0.0)), math.hypot(above, max(*ends, 0.0))
+    return Outcome(made, (max(0.0, made.value - below), min(100.0, made.value + above)), patches)
+
+
+def counts(outcome: Score, prediction: PredictedChange) -> bool:
+    """Whether a prediction moves the score: a component's own metric, with weight, that was measured."""
+    return not prediction.labels and prediction.metric in _measured(outcome)
+
+
+def joined(outcome: Score, predictions: Iterable[PredictedChange]) -> dict[str, Patch]:
+    """One patch for each metric that some predictions change."""
+    measured = _measured(outcome)
+    grouped: dict[str, list[PredictedChange]] = {}
+    for one in predictions:
+        if counts(outcome, one):
+            grouped.setdefault(one.metric, []).append(one)
+    return {metric: _joined(measured[metric], group) for metric, group in grouped.items()}
+
+
+def possible(threshold: Threshold, value: float) -> float:
+    """The value, or the nearest one that there can be: nothing is below 0, and no share of what is good above 1."""
+    most = 1.0 if threshold.unit is Unit.RATIO and threshold.direction is Direction.HIGHER else math.inf
+    return min(max(value, 0.0), most)
+
+
+def _measured(outcome: Score) -> dict[str, Assessment]:
+    return {
+        one.threshold.metric: one
+        for part in outcome.components
+        for one in part.assessments
+        if one.score is not None and one.threshold.weight > 0
+    }
+
+
+def _joined(measured: Assessment, group: Sequence[PredictedChange]) -> Patch:
+    threshold, before = measured.threshold, _value(measured)
+    adds = threshold.unit is Unit.RATIO or before <= 0 or any(one.value <= 0 for one in group)
+    scale = _Scale(before, adds=adds)
+    centre = math.fsum(scale.effect(one.value) for one in group)
+    value = possible(threshold, scale.value(centre))
+    spreads = [_spread(scale, one) for one in group]
+    if any(spread is None for spread in spreads):
+        return Patch(value, None)
+    known = [spread for spread in spreads if spread is not None]
+    low = centre - math.sqrt(math.fsum(below**2 for below, _ in known))
+    high = centre + math.sqrt(math.fsum(above**2 for _, above in known))
+    return Patch(value, (possible(threshold, scale.value(low)), possible(threshold, scale.value(high))))
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """Effects on a measured value: differences, or logarithms of factors."""
+
+    before: float
+    adds: bool
+
+    def effect(self, value: float) -> float:
+        return value - self.before if self.adds else math.log(max(value, 1e-12) / self.before)
+
+    def value(self, effect: float) -> float:
+        return self.before + effect if self.adds else self.before * math.exp(effect)
+
+
+def _spread(scale: _Scale, one: PredictedChange) -> tuple[float, float] | None:
+    """How far the effect may lie below and above the predicted one."""
+    if one.interval is None:
+        return None
+    centre = scale.effect(one.value)
+    low, high = (scale.effect(end) for end in one.interval)
+    return max(0.0, centre - low), max(0.0, high - centre)
+
+
+def _value(assessment: Assessment) -> float:
+    value = assessment.measurement.value if assessment.measurement else None
+    if value is None:
+        msg = f"{assessment.threshold.metric} has no value: it cannot be re-scored"
+        raise ValueError(msg)
+    return value
+
+
+def _with(part: ComponentScore, values: Mapping[str, float]) -> ComponentScore:
+    if not any(one.threshold.metric in values for one in part.assessments):
+        return part
+    assessments = tuple(_patched(one, values) for one in part.assessments)
+    return component_score(part.component, part.weight, assessments)
+
+
+def _patched(one: Assessment, values: Mapping[str, float]) -> Assessment:
+    value = values.get(one.threshold.metric)
+    if value is None or one.measurement is None or one.score is None:
+        return one
+    changed = one.measurement.model_copy(update={"value": value, "interval": None, "source": SOURCE})
+    return Assessment(
+        threshold=one.threshold,
+        measurement=changed,
+        band=band_of(one.threshold, value),
+        score=metric_score(one.threshold, value),
+    )
