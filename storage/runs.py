@@ -235,6 +235,13 @@ class ComponentFiles:
             if name.endswith(".parquet") and name != "measurements.parquet"
         }
 
+    def measured(self, manifest: Manifest) -> pa.Table:
+        """The measurements as rows, proved by their checksum."""
+        stored = manifest.files.get("measurements.parquet")
+        if stored is None:
+            raise DamagedFileError(f"{self._store.path(self._name('manifest.json'))} names no measurements.parquet")
+        return self._store.read_table(self._name("measurements.parquet"), stored)
+
     def verify(self, manifest: Manifest) -> None:
         """Read every file of the manifest; the first that is missing or altered is a `DamagedFileError`."""
         for name, stored in manifest.files.items():

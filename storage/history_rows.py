@@ -1,0 +1,211 @@
+"""What history keeps of a run: a record of the run, and its measurements as rows. Read from the run's own files.
+
+Rows are those of measurements.parquet with the run's name in front; labels are canonical JSON (sorted keys), so that
+a part of the platform is one text, and a series is (metric, labels, unit).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+
+from storage.errors import DamagedFileError
+from storage.records import ComponentId, Manifest, Record, RunInfo, Trust, Utc
+from storage.removal import MARK
+from storage.runs import ANALYSIS, RunFolder
+
+_MOMENT: pa.DataType = pa.timestamp("us", tz="UTC")
+_COLUMNS: dict[str, pa.DataType] = {
+    "run": pa.string(),
+    "metric": pa.string(),
+    "labels": pa.string(),
+    "value": pa.float64(),
+    "unit": pa.string(),
+    "n": pa.int64(),
+    "source": pa.string(),
+    "window_start": _MOMENT,
+    "window_end": _MOMENT,
+    "interval_low": pa.float64(),
+    "interval_high": pa.float64(),
+    "note": pa.string(),
+    "idle": pa.bool_(),
+}
+ROWS = pa.schema(_COLUMNS)
+"""Schema of the rows of history; a value that is null was not measured, and its note says why."""
+
+
+class HistoryComponent(Record):
+    """How one component of a run was measured: what a comparison with other runs must know."""
+
+    attempt: int
+    code_version: str
+    trust: Trust | None = None
+    load_plan: Mapping[str, str] = {}
+    fingerprint: Mapping[str, str] = {}
+
+
+class HistoryRun(Record):
+    """One run as history knows it. `verdict`, `score` and `grade` are those of its report; None where it has none.
+
+    `attempt` is the last go at measuring it, 0 where none was noted; `revision` counts how often history took it up
+    again after it had changed.
+    """
+
+    run: str
+    environment: str
+    profile: str
+    started: Utc
+    release: str | None = None
+    commit: str | None = None
+    baseline: str | None = None
+    local: bool = False
+    code_version: str
+    machine: Mapping[str, str] = {}
+    settings: Mapping[str, str] = {}
+    components: Mapping[str, HistoryComponent] = {}
+    attempt: int = 0
+    judged: bool = False
+    verdict: str | None = None
+    score: float | None = None
+    grade: str | None = None
+    coverage: float | None = None
+    notes: tuple[str, ...] = ()
+    revision: int = 0
+
+    @property
+    def whole(self) -> bool:
+        """Whether the run has a report in which everything with weight was measured."""
+        return self.coverage is not None and self.coverage > 1 - 1e-9
+
+
+def labels_text(labels: Mapping[str, str]) -> str:
+    """Labels as history keeps them: one text for one part of the platform, empty for the component's own figure."""
+    return json.dumps(dict(sorted(labels.items())), ensure_ascii=False, separators=(",", ":")) if labels else ""
+
+
+def labels_of(text: str) -> dict[str, str]:
+    """The inverse of `labels_text`."""
+    return dict(json.loads(text)) if text else {}
+
+
+def read_run(folder: RunFolder) -> tuple[HistoryRun, pa.Table, dict[str, str]]:
+    """A run, its rows, and why components of it are left out, each proved by its checksum.
+
+    Raises `DamagedFileError` where the run as a whole cannot be read or is being removed.
+    """
+    names = set(folder.store.names(f"{ANALYSIS}/{folder.environment}/{folder.run}"))
+    if MARK in names or "run.json" not in names:
+        raise DamagedFileError(f"run {folder.run} is {'being removed' if MARK in names else 'no run: no run.json'}")
+    info, _ = folder.opened()
+    if info.run != folder.run or info.environment != folder.environment:
+        raise DamagedFileError(f"run {folder.run}: its run.json is that of {info.environment}/{info.run}")
+    tables: list[pa.Table] = []
+    parts: dict[str, HistoryComponent] = {}
+    left_out: dict[str, str] = {}
+    for component in ComponentId:
+        if component.value not in names:
+            continue
+        try:
+            read = _component(folder, component)
+        except DamagedFileError as error:
+            left_out[f"{folder.run}/{component.value}"] = str(error)
+            continue
+        if read:
+            parts[component.value], table = read
+            tables.append(table)
+    return _run(folder, info, parts), pa.concat_tables(tables) if tables else ROWS.empty_table(), left_out
+
+
+def _component(folder: RunFolder, component: ComponentId) -> tuple[HistoryComponent, pa.Table] | None:
+    files = folder.component(component)
+    manifest = files.manifest()
+    if manifest is None:
+        return None
+    if manifest.run != folder.run:
+        raise DamagedFileError(f"run {folder.run}: the manifest of {component.value} is that of {manifest.run}")
+    return _described(manifest), _rows(folder.run, files.measured(manifest))
+
+
+def _described(manifest: Manifest) -> HistoryComponent:
+    collected = manifest.collected
+    return HistoryComponent(
+        attempt=manifest.attempt,
+        code_version=manifest.code_version,
+        trust=collected.load.trust if collected.load else None,
+        load_plan=collected.load_plan,
+        fingerprint=collected.fingerprint,
+    )
+
+
+def _rows(run: str, table: pa.Table) -> pa.Table:
+    """Measurements as rows of history; a column that an earlier version did not know is null."""
+    count = table.num_rows
+    columns: list[Any] = []
+    for field in ROWS:
+        if field.name == "run":
+            columns.append(pa.array([run] * count, pa.string()))
+        elif field.name == "labels":
+            columns.append(pa.array([labels_text(dict(row)) for row in _lists(table, "labels")]))
+        elif field.name in table.column_names:
+            columns.append(table.column(field.name).cast(field.type))
+        else:
+            columns.append(pa.nulls(count, field.type))
+    return pa.Table.from_arrays(columns, schema=ROWS)
+
+
+def _lists(table: pa.Table, column: str) -> list[Any]:
+    return table.column(column).to_pylist()
+
+
+def _run(folder: RunFolder, info: RunInfo, parts: Mapping[str, HistoryComponent]) -> HistoryRun:
+    notes = []
+    try:
+        goes = folder.attempts()
+    except DamagedFileError as error:
+        goes, notes = (), [str(error)]
+    backwards = [go for go in goes if go.judged and go.judged < go.opened]
+    notes += [f"attempt {go.number} ended before it began: the machine's clock went backwards" for go in backwards]
+    told = _report(folder)
+    if isinstance(told, str):
+        notes, told = [*notes, told], {}
+    return HistoryRun(
+        run=info.run,
+        environment=info.environment,
+        profile=info.profile,
+        started=info.started,
+        release=info.release,
+        commit=info.commit,
+        baseline=info.baseline,
+        local=info.local,
+        code_version=info.code_version,
+        machine=info.machine,
+        settings=info.settings,
+        components=parts,
+        attempt=goes[-1].number if goes else 0,
+        judged=bool(told) and (not goes or goes[-1].judged is not None),
+        notes=tuple(notes),
+        **told,
+    )
+
+
+def _report(folder: RunFolder) -> dict[str, Any] | str:
+    """Verdict and score of the run's report; empty where it has none, a sentence where it cannot be read."""
+    name = folder.orchestration("report.json")
+    if not folder.store.exists(name):
+        return {}
+    try:
+        data = folder.store.read_json(name)
+        score = data["score"]
+        return {
+            "verdict": str(data["gate"]["verdict"]),
+            "score": float(score["value"]),
+            "grade": str(score["grade"]),
+            "coverage": float(score["coverage"]),
+        }
+    except DamagedFileError as error:
+        return str(error)
+    except (KeyError, TypeError, ValueError) as error:
+        return f"{folder.store.path(name)} is not a report: {type(error).__name__}: {error}"
