@@ -169,7 +169,10 @@ def test_no_traffic_costs_nothing_and_needs_nothing() -> None:
     assert (found.needed, found.chosen.dollars) == (False, 0.0)
 
 
-@pytest.mark.parametrize(("arrivals", "duration", "memory"), [(-1.0, 100, 512), (1.0, 0, 512), (1.0, 100, 0)])
+@pytest.mark.parametrize(
+    ("arrivals", "duration", "memory"),
+    [(-1.0, 100, 512), (1.0, 0, 512), (1.0, 100, 0), (math.nan, 100, 512), ([1.0, math.inf], 100, 512)],
+)
 def test_what_cannot_be_is_refused(arrivals: float, duration: float, memory: int) -> None:
     with pytest.raises(ValueError, match="above 0"):
         plan(arrivals, duration, 500, memory, region())

@@ -204,6 +204,53 @@ def test_any_text_is_survived(message: str) -> None:
     parse('{"type":"platform.report"' + message)
 
 
+def blanks(message: str) -> str:
+    return message.replace("\t\n", "").replace("\t", "  ")
+
+
+def test_a_log_that_a_tool_copied_with_blanks_for_tabs_is_read() -> None:
+    found = one(
+        at(blanks(text(1, "10.00", "\tInit Duration: 305.31 ms"))),
+        at(blanks(text(2, "20.00", "\tRestore Duration: 619.19 ms\tBilled Restore Duration: 215 ms"))),
+        at(blanks(text(3, "3000.00", "\tStatus: timeout\tXRAY TraceId: 1-5e34\tSegmentId: 07f5\tSampled: true"))),
+        at("INIT_REPORT Init Duration: 10008.37 ms Phase: init Status: timeout"),
+        at(blanks(text(4)) + " and so on"),
+    )
+    assert (found.invocations, found.cold_starts, found.restores, found.timeouts) == (3, 1, 1, 1)
+    assert (found.failed_inits, found.suspicious) == (1, 1)
+
+
+class TestBoundaries:
+    """START and END lines, where a log holds them, tell what user code forged."""
+
+    def served(self, number: int, begin: int) -> list[LogEvent]:
+        return [
+            at(f"START RequestId: {rid(number)} Version: $LATEST\n", begin),
+            at(f"END RequestId: {rid(number)}\n", begin + 900),
+            at(text(number, "800.00"), begin + 900),
+        ]
+
+    def test_a_report_of_another_request_within_an_invocation_is_forged(self) -> None:
+        forged = at(text(77, "9.00", "\tInit Duration: 9999.00 ms"), 500)
+        found = one(*self.served(1, 0), forged)
+        assert (found.invocations, found.cold_starts, found.suspicious) == (1, 0, 1)
+
+    def test_a_report_without_its_start_is_forged_where_all_others_have_theirs(self) -> None:
+        events = [event for number in range(8) for event in self.served(number, number * 10_000)]
+        found = one(*events, at(text(99, "9.00"), 5000))
+        assert (found.invocations, found.suspicious) == (8, 1)
+
+    def test_a_log_that_holds_few_of_them_keeps_its_reports(self) -> None:
+        found = one(*self.served(1, 0), *(at(text(number), 60_000 * number) for number in range(2, 9)))
+        assert (found.invocations, found.suspicious) == (8, 0)
+
+    def test_json_boundaries_count_as_well(self) -> None:
+        start = platform("start", {"requestId": rid(1), "version": "$LATEST"})
+        done = platform("runtimeDone", {"requestId": rid(1), "status": "success", "metrics": {"durationMs": 800.0}})
+        found = one(at(start, 0), at(done, 900), at(json_report(1), 901), at(json_report(7), 400))
+        assert (found.invocations, found.suspicious) == (1, 1)
+
+
 def test_cold_starts_percentiles_and_memory() -> None:
     inits = [100.0 + i for i in range(40)]
     events = [at(text(i, "10.00", f"\tInit Duration: {init:.2f} ms")) for i, init in enumerate(inits)]

@@ -127,8 +127,8 @@ def plan(
     Raises ValueError for arrivals below 0, or a duration or memory that is not above 0.
     """
     minutes = _minutes(arrivals)
-    if not (duration > 0 and init >= 0 and memory_mb > 0) or (minutes < 0).any():
-        raise ValueError("duration and memory must be above 0, init and arrivals at least 0")
+    if not (0 < duration < math.inf and 0 <= init < math.inf and memory_mb > 0):
+        raise ValueError("duration and memory must be above 0, init at least 0")
     case = _Case(minutes, duration / 1e3, init / 1e3, memory_mb / MB_PER_GB, prices, keep_alive_s)
     nothing = _on_demand(case, "do nothing")
     options = [nothing]
@@ -161,11 +161,13 @@ def plan(
 
 
 def _minutes(arrivals: float | Sequence[float]) -> Floats:
-    if isinstance(arrivals, int | float):
-        return np.full(_HOUR, float(arrivals) * MINUTE_S)
     minutes = np.asarray(arrivals, np.float64)
-    if len(minutes) == 0:
+    if minutes.ndim == 0:
+        minutes = np.full(_HOUR, float(minutes) * MINUTE_S)
+    if minutes.ndim != 1 or len(minutes) == 0:
         raise ValueError("there are no arrivals: give a rate, or the requests in each minute")
+    if not np.isfinite(minutes).all() or (minutes < 0).any():
+        raise ValueError("arrivals must be finite numbers at or above 0")
     return minutes
 
 

@@ -8,7 +8,6 @@ for `keep_alive_s` is gone, and the next request that gets there starts cold.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,12 +15,17 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
 
 MINUTE_S = 60.0
 KEEP_ALIVE_S = 360.0
 """How long an idle environment is kept: not documented by AWS; five to seven minutes are commonly measured."""
 PER_ENVIRONMENT = 10.0
 """Requests a second that one environment takes at most, however short they are (AWS's quota)."""
+
+_SURE = 50.0  # e^-50: an environment that surely ran is not idle
+_ROUNDS = 60
+_SETTLED = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,33 +81,52 @@ def flow(
     """
     requests = np.asarray(per_minute, np.float64)
     ready = np.broadcast_to(np.asarray(provisioned, np.int64), requests.shape)
-    spilled, cold = np.zeros(len(requests)), np.zeros(len(requests))
-    weights = _window(keep_alive_s)
-    used: deque[Floats] = deque(maxlen=len(weights))
     offered_most = float(requests.max(initial=0.0)) / MINUTE_S * (duration_s + init_s)
     most = int(ready.max(initial=0)) + int(offered_most + 8 * np.sqrt(offered_most) + 12)
-    known: dict[float, Floats] = {}
-    for number in (*range(max(0, len(requests) - len(weights)), len(requests)), *range(len(requests))):
-        count, n = float(requests[number]), int(ready[number])
-        if count <= 0:
-            used.append(np.zeros(most))
-            continue
-        if count not in known:
-            known[count] = losses(most, count / MINUTE_S * duration_s)
-        asked = count * known[count][:most]  # what environment i + 1 is asked for within the minute
-        idle = np.exp(-(weights[-len(used) :] @ np.array(used))) if used else np.ones(most)
-        idle[:n] = 0.0  # provisioned: never cold
-        started = idle * -np.expm1(-asked)
-        table = known[count]
+    busy = np.flatnonzero(requests > 0)
+    if not len(busy):
+        return Flow(requests, np.zeros(len(requests)), np.zeros(len(requests)))
+    counts, kind = np.unique(requests[busy], return_inverse=True)
+    tables = np.array([losses(most, count / MINUTE_S * duration_s) for count in counts])
+    asked = requests[busy, None] * tables[kind, :most]  # what environment i + 1 is asked for within the minute
+    standing = np.arange(most) < ready[busy, None]
+    touched, cold = asked, np.zeros(len(busy))
+    for _ in range(_ROUNDS):  # what starts cold in a minute is warm in the next ones: repeated until nothing changes
+        idle = np.exp(-_recent(touched, busy, len(requests), _window(keep_alive_s)))
+        idle[standing] = 0.0  # provisioned: never cold
+        started = (idle * -np.expm1(-asked)).sum(axis=1)
         # environments that start are busy for init_s longer: until the first is up, all that overflows starts cold
-        warm = min(float((1 - idle).sum()), most - 1.0)
-        overflow = count / MINUTE_S * float(np.interp(warm, np.arange(most + 1), table))
-        extra = max(0.0, overflow * (init_s + duration_s) - float(started.sum()))
-        spilled[number], cold[number] = asked[n] if n < most else 0.0, min(count, float(started.sum()) + extra)
-        if extra:
-            asked = np.maximum(asked, _touched(int(np.ceil(n + cold[number])), most))
-        used.append(asked)
-    return Flow(requests, spilled, cold)
+        warm = np.minimum((1 - idle).sum(axis=1), most - 1.0)
+        overflow = requests[busy] / MINUTE_S * _between(tables, kind, warm)
+        extra = np.maximum(0.0, overflow * (init_s + duration_s) - started)
+        before, cold = cold, np.minimum(requests[busy], started + extra)
+        surely = np.arange(most) < np.ceil(ready[busy] + cold)[:, None]
+        touched = np.where(surely & (extra > 0)[:, None], np.maximum(asked, _SURE), asked)
+        if np.abs(cold - before).max() < _SETTLED:
+            break
+    spilled, started_cold = np.zeros(len(requests)), np.zeros(len(requests))
+    spilled[busy] = asked[np.arange(len(busy)), np.minimum(ready[busy], most - 1)]
+    started_cold[busy] = cold
+    return Flow(requests, spilled, started_cold)
+
+
+def _recent(touched: Floats, busy: Ints, minutes: int, weights: Floats) -> Floats:
+    """For each busy minute, the weighted sum of what the minutes before it asked of each environment."""
+    row = np.full(minutes, -1)
+    row[busy] = np.arange(len(busy))
+    found = np.zeros_like(touched)
+    for back, weight in enumerate(weights[::-1], 1):
+        rows = row[(busy - back) % minutes]
+        found[rows >= 0] += weight * touched[rows[rows >= 0]]
+    return found
+
+
+def _between(tables: Floats, kind: Ints, at: Floats) -> Floats:
+    """Each minute's loss for a number of environments that need not be whole."""
+    low = np.floor(at).astype(np.int64)
+    share = at - low
+    found: Floats = tables[kind, low] * (1 - share) + tables[kind, low + 1] * share
+    return found
 
 
 def _window(keep_alive_s: float) -> Floats:
@@ -112,10 +135,3 @@ def _window(keep_alive_s: float) -> Floats:
     weights = np.ones(int(np.ceil(minutes)))
     weights[0] -= np.ceil(minutes) - minutes
     return weights
-
-
-def _touched(environments: int, most: int) -> Floats:
-    """Environments that surely ran in a minute."""
-    sure = np.zeros(most)
-    sure[: min(environments, most)] = 50.0  # e^-50: not idle
-    return sure

@@ -2,8 +2,10 @@
 
 Two formats exist: text (`REPORT RequestId: …`, fields separated by tabs) and JSON (`type` = `platform.report`).
 User code writes to the same log, so a line counts only where it is the platform's from its first to its last
-character: a line that merely contains such text, adds to it or leaves something out is not one. Sources: AWS
-Lambda Developer Guide, "Viewing CloudWatch logs for Lambda functions" and "Lambda Telemetry API Event schema".
+character: a line that merely contains such text, adds to it or leaves something out is not one. Tools that copy logs
+turn tabs into blanks; such a report is a `LooseReport`, which reading.py believes only in a log that has no other.
+Sources: AWS Lambda Developer Guide, "Viewing CloudWatch logs for Lambda functions" and "Lambda Telemetry API Event
+schema".
 """
 
 from __future__ import annotations
@@ -22,13 +24,23 @@ _REQUIRED = frozenset({"durationMs", "billedDurationMs", "memorySizeMB", "maxMem
 _NUMBERS = frozenset({int, float})
 _LARGEST = 1e9
 _REPORT = re.compile(
-    rf"REPORT RequestId: ({_ID}) ?"
-    r"\tDuration: ([0-9]{1,9}(?:\.[0-9]{1,6})?) ms ?"
-    r"\tBilled Duration: ([0-9]{1,9}) ms ?"
-    r"\tMemory Size: ([1-9][0-9]{0,5}) MB ?"
-    r"\tMax Memory Used: ([0-9]{1,6}) MB ?"
+    rf"REPORT RequestId: ({_ID}) {{0,9}}"
+    r"\tDuration: ([0-9]{1,9}(?:\.[0-9]{1,6})?) ms {0,9}"
+    r"\tBilled Duration: ([0-9]{1,9}(?:\.[0-9]{1,6})?) ms {0,9}"
+    r"\tMemory Size: ([1-9][0-9]{0,5}) MB {0,9}"
+    r"\tMax Memory Used: ([0-9]{1,6}) MB {0,9}"
     r"((?:[\t\r\n][^\0]*)?)"
 )
+_KEYS = "Init Duration|Restore Duration|Billed Restore Duration|Status|Error Type|XRAY TraceId|SegmentId|Sampled"
+_LOOSE_REPORT = re.compile(
+    rf"REPORT RequestId: ({_ID})[ \t]{{1,20}}"
+    r"Duration: ([0-9]{1,9}(?:\.[0-9]{1,6})?) ms[ \t]{1,20}"
+    r"Billed Duration: ([0-9]{1,9}(?:\.[0-9]{1,6})?) ms[ \t]{1,20}"
+    r"Memory Size: ([1-9][0-9]{0,5}) MB[ \t]{1,20}"
+    r"Max Memory Used: ([0-9]{1,6}) MB"
+    rf"((?:[ \t\r\n]{{1,20}}(?:{_KEYS}): [\w.:-]{{1,200}}(?: ms)?){{0,8}})[ \t\r\n]{{0,20}}"
+)
+_LOOSE_BLANKS = re.compile(rf"[ \t\r\n]+(?=(?:(?<!Billed )(?:{_KEYS})): )")
 _OPTIONAL = {
     "Init Duration": re.compile(_MS),
     "Restore Duration": re.compile(_MS),
@@ -41,14 +53,15 @@ _OPTIONAL = {
 }
 _SEPARATOR = re.compile(r"[\t\r\n]+")
 _PHASE_REPORT = re.compile(
-    r"(INIT|RESTORE)_REPORT (?:Init|Restore) Duration: ([0-9]{1,9}(?:\.[0-9]{1,6})?) ms\s*"
-    r"(?:\tPhase: (init|invoke|restore)\s*)?(?:\tStatus: (success|timeout|error|failure)\s*)?"
-    r"(?:\tError Type: ([\w.:-]{1,200})\s*)?"
+    r"(INIT|RESTORE)_REPORT (?:Init|Restore) Duration: ([0-9]{1,9}(?:\.[0-9]{1,6})?) ms"
+    r"(?:\s{1,20}Phase: (init|invoke|restore))?(?:\s{1,20}Status: (success|timeout|error|failure))?"
+    r"(?:\s{1,20}Error Type: ([\w.:-]{1,200}))?\s*"
 )
 _INIT_START = re.compile(r"INIT_START Runtime Version: [^\t\n]+(?:\tRuntime Version ARN: \S+)?\s*")
 _TASK_TIMED_OUT = re.compile(
     rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}T[0-9:.]+Z ({_ID}) Task timed out after ([0-9]{{1,6}}(?:\.[0-9]+)?) seconds\s*"
 )
+_BOUNDARY = re.compile(rf"(START|END) RequestId: ({_ID})(?: Version: [$\w-]{{1,128}})?\s*")
 _JSON_KEYS = frozenset({"time", "type", "record"})
 _PROVISIONED = "provisioned-concurrency"
 _WARNED = re.compile(r"\s*(?:REPORT RequestId:|INIT_REPORT )|\s*\{.*\"platform\.report\"", re.DOTALL)
@@ -78,6 +91,12 @@ class Report(NamedTuple):
     provisioned: bool = False
 
 
+class LooseReport(Report):
+    """A report whose tabs are blanks: copied by a tool, or written by user code."""
+
+    __slots__ = ()
+
+
 class PhaseReport(NamedTuple):
     """The end of an initialisation or a restore that the platform reports by itself, mostly because it failed."""
 
@@ -103,7 +122,15 @@ class TimedOut:
     after_s: float
 
 
-Line = Report | PhaseReport | InitStart | TimedOut
+@dataclass(frozen=True, slots=True)
+class Boundary:
+    """The platform's word that an invocation begins or has ended."""
+
+    request_id: str
+    begins: bool
+
+
+Line = Report | PhaseReport | InitStart | TimedOut | Boundary
 
 
 def parse(message: str) -> Line | None:
@@ -112,8 +139,8 @@ def parse(message: str) -> Line | None:
         return _text_report(message)
     if message.startswith(("INIT_REPORT ", "RESTORE_REPORT ")):
         return _text_phase(message)
-    if message.startswith("INIT_START "):
-        return InitStart(None) if _INIT_START.fullmatch(message) else None
+    if message.startswith(("INIT_START ", "START RequestId: ", "END RequestId: ")):
+        return _text_boundary(message)
     if '"platform.' in message and message.lstrip()[:1] == "{":
         return _json_line(message)
     if " Task timed out after " in message and (found := _TASK_TIMED_OUT.fullmatch(message)):
@@ -135,7 +162,7 @@ def _status(name: str | None) -> Status:
 def _text_report(message: str) -> Report | None:
     found = _REPORT.fullmatch(message)
     if found is None:
-        return None
+        return _loose_report(message)
     request_id, duration, billed, memory, used, rest = found.groups()
     if not rest or rest.isspace():
         return Report(request_id, float(duration), float(billed), int(memory), int(used))
@@ -156,6 +183,23 @@ def _text_report(message: str) -> Report | None:
     )
 
 
+def _loose_report(message: str) -> LooseReport | None:
+    """A report whose separators are blanks, read as if they were tabs."""
+    found = _LOOSE_REPORT.fullmatch(message)
+    if found is None:
+        return None
+    head = "\t".join(
+        f"{key}: {value}"
+        for key, value in zip(
+            ("REPORT RequestId", "Duration", "Billed Duration", "Memory Size", "Max Memory Used"),
+            (found[1], f"{found[2]} ms", f"{found[3]} ms", f"{found[4]} MB", f"{found[5]} MB"),
+            strict=True,
+        )
+    )
+    report = _text_report(head + _LOOSE_BLANKS.sub("\t", found[6]))
+    return None if report is None else LooseReport(*report)
+
+
 def _optional_fields(rest: str) -> dict[str, str] | None:
     """The fields after `Max Memory Used`, each known, well-formed and given once; None where one is not."""
     fields: dict[str, str] = {}
@@ -172,6 +216,13 @@ def _optional_fields(rest: str) -> dict[str, str] | None:
 
 def _ms(text: str | None) -> float | None:
     return None if text is None else float(text.removesuffix(" ms"))
+
+
+def _text_boundary(message: str) -> InitStart | Boundary | None:
+    if message.startswith("INIT_START "):
+        return InitStart(None) if _INIT_START.fullmatch(message) else None
+    found = _BOUNDARY.fullmatch(message)
+    return Boundary(found[2], found[1] == "START") if found else None
 
 
 def _text_phase(message: str) -> PhaseReport | None:
@@ -198,10 +249,18 @@ def _json_line(message: str) -> Line | None:
             return _json_report(record)
         case "platform.initReport" | "platform.restoreReport" as kind:
             return _json_phase(record, "init" if kind == "platform.initReport" else "restore")
-        case "platform.initStart":
-            return InitStart(record.get("initializationType") == _PROVISIONED)
+        case "platform.start" | "platform.runtimeDone" | "platform.initStart" as kind:
+            return _json_boundary(kind, record)
         case _:
             return None
+
+
+def _json_boundary(kind: str, record: dict[str, Any]) -> InitStart | Boundary | None:
+    if kind == "platform.initStart":
+        return InitStart(record.get("initializationType") == _PROVISIONED)
+    request_id = record.get("requestId")
+    known = isinstance(request_id, str) and _REQUEST_ID.fullmatch(request_id)
+    return Boundary(str(request_id), kind == "platform.start") if known else None
 
 
 def _json_report(record: dict[str, Any]) -> Report | None:

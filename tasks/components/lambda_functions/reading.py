@@ -4,6 +4,9 @@ Duplicates: a delivery may be repeated, so the same report twice is one invocati
 another invocation under the same request id; it comes a minute after the first at the earliest (Lambda Developer
 Guide, "How Lambda handles errors and retries with asynchronous invocation"). Two different reports of one id within
 that minute cannot both be the platform's: the later one stands, since the platform writes after user code ended.
+
+Spoofed: what START and END lines contradict (boundaries.py), and a report with blanks for tabs in a log that has
+others with tabs: the platform writes one form, a tool that copied the log changes all of it.
 """
 
 from __future__ import annotations
@@ -16,9 +19,12 @@ from math import isnan, nan
 
 import pyarrow as pa
 
+from tasks.components.lambda_functions.boundaries import Boundaries
 from tasks.components.lambda_functions.lines import (
+    Boundary,
     InitStart,
     Line,
+    LooseReport,
     PhaseReport,
     Report,
     Status,
@@ -98,6 +104,9 @@ class Reader:
         self._repeated_phases: Counter[int] = Counter()
         self._repeated_reports: Counter[int] = Counter()
         self._suspicious: Counter[int] = Counter()
+        self._boundaries = Boundaries()
+        self._loose: set[int] = set()
+        self._spoofed: Counter[int] = Counter()
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -132,6 +141,9 @@ class Reader:
                 self._provisioned_streams.add(stream)
             case InitStart():
                 self._init_starts[stream].append(timestamp)
+            case Boundary():
+                if stream != _UNKNOWN_STREAM:
+                    self._boundaries.add(stream, timestamp, line)
             case TimedOut():
                 self._timed_out[function, line.request_id] = line.after_s * 1000
 
@@ -140,6 +152,8 @@ class Reader:
         first = self._first[function].setdefault(line.request_id, index)
         if first != index:
             self._more.setdefault((function, line.request_id), [first]).append(index)
+        if type(line) is LooseReport:
+            self._loose.add(index)
         kind = _WARM
         if line.restore_ms is not None:
             kind = Kind.RESTORE
@@ -174,25 +188,44 @@ class Reader:
         """What was not counted, by function; complete after `table`."""
         names = self._functions.all
         repeated = self._repeated_phases + self._repeated_reports
+        suspicious = self._suspicious + self._spoofed
         return {
-            names[number]: Refused(repeated[number], self._suspicious[number])
-            for number in sorted({*repeated, *self._suspicious})
+            names[number]: Refused(repeated[number], suspicious[number])
+            for number in sorted({*repeated, *suspicious})
         }
 
     def _kept(self) -> list[int]:
         """Indices of the rows that count: one per invocation, and each failed init."""
-        dropped: set[int] = set()
+        dropped = self._spoofs()
+        self._spoofed = Counter(self._rows.function[i] for i in dropped)
         self._repeated_reports.clear()
-        for (function, _), indices in self._more.items():
+        for (function, _), every in self._more.items():
+            indices = [i for i in every if i not in dropped]
             lost = self._repeats(sorted(indices, key=lambda i: (self._rows.timestamp[i], i)))
             dropped |= lost
             self._repeated_reports[function] += len(lost)
         return [i for i in range(len(self._rows)) if i not in dropped]
 
+    def _spoofs(self) -> set[int]:
+        """Indices of reports that user code wrote, as far as the log itself proves it."""
+        rows = self._rows
+        found: set[int] = set()
+        if self._boundaries:
+            found = self._boundaries.foreign(
+                (i, rows.stream[i], rows.timestamp[i], rows.request_id[i])
+                for i in range(len(rows))
+                if rows.request_id[i]
+            )
+        if self._loose:
+            told = self._loose | found
+            strict = {rows.function[i] for i in range(len(rows)) if rows.request_id[i] and i not in told}
+            found |= {i for i in self._loose if rows.function[i] in strict}
+        return found
+
     def _repeats(self, indices: list[int]) -> set[int]:
         """Of the reports of one request id, by time: those that repeat another one."""
         rows = self._rows
-        kept = [indices[0]]
+        kept = indices[:1]
         for index in indices[1:]:
             if rows.timestamp[index] - rows.timestamp[kept[-1]] < RETRY_AFTER_MS:
                 if not rows.same(index, kept[-1]):
