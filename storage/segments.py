@@ -174,6 +174,14 @@ def mark_changed(folder: RunFolder) -> None:
     folder.store.write_json(f"{HISTORY}/{folder.environment}/{name}", {"run": folder.run})
 
 
+def mark_if_judged(folder: RunFolder) -> bool:
+    """The same for a run that has a report, so that history may have taken it up; whether it did."""
+    judged = folder.store.exists(folder.orchestration("report.json"))
+    if judged:
+        mark_changed(folder)
+    return judged
+
+
 def retire(folder: RunFolder) -> None:
     """Say that a run's folder goes by retention, and that its rows stay."""
     folder.store.create_json(f"{HISTORY}/{folder.environment}/retired-{folder.run}.json", {"run": folder.run})

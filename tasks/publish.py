@@ -5,8 +5,9 @@ from __future__ import annotations
 import shutil
 import sys
 
-from storage.records import Report
+from storage.records import Report, StoredFile
 from storage.runs import RunFolder
+from storage.segments import mark_changed, mark_if_judged
 from tasks.judge.gate import exit_code
 from tasks.judge.score import display_grade
 from tasks.report.figures import check_limit, check_value
@@ -25,8 +26,21 @@ _TECHNICAL = {"report.md": "technical-analysis.md"}
 
 def publish_report(folder: RunFolder, report: Report) -> list[str]:
     """Write report.json and every rendering; return their names."""
-    folder.store.write(folder.orchestration("report.json"), to_json(report))
+    write_report(folder, report)
     return publish_files(folder, report)
+
+
+def write_report(folder: RunFolder, report: Report) -> StoredFile:
+    """Write report.json, the truth of a run.
+
+    In place of another one it is marked for history before and after: what reads the old one meanwhile and takes it
+    up must not be the last to do so.
+    """
+    again = mark_if_judged(folder)
+    stored = folder.store.write(folder.orchestration("report.json"), to_json(report))
+    if again:
+        mark_changed(folder)
+    return stored
 
 
 def publish_files(folder: RunFolder, report: Report) -> list[str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from deployments.config import load_environment
+from storage.compaction import retire
 from storage.errors import UsageError
 from storage.inventory import StoredRun, stored_runs
 from storage.parquet import Store
@@ -17,13 +18,17 @@ _MB = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Retained:
-    """What was decided, and what was done: `removed` names the runs that are gone."""
+    """What was decided, and what was done: `removed` names the runs that are gone.
+
+    Their measurements stay in history, but for those of `unkept`, each with the reason.
+    """
 
     environment: str
     plan: Plan
     applied: bool
     removed: tuple[str, ...] = ()
     pinned_meanwhile: tuple[str, ...] = ()
+    unkept: Mapping[str, str] = field(default_factory=dict)
 
 
 def retain(environment: str, output: str, *, keep: int | None, apply: bool, now: datetime | None = None) -> Retained:
@@ -39,6 +44,7 @@ def retain(environment: str, output: str, *, keep: int | None, apply: bool, now:
     made = plan(runs, wanted, protected_runs(store, environment, runs))
     if not apply:
         return Retained(environment, made, applied=False)
+    unkept = retire(store, environment, [run.run for run in made.remove if not run.removing])
     done = {run.run: remove_run(store, environment, run.run) for run in made.remove}
     return Retained(
         environment,
@@ -46,6 +52,7 @@ def retain(environment: str, output: str, *, keep: int | None, apply: bool, now:
         applied=True,
         removed=tuple(run for run, gone in done.items() if gone),
         pinned_meanwhile=tuple(run for run, gone in done.items() if not gone),
+        unkept=unkept,
     )
 
 
@@ -58,7 +65,8 @@ def lines(retained: Retained) -> Iterator[str]:
         if one.run in retained.pinned_meanwhile:
             yield f"kept    {one.run}  pinned just now"
         else:
-            yield f"{'removed' if retained.applied else 'remove '} {one.run}  {_size(one)}{_why(one)}"
+            done = "removed" if retained.applied else "remove "
+            yield f"{done} {one.run}  {_size(one)}{_why(one)}{_lost(retained, one)}"
     yield _sum(retained)
 
 
@@ -74,6 +82,11 @@ def _sum(retained: Retained) -> str:
 
 def _size(run: StoredRun) -> str:
     return f"{run.bytes / _MB:.1f} MB"
+
+
+def _lost(retained: Retained, run: StoredRun) -> str:
+    why = retained.unkept.get(run.run)
+    return f", not kept in history: {why}" if why else ""
 
 
 def _why(run: StoredRun) -> str:

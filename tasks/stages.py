@@ -24,9 +24,9 @@ from storage.parquet import Store
 from storage.records import ComponentId, Manifest, Report
 from storage.runs import RunFolder, named_run
 from tasks import attempts, validation
+from tasks.history import keep_up
 from tasks.monitoring.notify import announce
-from tasks.publish import artifact_markdown, gate_rows, publish_files, publish_report, verdict_row
-from tasks.report.record import to_json
+from tasks.publish import artifact_markdown, gate_rows, publish_files, publish_report, verdict_row, write_report
 
 _POLICY = INPUTS + TASK_SOURCE + RUN_ID
 
@@ -126,7 +126,7 @@ def judge_stage(
     folder = _folder(run)
     measured = {component: Manifest.model_validate(data) for component, data in manifests.items()}
     report = validation.judge(folder, measured, failures, attempt)
-    stored = folder.store.write(folder.orchestration("report.json"), to_json(report))
+    stored = write_report(folder, report)
     return {"sha256": stored.sha256, "verdict": report.gate.verdict.value, "score": report.score.value}
 
 
@@ -136,6 +136,7 @@ def publish_stage(run: dict[str, str], judged: dict[str, Any]) -> dict[str, Any]
     folder = _folder(run)
     report = folder.report()
     files = publish_files(folder, report)
+    keep_up(folder)
     _show(report, folder)
     if deployment.id:  # who runs by hand sees it; who cancels knows it
         announce(report, folder, report_link(folder))

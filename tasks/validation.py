@@ -31,6 +31,7 @@ from storage.records import (
     SkippedComponent,
 )
 from storage.runs import RunFolder
+from storage.segments import mark_if_judged
 from storage.version import code_version
 from tasks import attempts, progress, recovery
 from tasks.baseline import baseline_report, baseline_run
@@ -123,6 +124,7 @@ def measure_component(folder: RunFolder, component: ComponentId, attempt: int, r
     config = stored_config(folder)
     target = resolve_target(config)
     files = folder.component(component)
+    mark_if_judged(folder)  # history reads it from its folder from now on
     files.begin()
     unit = COMPONENTS[component]
     with recovery.journals(files, attempt) as journals:
