@@ -159,6 +159,20 @@ class ReadStatement(Settings):
     sql: str
 
 
+class IndexAdviceSettings(Settings):
+    """How a run asks for index advice: beside load, so planned on a twin, and on a copy of the rows only on demand.
+
+    The twin needs `pg_read_all_data`; it reads schema and statistics once, and nothing is changed. `rehearse` "auto"
+    proves the advice by run time on a copy, where the server runs on this machine.
+    """
+
+    enabled: bool = True
+    deadline_s: float = Field(default=60, gt=0, description="the advice is given up after so long")
+    rehearse: Literal["never", "auto"] = "never"
+    budget_mb: float | None = Field(default=None, gt=0, description="most megabytes of new indexes")
+    max_indexes: int | None = Field(default=None, ge=1)
+
+
 class DatabaseSettings(Settings):
     """What the database component times and samples; sessions are read-only with a statement time-out."""
 
@@ -170,6 +184,12 @@ class DatabaseSettings(Settings):
     top: int = Field(default=20, ge=1)
     pool_size: int | None = Field(default=None, ge=1, description="connections that the application may open")
     application: str | None = Field(default=None, description="application_name of the application's pool")
+    pooler_variable: str | None = Field(
+        default=None,
+        pattern=r"^[A-Z_][A-Z0-9_]*$",
+        description="name of the variable with the address of PgBouncer's admin console; it may be left unset",
+    )
+    advice: IndexAdviceSettings = IndexAdviceSettings()
 
 
 class LambdaSettings(Settings):
@@ -274,6 +294,7 @@ class Target(Settings):
     ws_url: SecretStr | None = None
     redis_url: SecretStr | None = None
     database_url: SecretStr | None = None
+    pooler_url: SecretStr | None = None
     headers: Mapping[str, SecretStr] = Field(default_factory=dict, description="of every HTTP request")
     variables: Mapping[str, SecretStr] = Field(default_factory=dict, description="of the scenario")
     tokens: tuple[SecretStr, ...] = Field(
@@ -497,6 +518,7 @@ def resolve_target(config: RunConfig, variables: Mapping[str, str] = os.environ)
         ws_url=_secret(variables, names.ws_url),
         redis_url=_secret(variables, names.redis_url),
         database_url=_secret(variables, names.database_url),
+        pooler_url=_secret(variables, config.environment.database.pooler_variable or ""),
         headers={name: SecretStr(_filled(value, variables)) for name, value in headers.items()},
         variables=config.environment.scenario.filled(variables) if _runs_scenario(config) else {},
         tokens=tuple(SecretStr(variables[name]) for name in sorted(_secret_variables(config))),

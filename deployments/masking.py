@@ -21,7 +21,7 @@ _USERINFO = re.compile(r"://[^/\s\"']*@")
 
 def secrets_of(target: Target, variables: Mapping[str, str] = os.environ) -> frozenset[str]:
     """Every form of every secret that a run holds; forms of fewer than four characters are not maskable."""
-    addresses = (target.api_url, target.ws_url, target.redis_url, target.database_url)
+    addresses = (target.api_url, target.ws_url, target.redis_url, target.database_url, target.pooler_url)
     found = {form for address in addresses if address for form in _forms(address.get_secret_value())}
     found.update(variables[name] for name in _AWS if variables.get(name))
     found.update(token.get_secret_value() for token in target.tokens)

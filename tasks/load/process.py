@@ -37,7 +37,10 @@ from tasks.load.recording import journal
 from tasks.load.recording.journal import Journals
 
 _INHERITED = frozenset(
-    {"PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "SYSTEMROOT"}
+    {
+        *("PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "SYSTEMROOT"),
+        "XDG_CACHE_HOME",
+    }
 )
 _ORPHANED = 70
 _OVERTIME = 71

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 from pydantic import SecretStr
 
-from deployments.config import ReadStatement, RunConfig, Target, build_config
+from deployments.config import IndexAdviceSettings, ReadStatement, RunConfig, Target, build_config
 from storage.errors import NotMeasuredError, TargetUnreachableError
 from storage.records import Finding, Measurement
 from tasks.components.base import CollectContext, Progress, Samples
@@ -26,6 +26,7 @@ from tests.bouncers import bouncer, needs_pgbouncer
 from tests.databases import DEBIAN_15, Database, database, needs_debian_15
 
 CANARY = "c4n%40ry%2Fp%3Ass"
+NO_ADVICE = IndexAdviceSettings(enabled=False)
 READS = (
     ReadStatement(name="history", sql="SELECT * FROM visits WHERE child = 7 ORDER BY at DESC LIMIT 20"),
     ReadStatement(name="one", sql="SELECT 1"),
@@ -50,9 +51,10 @@ class Sink(dict[str, pa.Table]):
 
 
 def config(*, seconds: float = 3, **database_settings: Any) -> RunConfig:
-    """Development with reads of our own, without the application's name."""
+    """Development with reads of our own, without the application's name; plans alone tell of missing indexes."""
     built = build_config("development", overrides={"duration_s": str(seconds), "ramp_up_s": "0"})
-    settings = {"statements": READS, "values": {}, "application": None, "pool_size": None, **database_settings}
+    settings = {"statements": READS, "values": {}, "application": None, "pool_size": None, "advice": NO_ADVICE}
+    settings |= database_settings
     changed = built.environment.database.model_copy(update=settings)
     return built.model_copy(update={"environment": built.environment.model_copy(update={"database": changed})})
 

@@ -114,6 +114,17 @@ def names(finding: Finding, defect: Defect) -> bool:
     return all(name in text for name in (defect.where, *defect.objects))
 
 
+def test_index_advice_stands_on_a_what_if(outcome: Outcome) -> None:
+    facts = {row["name"]: row["value"] for row in outcome.tables["facts"].to_pylist()}
+    assert (facts["advice_problem"], facts["advice_how"]) == ("", "planner twin")
+    indexes = [finding for finding in outcome.findings if finding.kind == "missing_index"]
+    assert {finding.subject.partition("(")[0] for finding in indexes} >= {"public.orders", "public.payment_orders"}
+    for finding in indexes:
+        assert "Tested: planner twin" in finding.detail, finding.detail
+        for part in ("Helps ", "Plan before: ", "Plan after: ", "Size ", "WAL of the workload "):
+            assert part in finding.detail, (part, finding.detail)
+
+
 def test_nothing_here_is_critical(outcome: Outcome) -> None:
     assert [finding.id for finding in outcome.findings if finding.severity is Severity.CRITICAL] == []
 

@@ -19,6 +19,7 @@ def entry(calls: int, total: float, since: datetime | None = OLD) -> dict[str, A
         "rows": calls * 2,
         "total_ms": total,
         "planning_ms": 0.0,
+        "plans": 0,
         "blocks_hit": calls * 3,
         "blocks_read": 0,
         "temp_written": 0,
@@ -48,6 +49,11 @@ def test_growth_is_the_difference() -> None:
 
 def test_an_entry_without_growth_is_absent() -> None:
     assert gained(Poll({KEY: entry(5, 1.0)}), Poll({KEY: entry(5, 1.0)})).gained == {}
+
+
+def test_a_plan_without_a_call_is_a_cancelled_statement() -> None:
+    deltas = gained(Poll({KEY: entry(5, 1.0)}), Poll({KEY: {**entry(5, 1.0), "plans": 2}}))
+    assert (deltas.gained[KEY]["calls"], deltas.gained[KEY]["plans"]) == (0, 2)
 
 
 def test_a_new_entry_counts_whole() -> None:

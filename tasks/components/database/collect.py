@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import random
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -20,36 +18,18 @@ from deployments.config import RunConfig
 from storage.errors import NotMeasuredError
 from storage.records import Collected, ComponentId, Window
 from tasks.components.base import CollectContext, Progress, now
-from tasks.components.database import activity, catalog, facts, plans, queries, statements, timing
+from tasks.components.database import catalog, facts, index_advice, plans, queries, statements, timing
+from tasks.components.database.pools import Pools
+from tasks.components.database.sampling import Sampler, Seen
 from tasks.components.database.schemas import table
 from tasks.load.database.session import QueryError, Server, Session, Watchdog, parse
 from tasks.load.database.worker import draw
 from tasks.load.process import WorkerOutput
 
-POLL_S = 5.0
-"""Seconds between two polls of pg_stat_statements (17 ms of server time each with 5,000 entries)."""
-
 READY_S = 30.0
 """How long the process of the timed reads may take to start and connect."""
 
-LOCK_LOOKS = 50
-"""Sessions whose locks are read, at most."""
-
 _NOTES = 40
-
-
-@dataclass
-class Seen:
-    """What the window's loop gathers."""
-
-    activity: list[dict[str, Any]] = field(default_factory=list)
-    sessions: list[dict[str, Any]] = field(default_factory=list)
-    locks: list[dict[str, Any]] = field(default_factory=list)
-    looked_at: set[int] = field(default_factory=set)
-    deltas: statements.Deltas = field(default_factory=statements.Deltas)
-    samples: int = 0
-    missed: int = 0
-    reads_problem: str = ""
 
 
 class Collector:
@@ -111,7 +91,21 @@ class Collector:
     def _over_window(self, known: facts.Facts, answer: Callable[[], WorkerOutput | None]) -> Collected:
         start = now()
         first = self._snapshot(known)
-        seen = self._watch(known)
+        pools = self._pools(known)
+        sampler = Sampler(
+            known,
+            self.config.environment.load.duration_s,
+            self.settings.sample_every_s,
+            self._alive,
+            self._tell,
+            self.notes,
+            pools,
+        )
+        try:
+            seen = sampler.watch()
+        finally:
+            if pools is not None:
+                pools.close()
         end = now()
         output, problem = self._answer(answer)
         last = self._snapshot(known)
@@ -128,6 +122,13 @@ class Collector:
             fingerprint=fingerprint(known),
             notes=tuple(dict.fromkeys(self.notes))[:_NOTES],
         )
+
+    def _pools(self, known: facts.Facts) -> Pools | None:
+        """PgBouncer's console, where the environment names its variable and that is set."""
+        url, variable = self.context.target.pooler_url, self.settings.pooler_variable
+        if url is None or variable is None:
+            return None
+        return Pools(url.get_secret_value(), variable, known.database, self.watchdog, self.notes)
 
     def _answer(self, answer: Callable[[], WorkerOutput | None]) -> tuple[WorkerOutput | None, str]:
         """The timed reads' output, or why there is none: the rest of the collection stands without them."""
@@ -169,68 +170,6 @@ class Collector:
         self.notes += found.problems
         return found
 
-    def _watch(self, known: facts.Facts) -> Seen:
-        """Sample until the window's end, at steady moments; a late sample does not shift the next ones."""
-        seen = Seen()
-        begin = time.monotonic()
-        total, every = self.config.environment.load.duration_s, self.settings.sample_every_s
-        polled = -POLL_S
-        for number in range(max(1, int(total / every))):
-            _sleep_until(begin + number * every)
-            elapsed = time.monotonic() - begin
-            if elapsed > (number + 1) * every:  # an operation took longer than the interval
-                seen.missed += 1
-                continue
-            due = elapsed - polled >= POLL_S
-            polled = elapsed if due else polled
-            self._sample(known, seen, number, polls=due)
-            self._tell(elapsed, total)
-        _sleep_until(begin + total)
-        self._poll(known, seen)
-        self._tell(total, total)
-        return seen
-
-    def _sample(self, known: facts.Facts, seen: Seen, number: int, *, polls: bool) -> None:
-        session = self._alive()
-        if session is None:
-            seen.missed += 1
-            return
-        try:
-            at, rows = now(), activity.sample(session, known)
-        except QueryError as error:
-            seen.missed += 1
-            self.notes.append(f"a sample of the sessions failed: {error}")
-            return
-        seen.samples += 1
-        seen.activity += activity.counted(number, at, rows)
-        notable = activity.noteworthy(number, at, rows)
-        seen.sessions += notable
-        self._locks(session, seen, {row["pid"] for row in notable})
-        if polls:
-            self._poll(known, seen)
-
-    def _locks(self, session: Session, seen: Seen, pids: set[int]) -> None:
-        """What a session holds, asked once for each that stands out: pg_locks is not for every second."""
-        new = pids - seen.looked_at
-        if not new or len(seen.looked_at) > LOCK_LOOKS:
-            return
-        seen.looked_at |= new
-        try:
-            seen.locks += activity.locks(session, sorted(new))
-        except QueryError as error:
-            self.notes.append(f"locks could not be read: {error}")
-
-    def _poll(self, known: facts.Facts, seen: Seen) -> None:
-        if known.extension is None:
-            return
-        session = self._alive()
-        if session is None:
-            return
-        try:
-            seen.deltas.add(statements.poll(session, known))
-        except QueryError as error:
-            self.notes.append(f"a poll of pg_stat_statements failed: {error}")
-
     def _tell(self, elapsed: float, total: float) -> None:
         progress = self.progress
         self.context.progress(
@@ -257,6 +196,7 @@ class Collector:
         if output is not None:
             sink.write("samples", output.tables["samples"])
         rows = self._statements(known, seen)
+        advised = self._advice(rows)
         session = self._alive()
         problems: list[str] = []
         written = {
@@ -264,17 +204,20 @@ class Collector:
             "activity": seen.activity,
             "sessions": seen.sessions,
             "locks": seen.locks,
+            "pools": seen.pools,
             "statements": rows,
             "tables": _tables(first, last),
             "indexes": catalog.with_deltas(first.indexes, last.indexes, ("scans",)),
             "foreign_keys": catalog.foreign_keys(session, problems) if session else [],
             "sequences": catalog.sequences(session, problems) if session else [],
             "plans": self._plans(session, rows) if session else [],
+            "advice": advised.rows,
+            "advice_refused": advised.refused,
         }
         self.notes += [*problems, *seen.deltas.notes]
         if catalog.was_reset(first.database, last.database):
             self.notes.append("the database's statistics were reset within the window: its counters are lower bounds")
-        sink.write("facts", table("facts", _facts(known, last, seen)))
+        sink.write("facts", table("facts", _facts(known, last, seen, advised.facts)))
         for name, content in written.items():
             sink.write(name, table(name, content))
 
@@ -287,7 +230,16 @@ class Collector:
         except QueryError as error:
             self.notes.append(f"texts of statements could not be read: {error}")
             texts = {}
-        return statements.rows(seen.deltas, texts)
+        rows = statements.rows(seen.deltas, texts)
+        index_advice.named_reads(rows, self.settings.statements)
+        return rows
+
+    def _advice(self, rows: list[dict[str, Any]]) -> index_advice.Advised:
+        """After the window, so that it takes nothing from what is measured in it."""
+        asked = index_advice.workload(rows)
+        advised = index_advice.ask(self.config, self.url, asked, local=self.context.target.local)
+        self.notes += advised.notes
+        return advised
 
     def _plans(self, session: Session, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Plans of the most expensive statements of the application, then of the timed reads."""
@@ -329,7 +281,7 @@ def _tables(first: catalog.Snapshot, last: catalog.Snapshot) -> list[dict[str, A
     return catalog.with_deltas(first.tables, last.tables, queries.TABLE_COUNTERS)
 
 
-def _facts(known: facts.Facts, last: catalog.Snapshot, seen: Seen) -> list[dict[str, str]]:
+def _facts(known: facts.Facts, last: catalog.Snapshot, seen: Seen, advice: Mapping[str, str]) -> list[dict[str, str]]:
     reset: datetime | None = catalog.since(last.database)
     values = {
         **known.values,
@@ -339,14 +291,9 @@ def _facts(known: facts.Facts, last: catalog.Snapshot, seen: Seen) -> list[dict[
         "reads_problem": seen.reads_problem,
         "samples_taken": str(seen.samples),
         "samples_missed": str(seen.missed),
+        **advice,
     }
     return [{"name": name, "value": value} for name, value in values.items()]
-
-
-def _sleep_until(moment: float) -> None:
-    left = moment - time.monotonic()
-    if left > 0:
-        time.sleep(left)
 
 
 def collect(context: CollectContext) -> Collected:

@@ -58,6 +58,21 @@ SESSIONS = _schema(
 LOCKS = _schema(pid=_INT, relation=_TEXT, mode=_TEXT)
 """Locks on tables that a session idle in a transaction, or a long one, was seen to hold."""
 
+POOLS = _schema(
+    sample=_INT,
+    at=_MOMENT,
+    pool=_TEXT,
+    user=_TEXT,
+    mode=_TEXT,
+    size=_INT,  # servers that the pool may open
+    clients_active=_INT,
+    clients_waiting=_INT,
+    servers_active=_INT,
+    servers_idle=_INT,
+    waited_ms=_FLOAT,  # how long the first client in the queue has waited
+)
+"""PgBouncer's pools of this database in each sample; none where no console is named."""
+
 STATEMENTS = _schema(
     userid=_INT,
     user=_TEXT,
@@ -65,7 +80,9 @@ STATEMENTS = _schema(
     toplevel=_BOOL,
     own=_BOOL,
     text=_TEXT,
+    read=_TEXT,  # name of the timed read that it is, null where it is none
     calls=_INT,
+    plans=_INT,  # those without a call were cancelled; 0 where planning is not tracked
     rows=_INT,
     total_ms=_FLOAT,
     planning_ms=_FLOAT,
@@ -178,18 +195,36 @@ PLANS = _schema(
 )
 """Plans of the statements that took the most time, and of the timed reads; estimates, nothing was executed."""
 
+ADVICE = _schema(
+    sql=_TEXT,
+    drop=_TEXT,
+    schema=_TEXT,
+    table=_TEXT,
+    columns=_TEXTS,  # keys in their order; "" stands for an expression
+    whole=_BOOL,  # a B-tree without a predicate
+    statements=_TEXTS,  # queryids of the statements that it helps
+    evidence=_TEXT,  # JSON of the advisor's evidence: effects, plans, size, write cost, how it was tested
+)
+"""Indexes that the advisor recommends for what ran within the window."""
+
+ADVICE_REFUSED = _schema(statement=_TEXT, reason=_TEXT)
+"""Queryids of the statements that the advisor could not judge, and why."""
+
 SCHEMAS: Mapping[str, pa.Schema] = {
     "facts": FACTS,
     "counters": COUNTERS,
     "activity": ACTIVITY,
     "sessions": SESSIONS,
     "locks": LOCKS,
+    "pools": POOLS,
     "statements": STATEMENTS,
     "tables": TABLES,
     "indexes": INDEXES,
     "foreign_keys": FOREIGN_KEYS,
     "sequences": SEQUENCES,
     "plans": PLANS,
+    "advice": ADVICE,
+    "advice_refused": ADVICE_REFUSED,
 }
 """All raw tables but `samples`, whose schema is `tasks.load.recording.samples.SCHEMA`."""
 

@@ -18,7 +18,17 @@ from tasks.components.database.facts import PG14, PG17, Facts, quoted
 from tasks.load.database.session import MARK, Row, Session
 
 Key = tuple[int, int, bool]
-FIELDS = ("calls", "rows", "total_ms", "planning_ms", "blocks_hit", "blocks_read", "temp_written", "wal_bytes")
+FIELDS = (
+    "calls",
+    "plans",
+    "rows",
+    "total_ms",
+    "planning_ms",
+    "blocks_hit",
+    "blocks_read",
+    "temp_written",
+    "wal_bytes",
+)
 """Counters that are summed over the window."""
 
 _DML = re.compile(
@@ -57,7 +67,7 @@ def _counters(facts: Facts) -> str:
     toplevel = "toplevel" if facts.version >= PG14 else "true AS toplevel"
     since = "stats_since" if facts.version >= PG17 else "NULL::timestamptz AS stats_since"
     return (
-        f"SELECT userid, queryid, {toplevel}, {since}, calls, rows, total_exec_time AS total_ms, "  # noqa: S608 - quoted
+        f"SELECT userid, queryid, {toplevel}, {since}, calls, plans, rows, total_exec_time AS total_ms, "  # noqa: S608 - quoted
         "total_plan_time AS planning_ms, shared_blks_hit AS blocks_hit, shared_blks_read AS blocks_read, "
         "temp_blks_written AS temp_written, wal_bytes::bigint AS wal_bytes "
         f"FROM {quoted(facts.extension or '')}.pg_stat_statements(false) "
@@ -101,7 +111,8 @@ class Deltas:
             if restarted:
                 self.resets[key] = self.resets.get(key, 0) + 1
             base = None if restarted else old
-            if base is None or row["calls"] != base["calls"] or row["total_ms"] != base["total_ms"]:
+            # A plan without a call is a statement that was cancelled.
+            if base is None or any(row[name] != base[name] for name in ("calls", "plans", "total_ms")):
                 self._gain(key, row, base)
 
     def _gain(self, key: Key, row: Row, base: Row | None) -> None:
@@ -161,12 +172,17 @@ def rows(deltas: Deltas, known: Mapping[Key, Row]) -> list[dict[str, Any]]:
     return sorted(found, key=lambda row: (-row["total_ms"], row["queryid"]))
 
 
+def is_dml(text: str) -> bool:
+    """Whether a text is a statement on rows, and not one that changes the schema or a setting."""
+    return bool(_DML.match(text))
+
+
 def safe_text(text: str | None) -> str | None:
     """A statement's text where it is normalised; of a utility statement its first two words alone.
 
     Before PostgreSQL 16 utility statements keep their constants: `ALTER ROLE … PASSWORD '…'` would be a leak.
     """
-    if text is None or _DML.match(text):
+    if text is None or is_dml(text):
         return text
     return " ".join(text.split()[:2]) + " …"
 

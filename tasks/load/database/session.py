@@ -154,9 +154,13 @@ class Watchdog:
 class Session:
     """One read-only connection in autocommit; `query` answers rows or raises `QueryError`."""
 
-    def __init__(self, server: Server, watchdog: Watchdog, *, timeout_ms: int) -> None:
-        """Connect; `TargetUnreachableError` where nothing answers or lets us in, `NotMeasuredError` where refused."""
+    def __init__(self, server: Server, watchdog: Watchdog, *, timeout_ms: int, console: bool = False) -> None:
+        """Connect; `TargetUnreachableError` where nothing answers or lets us in, `NotMeasuredError` where refused.
+
+        `console` is for PgBouncer's admin console, which knows neither settings nor transactions nor comments.
+        """
         self.server = server
+        self._console = console
         self.timeout_ms = timeout_ms
         self._watchdog = watchdog
         self._socket: socket.socket | None = None
@@ -164,7 +168,7 @@ class Session:
         self.pooled = False
         """Whether a pooler stands between: settings are set per transaction."""
         try:
-            self._connection = self._connect(options=True)
+            self._connection = self._connect(options=not console)
         except psycopg.OperationalError as error:
             if not any(sign in str(error) for sign in _POOLERS):
                 raise _unreachable(server, error) from None
@@ -203,8 +207,9 @@ class Session:
 
     def query(self, sql: str, values: Mapping[str, Any] | Sequence[Any] | None = None) -> list[Row]:
         """Run one statement and fetch all of its rows, within `statement_timeout` and a second of grace."""
+        text = sql if self._console else marked(sql)
         with self._within(self.timeout_ms / 1000 + _GRACE_S), self._transaction():
-            return self._connection.execute(marked(sql).encode(), values, prepare=False).fetchall()
+            return self._connection.execute(text.encode(), values, prepare=False).fetchall()
 
     def run(self, sql: str) -> None:
         """Run one statement that answers no rows, such as PREPARE."""

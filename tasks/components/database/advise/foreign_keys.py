@@ -11,6 +11,7 @@ import re
 
 from storage.records import Finding, Level, Remedy, Severity
 from tasks.components.database.advise import missing_index
+from tasks.components.database.advise.candidates import Candidate, candidates
 from tasks.components.database.advise.case import (
     Case,
     Row,
@@ -69,12 +70,12 @@ def supports(case: Case, index: Row) -> str | None:
 
 def check(case: Case) -> list[Finding]:
     """One finding per key, the largest tables first."""
-    proposed = missing_index.candidates(case)
+    proposed = candidates(case)
     keys = sorted(unindexed(case), key=lambda key: -((case.tables.get(key["table_oid"]) or {}).get("bytes") or 0))
     return [_finding(case, key, proposed) for key in keys]
 
 
-def _finding(case: Case, key: Row, proposed: list[missing_index.Candidate]) -> Finding:
+def _finding(case: Case, key: Row, proposed: list[Candidate]) -> Finding:
     table = case.tables.get(key["table_oid"]) or {"schema": key["schema"], "name": key["table"]}
     where, columns = qualified(table), ", ".join(ident(column) for column in key["columns"])
     wider = next((item for item in proposed if _covers(item, key)), None)
@@ -97,7 +98,7 @@ def _finding(case: Case, key: Row, proposed: list[missing_index.Candidate]) -> F
     )
 
 
-def _used(case: Case, key: Row, table: Row, wider: missing_index.Candidate | None) -> str:
+def _used(case: Case, key: Row, table: Row, wider: Candidate | None) -> str:
     """Signs that the missing index is paid for: statements that read the whole table by the key, and deletes."""
     signs = []
     names = list(dict.fromkeys((*(wider.names if wider else ()), *_readers(case, key, table))))
@@ -126,12 +127,14 @@ def _impact(pages: int, *, used: bool) -> Level:
     return Level.HIGH if pages >= LARGE_PAGES else Level.MEDIUM
 
 
-def _covers(candidate: missing_index.Candidate, key: Row) -> bool:
+def _covers(candidate: Candidate, key: Row) -> bool:
+    if candidate.advice is not None and not candidate.advice.whole:
+        return False
     first = candidate.columns[: len(key["columns"])]
-    return candidate.table["oid"] == key["table_oid"] and sorted(first) == sorted(key["columns"])
+    return candidate.table.get("oid") == key["table_oid"] and sorted(first) == sorted(key["columns"])
 
 
-def _remedy(case: Case, key: Row, wider: missing_index.Candidate | None) -> Remedy:
+def _remedy(case: Case, key: Row, wider: Candidate | None) -> Remedy:
     if wider is not None:
         make, undo = missing_index.create(case, wider)
         summary = "Create the wider index: one index serves the filter and the foreign key."

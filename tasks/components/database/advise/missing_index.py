@@ -1,19 +1,13 @@
-"""A filter, with or without a sort, that no index serves: found in the plans of the statements that take the time.
-
-Candidate columns: those compared by equality first, then the wanted order (where only its first rows are taken), else
-those compared by range. Equality columns lead because every order and range then lies in one stretch of the index.
-"""
+"""One finding per index that is missing: recommended by the advisor with evidence, or seen in plans and untested."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, field
-
 from storage.records import Finding, Level, Measurement, Remedy, Severity
+from tasks.components.database.advise import advised
+from tasks.components.database.advise.candidates import Candidate, candidates
 from tasks.components.database.advise.case import (
     NOT_TESTED,
     Case,
-    Row,
     finding,
     ident,
     index_name,
@@ -21,119 +15,15 @@ from tasks.components.database.advise.case import (
     relation,
     size_words,
 )
-from tasks.components.database.advise.plan_tree import Scan, scans
 from tasks.components.database.statements import label
 
-ROWS_FLOOR, PAGES_FLOOR = 1000, 64
-"""Smaller tables are read whole faster than through an index: no candidate."""
-
-SELECTIVE = 0.2
-"""A filter that keeps a larger share of the rows gains little from an index, unless it saves a sort."""
-
-MOST_COLUMNS = 4
 _HIGH_SHARE, _MEDIUM_SHARE = 0.20, 0.05
-
-Keys = tuple[tuple[str, str], ...]
-
-
-@dataclass
-class Candidate:
-    """An index that would serve some statements; `keys` are pairs of column and direction."""
-
-    table: Row
-    keys: Keys
-    names: list[str] = field(default_factory=list)
-    queryids: list[str] = field(default_factory=list)
-    reads: list[str] = field(default_factory=list)
-    scan: Scan | None = None
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Names of the columns."""
-        return tuple(column for column, _ in self.keys)
-
-    @property
-    def shown(self) -> str:
-        """The columns as SQL."""
-        return ", ".join(f"{ident(column)}{order}" for column, order in self.keys)
-
-
-def candidates(case: Case) -> list[Candidate]:
-    """Candidates of all plans; one that is the beginning of another is merged into it."""
-    found: dict[tuple[int, Keys], Candidate] = {}
-    for row in case.data.rows("plans"):
-        if row["plan"] is None:
-            continue
-        for scan in scans(json.loads(row["plan"])):
-            table = case.by_name.get((scan.schema, scan.table))
-            keys = _keys(case, scan, table) if table else ()
-            if table is None or not keys or _served(case, table, keys):
-                continue
-            candidate = found.setdefault((table["oid"], keys), Candidate(table, keys, scan=scan))
-            candidate.names.append(row["name"])
-            (candidate.reads if row["how"] == "VALUES" else candidate.queryids).append(row["statement"])
-    return _merged(list(found.values()))
-
-
-def _keys(case: Case, scan: Scan, table: Row) -> Keys:
-    """Columns of the index that would serve a scan; none where it is not worth one."""
-    rows = max(float(table["estimated_rows"] or 0), float(table["live"] or 0))
-    if rows < ROWS_FLOOR or (table["pages"] or 0) < PAGES_FLOOR or not (scan.equal or scan.ranged):
-        return ()
-    order = scan.order or _order_of_index(case, scan)
-    sorts = bool(order) and scan.limited
-    if not sorts and scan.rows / rows > SELECTIVE:
-        return ()
-    if scan.index is not None and not (sorts and scan.equal):
-        return ()  # an index is read already, and not for its order alone
-    rest: Keys = order if sorts and scan.equal else tuple((column, "") for column in scan.ranged[:1])
-    keys = (*((column, "") for column in scan.equal), *(key for key in rest if key[0] not in scan.equal))
-    return keys[:MOST_COLUMNS]
-
-
-def _order_of_index(case: Case, scan: Scan) -> Keys:
-    """The order that an index scan without condition gives: it walks the index and throws rows away."""
-    index = next((row for row in case.indexes if scan.index and row["name"] == scan.index), None)
-    if index is None or "0" in index["attributes"].split():
-        return ()
-    return tuple((column.strip('"'), " DESC" if scan.backward else "") for column in index["columns"])
-
-
-def _served(case: Case, table: Row, keys: Keys) -> bool:
-    """Whether an index already begins with the columns (the planner knows it and chose otherwise)."""
-    wanted = [column for column, _ in keys]
-    equal = len([1 for _, order in keys if not order])
-    for index in case.indexes_of(table["oid"]):
-        have = [column.strip('"') for column in index["columns"]]
-        fits = sorted(have[:equal]) == sorted(wanted[:equal]) and have[equal : len(wanted)] == wanted[equal:]
-        if index["valid"] and index["method"] == "btree" and index["predicate"] is None and fits:
-            return True
-    return False
-
-
-def _merged(found: list[Candidate]) -> list[Candidate]:
-    kept: list[Candidate] = []
-    for candidate in sorted(found, key=lambda item: -len(item.keys)):
-        wider = next(
-            (
-                other
-                for other in kept
-                if other.table["oid"] == candidate.table["oid"]
-                and other.columns[: len(candidate.columns)] == candidate.columns
-            ),
-            None,
-        )
-        if wider is None:
-            kept.append(candidate)
-        else:
-            wider.names += candidate.names
-            wider.queryids += candidate.queryids
-            wider.reads += candidate.reads
-    return kept
 
 
 def create(case: Case, candidate: Candidate) -> tuple[str, str]:
     """The commands that make the index and take it away again."""
+    if candidate.advice is not None:
+        return f"{candidate.advice.sql};", f"{candidate.advice.drop};"
     taken = [row["name"] for row in case.indexes]
     name = index_name(candidate.table["name"], candidate.columns, taken)
     schema, table = candidate.table["schema"], candidate.table["name"]
@@ -172,6 +62,8 @@ def check(case: Case) -> list[Finding]:
 
 
 def _finding(case: Case, candidate: Candidate, part: float | None) -> Finding:
+    if candidate.advice is not None:
+        return _of_advice(case, candidate, candidate.advice, part)
     make, undo = create(case, candidate)
     table, where = candidate.table, qualified(candidate.table)
     scan = candidate.scan
@@ -186,7 +78,7 @@ def _finding(case: Case, candidate: Candidate, part: float | None) -> Finding:
         title=f"Add an index on {where} ({candidate.shown}): a filter{' and sort' if sorts else ''} has none",
         detail=(
             f"The planner reads {where} ({size_words(table['bytes'])}, about {table['estimated_rows']:.0f} rows) by "
-            f"{how}, for: {statements[:400]}.{weight} The index is {NOT_TESTED}."
+            f"{how}, for: {statements[:400]}.{weight} The index is {NOT_TESTED}{_why(case)}."
         ),
         severity=Severity.INFO if impact is Level.LOW else Severity.WARNING,
         impact=impact,
@@ -196,6 +88,36 @@ def _finding(case: Case, candidate: Candidate, part: float | None) -> Finding:
             summary="Create the index without blocking writers, then compare the statements' times with this run.",
             commands=(make,),
             rollback=(undo,),
+        ),
+    )
+
+
+def _why(case: Case) -> str:
+    problem = advised.problem(case)
+    return f" ({problem})" if problem else ""
+
+
+def _of_advice(case: Case, candidate: Candidate, advice: advised.Advice, part: float | None) -> Finding:
+    make, undo = create(case, candidate)
+    where = qualified(candidate.table)
+    columns = ", ".join(column or "expression" for column in candidate.columns)
+    weight = f"These statements took {part:.0%} of the database time of the window. " if part is not None else ""
+    impact = weight_of(case, candidate)
+    words = (advised.effects(advice), weight, advised.plans(advice), advised.price(advice))
+    return finding(
+        "missing_index",
+        f"{where}({','.join(column or 'expression' for column in candidate.columns)})",
+        title=f"Add an index on {where} ({columns}): {advice.evidence['reason']}",
+        detail=f"{' '.join(word.strip() for word in words if word)} {advice.tested.capitalize()}.",
+        severity=Severity.INFO if impact is Level.LOW else Severity.WARNING,
+        impact=impact,
+        effort=Level.LOW,
+        evidence=_evidence(case, candidate),
+        remedy=Remedy(
+            summary="Create the index without blocking writers, then compare the statements' times with this run.",
+            commands=(make,),
+            rollback=(undo,),
+            predicted=advised.predicted(case, advice),
         ),
     )
 

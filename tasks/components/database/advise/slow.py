@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from storage.records import Finding, Level, Remedy, Severity
+from tasks.components.database.advise.candidates import candidates
 from tasks.components.database.advise.case import Case, Row, finding, qualified
-from tasks.components.database.advise.missing_index import candidates, share
+from tasks.components.database.advise.missing_index import share
 from tasks.components.database.facts import PG16
 from tasks.components.database.statements import label
 

@@ -1,0 +1,57 @@
+"""The stored tables as rows, and how a measurement over the window is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from storage.records import Measurement, Unit, Window
+from tasks.components.base import Samples
+
+CACHE_BLOCKS = 100
+"""Fewer blocks tell nothing of a cache."""
+
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Data:
+    """The stored tables as rows, the facts as a mapping, and the window."""
+
+    samples: Samples
+    window: Window
+    facts: Mapping[str, str]
+
+    @classmethod
+    def of(cls, samples: Samples) -> Data:
+        """Take the facts out of the samples."""
+        facts = {row["name"]: row["value"] for row in _rows(samples, "facts")}
+        return cls(samples, samples.collected.window, facts)
+
+    def rows(self, name: str) -> Rows:
+        """Rows of one table; none where it was not collected."""
+        return _rows(self.samples, name)
+
+    def number(self, name: str) -> float | None:
+        """A fact as a number, None where it is unknown."""
+        try:
+            return float(self.facts.get(name, ""))
+        except ValueError:
+            return None
+
+    def measurement(
+        self, metric: str, value: float | None, unit: Unit, n: int, source: str, **other: Any
+    ) -> Measurement:
+        """A measurement over the window."""
+        return Measurement(metric=metric, value=value, unit=unit, n=n, source=source, window=self.window, **other)
+
+
+def _rows(samples: Samples, name: str) -> Rows:
+    table = samples.tables.get(name)
+    return [] if table is None else table.to_pylist()
+
+
+def none(data: Data, metric: str, unit: Unit, source: str, note: str) -> Measurement:
+    """The plain statement that a metric was not measured, and why."""
+    return data.measurement(metric, None, unit, 0, source, note=note)
