@@ -53,7 +53,13 @@ class Sink(dict[str, pa.Table]):
 def config(*, seconds: float = 3, **database_settings: Any) -> RunConfig:
     """Development with reads of our own, without the application's name; plans alone tell of missing indexes."""
     built = build_config("development", overrides={"duration_s": str(seconds), "ramp_up_s": "0"})
-    settings = {"statements": READS, "values": {}, "application": None, "pool_size": None, "advice": NO_ADVICE}
+    settings: dict[str, Any] = {
+        "statements": READS,
+        "values": {},
+        "application": None,
+        "pool_size": None,
+        "advice": NO_ADVICE,
+    }
     settings |= database_settings
     changed = built.environment.database.model_copy(update=settings)
     return built.model_copy(update={"environment": built.environment.model_copy(update={"database": changed})})

@@ -56,7 +56,7 @@ def _fingerprint(text: str | None) -> str | None:
     if not text:
         return None
     try:
-        return postgast.fingerprint(text).hex
+        return str(postgast.fingerprint(text).hex)
     except postgast.PgQueryError:
         return None
 
