@@ -185,6 +185,16 @@ def whatif(
     return play(_find(run, output), do or (), metric or (), as_json=json)
 
 
+@app.command(sort_key=2)
+def schema() -> ExitCode:
+    """Print the JSON Schema of report.json."""
+    from tasks.monitoring.live import to_terminal
+    from tasks.report.schema import schema_json
+
+    to_terminal(schema_json().decode().rstrip())
+    return ExitCode.PASS
+
+
 @app.command(sort_key=3)
 def doctor(environment: Profile = "development", *, local: Local = False) -> ExitCode:
     """Say what is there and what is missing, per variable, address and right, without any load."""

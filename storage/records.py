@@ -542,6 +542,51 @@ class RunInfo(Record):
     settings: Mapping[str, str] = Field(default_factory=dict, description="the load profile and what was overridden")
 
 
+class Timeline(Record):
+    """How the requests of one component went over time, step by step, by their intended moments.
+
+    `metric` is the judged percentile that they belong to, such as `api.latency.p95`; times are in ms, from the
+    intended moment. Every list has one entry a step of `step_s` seconds from `start` on: `phases` the phase that most
+    of its requests belong to (empty where there were none), `p50` … `p99` None where too little was answered.
+    `wrong` counts what went wrong over all of it by kind (`status 500`, `timeout`). Of the `judged` requests that the
+    metric speaks of, `in_time` were answered as expected within `limit`; None where no limit is known.
+    """
+
+    component: ComponentId
+    metric: MetricName
+    start: Utc
+    step_s: Finite = Field(gt=0)
+    limit: Finite | None = None
+    phases: tuple[str, ...]
+    sent: tuple[Count, ...]
+    bad: tuple[Count, ...] = Field(description="answered unexpectedly, or not at all")
+    p50: tuple[Finite | None, ...]
+    p95: tuple[Finite | None, ...]
+    p99: tuple[Finite | None, ...]
+    wrong: Mapping[str, Count] = Field(default_factory=dict)
+    judged: Count = 0
+    in_time: Count | None = None
+
+    @model_validator(mode="after")
+    def _aligned(self) -> Self:
+        columns = (self.phases, self.sent, self.bad, self.p50, self.p95, self.p99)
+        if len({len(column) for column in columns}) != 1:
+            msg = f"timeline of {self.metric}: its lists differ in length"
+            raise ValueError(msg)
+        return self
+
+
+class EarlierRun(Record):
+    """What an earlier run of the same kind came to: for the change since then, and the trend."""
+
+    run: str
+    started: Utc
+    release: str | None = None
+    score: Annotated[float, Field(ge=0, le=100)]
+    coverage: Ratio
+    verdict: GateVerdict
+
+
 class Report(Record):
     """The one truth of a run: every rendering is made from this record alone."""
 
@@ -555,6 +600,10 @@ class Report(Record):
     regressions: tuple[Regression, ...] = ()
     attempts: tuple[Attempt, ...] = ()
     notes: tuple[str, ...] = ()
+    timelines: tuple[Timeline, ...] = ()
+    earlier: tuple[EarlierRun, ...] = Field(
+        default=(), description="runs of the same environment, profile, place and components before it, oldest first"
+    )
 
     @property
     def partial(self) -> bool:

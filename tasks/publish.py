@@ -20,7 +20,11 @@ from tasks.report.words import VERDICTS
 _ARTIFACT_BYTES = 900_000
 """Prefect takes artifacts of up to 1 MB."""
 
-_TECHNICAL = {"report.md": "technical-analysis.md"}
+_TECHNICAL = {
+    "report.md": "technical-analysis.md",
+    "optimization-roadmap.md": "optimization-roadmap.md",
+    "monitoring-recommendations.md": "monitoring-recommendations.md",
+}
 """What goes to the technical side too, and its name there."""
 
 

@@ -39,6 +39,8 @@ from tasks.components import COMPONENTS
 from tasks.components.base import CollectContext, Samples
 from tasks.judge.compare import Comparison, against
 from tasks.report.build import build
+from tasks.runs_index import earlier_runs
+from tasks.timelines import timelines
 
 
 def open_run(params: ValidationParams, run: str, started: datetime, flow_run: str | None = None) -> RunFolder:
@@ -290,6 +292,8 @@ def _report(
         attempts=goes,
         notes=(*found.notes, *([problem] if problem else []), *recovery.notes(folder)),
         indicative=config.environment.indicative or config.local,
+        timelines=timelines(folder, config, results),
+        earlier=earlier_runs(folder.store, info),
     )
 
 

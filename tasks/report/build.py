@@ -8,12 +8,14 @@ from storage.records import (
     Attempt,
     ComponentId,
     ComponentResult,
+    EarlierRun,
     MeasuredComponent,
     Regression,
     Report,
     RunInfo,
     Score,
     Threshold,
+    Timeline,
     Trust,
 )
 from tasks.judge.coherence import one_target, unknown_target
@@ -35,13 +37,15 @@ def build(
     attempts: Sequence[Attempt] = (),
     notes: Sequence[str] = (),
     indicative: bool = False,
+    timelines: Sequence[Timeline] = (),
+    earlier: Sequence[EarlierRun] = (),
 ) -> Report:
     """The report of a run. Pure: the same inputs give the same report.
 
     `compared` counts the metrics that were held against history or a baseline; 0 says that there was none, and the
     gate then leaves the check of regressions out. `attempts` are all goes at measuring this run; `indicative`
-    says that the gate takes load figures which are no more than that; `notes` go before
-    the report's own.
+    says that the gate takes load figures which are no more than that; `notes` go before the report's own;
+    `timelines` and `earlier` are kept as they are.
     """
     arranged = _arranged(results)
     outcome = explained(score(arranged, thresholds, weights))
@@ -74,6 +78,8 @@ def build(
             *_mixed(arranged),
             *_untrusted(arranged),
         ),
+        timelines=tuple(timelines),
+        earlier=tuple(earlier),
     )
 
 

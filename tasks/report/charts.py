@@ -146,7 +146,7 @@ def _range_chart(
     shown = parts[:MOST_RANGES]
     unit = shown[0][1]["p95"].unit
     limit = _limit(threshold, unit)
-    axis = _Axis.around([*(m.value or 0 for _, found in shown for m in found.values()), *([limit] if limit else [])])
+    axis = Axis.around([*(m.value or 0 for _, found in shown for m in found.values()), *([limit] if limit else [])])
     return RangeChart(
         key=f"{subject}-{'-'.join(names)}".replace(".", "-").replace("_", "-"),
         title=f"{title}: {subject.partition('.')[2].replace('_', ' ')} by {' and '.join(names)}",
@@ -169,27 +169,32 @@ def _percentiles(subject: str, values: Mapping[str, Measurement]) -> dict[str, M
     return {p: m for p, m in found.items() if m.value is not None}
 
 
-def _range_row(label: str, found: Mapping[str, Measurement], axis: _Axis) -> RangeRow:
+def _range_row(label: str, found: Mapping[str, Measurement], axis: Axis) -> RangeRow:
     marks = tuple(Mark(p, axis.x(m.value or 0), figure(m.value, m.unit)) for p, m in found.items())
     described = ", ".join(f"{mark.kind} {mark.text}" for mark in marks)
     return RangeRow(shorten(label, _LABEL), f"{shorten(label)}: {described}", marks)
 
 
 @dataclass(frozen=True)
-class _Axis:
+class Axis:
     """A logarithmic axis from `low` to `high`."""
 
     low: float
     high: float
 
     @classmethod
-    def around(cls, values: Iterable[float]) -> _Axis:
+    def around(cls, values: Iterable[float]) -> Axis:
+        """An axis that holds values above 0, with some room at both ends."""
         found = list(values)
         return cls(min(found) / 1.15, max(found) * 1.15)
 
+    def share(self, value: float) -> float:
+        """Where a value lies, 0 at the low end, 1 at the high one; what is beyond an end lies at it."""
+        return min(1.0, max(0.0, math.log(max(value, self.low) / self.low) / math.log(self.high / self.low)))
+
     def x(self, value: float) -> float:
-        share = math.log(value / self.low) / math.log(self.high / self.low)
-        return round(_LEFT + (_RIGHT - _LEFT) * share, 2)
+        """The same as a position in per cent of a chart's width."""
+        return round(_LEFT + (_RIGHT - _LEFT) * self.share(value), 2)
 
     def ticks(self) -> list[float]:
         """Round values on the axis: 1, 2, 5 of each decade, or the decades alone where those are too many."""

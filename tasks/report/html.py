@@ -20,15 +20,19 @@ from storage.records import Report, RoadmapItem
 from tasks.judge.roadmap import top_actions
 from tasks.judge.score import display_grade, truncated
 from tasks.report import figures
+from tasks.report.advice import function_bars, index_rows
 from tasks.report.attempts import goes
 from tasks.report.cards import cards, methods
 from tasks.report.charts import loss_bars, range_charts, score_scale
+from tasks.report.monitoring import alert_rows
+from tasks.report.since import since
 from tasks.report.tables import evidence, label_text, load_rows, not_measured, pairs, parts_tables
 from tasks.report.text import clean, shorten
-from tasks.report.words import SEVERITIES, VERDICTS, outcome_word, score_word, verdict_sentence
+from tasks.report.timelines import time_charts, wrong_kinds
+from tasks.report.words import SEVERITIES, TITLES, VERDICTS, outcome_word, score_word, verdict_sentence
 
 TEMPLATES = Path(__file__).parent / "templates"
-MOST_FINDINGS, MOST_EVIDENCE, MOST_ROADMAP, MOST_GAPS = 60, 8, 12, 25
+MOST_FINDINGS, MOST_TITLES, MOST_EVIDENCE, MOST_ROADMAP, MOST_GAPS = 40, 300, 6, 12, 25
 
 
 def html(report: Report) -> bytes:
@@ -36,6 +40,7 @@ def html(report: Report) -> bytes:
     measured = [result for result in report.components if result.status == "measured"]
     measurements = [m for result in measured for m in result.measurements]
     thresholds = [a.threshold for part in report.score.components for a in part.assessments]
+    tables = parts_tables(report)
     return page(
         "report.html.j2",
         {
@@ -49,9 +54,17 @@ def html(report: Report) -> bytes:
             "cards": cards(report),
             "gaps": not_measured(report),
             "bars": loss_bars(report.score),
+            "since": since(report),
+            "times": time_charts(report),
             "loads": load_rows(report),
+            "wrong": wrong_kinds(report),
             "ranges": range_charts(report),
-            "parts": parts_tables(report),
+            "statements": [table for table in tables if "statement" in table.labels],
+            "functions": [table for table in tables if table.labels == ("function",)],
+            "function_bars": function_bars(report),
+            "indexes": index_rows(report),
+            "alerts": alert_rows(report),
+            "parts": [t for t in tables if "statement" not in t.labels and t.labels != ("function",)],
             "months": [(month, _items(report, month)) for month in (1, 2, 3)],
             "methods": methods(report),
             "goes": goes(report),
@@ -60,7 +73,9 @@ def html(report: Report) -> bytes:
             "shown": {finding.id for finding in report.findings[:MOST_FINDINGS]},
             "verdicts": VERDICTS,
             "severities": SEVERITIES,
+            "titles": TITLES,
             "most_findings": MOST_FINDINGS,
+            "most_titles": MOST_TITLES,
             "most_evidence": MOST_EVIDENCE,
             "most_roadmap": MOST_ROADMAP,
             "most_gaps": MOST_GAPS,

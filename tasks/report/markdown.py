@@ -11,9 +11,11 @@ from collections.abc import Iterable, Sequence
 from storage.records import Finding, Report
 from tasks.judge.roadmap import top_actions
 from tasks.judge.score import display_grade, truncated
+from tasks.report.advice import index_rows
 from tasks.report.attempts import goes
 from tasks.report.cards import cards, methods
 from tasks.report.figures import check_limit, check_value, figure, margin, moment, share
+from tasks.report.since import change_words
 from tasks.report.tables import (
     PartsTable,
     evidence,
@@ -24,6 +26,7 @@ from tasks.report.tables import (
     parts_tables,
 )
 from tasks.report.text import clean, shorten
+from tasks.report.timelines import time_charts, wrong_kinds
 from tasks.report.words import SEVERITIES, VERDICTS, verdict_sentence
 
 STEP_SUMMARY_BYTES = 1024 * 1024
@@ -59,15 +62,15 @@ def gate_table(report: Report) -> str:
     rows = (
         (
             escape(check.title),
-            _plain(check_value(check)),
-            _plain(check_limit(check)),
-            _plain(margin(check)),
+            plain(check_value(check)),
+            plain(check_limit(check)),
+            plain(margin(check)),
             str(VERDICTS[check.verdict]),
             escape(check.detail, 200),
         )
         for check in report.gate.checks
     )
-    return _table(("Check", "Value", "Limit", "Margin", "Verdict", "Evidence"), rows)
+    return table(("Check", "Value", "Limit", "Margin", "Verdict", "Evidence"), rows)
 
 
 def technical_markdown(report: Report) -> str:
@@ -77,11 +80,13 @@ def technical_markdown(report: Report) -> str:
         "## Release gate",
         gate_table(report),
         _list(report.notes),
+        _regressions(report),
         "## Components",
         _components(report),
         _gaps(report),
         _load(report),
-        _regressions(report),
+        _course(report),
+        _indexes(report),
         _findings(report),
         _roadmap(report),
         *_parts(parts_tables(report)),
@@ -115,7 +120,8 @@ def _head(report: Report) -> str:
     return (
         f"# {escape(verdict_sentence(report))}\n\n"
         f"**{truncated(score.value)} of 100, grade {display_grade(score)}** (coverage "
-        f"{share(score.coverage)}, mean of the measured {mean}, could reach at most {truncated(score.ceiling)}).\n\n"
+        f"{share(score.coverage)}, mean of the measured {mean}, could reach at most {truncated(score.ceiling)}). "
+        f"Since the last run: {escape(change_words(report))}.\n\n"
         f"Run {escape(info.run)} of {escape(info.environment)}, profile {info.profile}{release}, "
         f"started {moment(info.started)}."
     )
@@ -127,17 +133,17 @@ def _components(report: Report) -> str:
         value = "not measured" if card.score is None else truncated(card.score)
         rows.append((f"**{card.title}**", value, str(card.word), "", escape(card.reason, 200)))
         rows += [
-            (_plain(row.title), _plain(row.value), str(row.word), row.lost, escape(row.reason or row.limits, 200))
+            (plain(row.title), plain(row.value), str(row.word), row.lost, escape(row.reason or row.limits, 200))
             for row in card.rows
         ]
-    return _table(("Component, metric", "Score, value", "State", "Points", "Limits or reason"), rows)
+    return table(("Component, metric", "Score, value", "State", "Points", "Limits or reason"), rows)
 
 
 def _gaps(report: Report) -> str:
     gaps = not_measured(report)
     if not gaps:
         return ""
-    return "## What was not measured\n\n" + _bullets(f"**{escape(what)}**: {escape(why)}" for what, why in gaps)
+    return "## What was not measured\n\n" + bullets(f"**{escape(what)}**: {escape(why)}" for what, why in gaps)
 
 
 def _load(report: Report) -> str:
@@ -168,7 +174,29 @@ def _load(report: Report) -> str:
         "Generator",
         "Why",
     )
-    return "## Load\n\n" + _table(heads, rows) if rows else ""
+    return "## Load\n\n" + table(heads, rows) if rows else ""
+
+
+def _course(report: Report) -> str:
+    """The load over time in a sentence a component, and what went wrong by kind."""
+    lines = [f"**{escape(chart.title)}**: {plain(chart.summary)}" for chart in time_charts(report)]
+    rows = [
+        (group.component, escape(kind), amount, part)
+        for group in wrong_kinds(report)
+        for kind, amount, part in group.rows
+    ]
+    wrong = table(("Component", "Kind", "Requests", "Share of all"), rows) if rows else ""
+    parts = [bullets(lines), f"### What went wrong, by kind\n\n{wrong}" if wrong else ""]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _indexes(report: Report) -> str:
+    rows = [
+        (escape(row.title, 200), plain(row.before), plain(row.after), escape(row.how, 300))
+        for row in index_rows(report)
+    ]
+    heads = ("Advice", "Before", "Predicted", "How it is known")
+    return "## Index advice\n\n" + table(heads, rows) if rows else ""
 
 
 def _regressions(report: Report) -> str:
@@ -177,7 +205,7 @@ def _regressions(report: Report) -> str:
         f"({r.change * 100:+.1f} %, {'confirmed' if r.confirmed else 'suspected'}). {escape(r.detail)}"
         for r in report.regressions
     ]
-    return "## Changes for the worse\n\n" + _bullets(lines) if lines else ""
+    return "## Changes for the worse\n\n" + bullets(lines) if lines else ""
 
 
 def _findings(report: Report) -> str:
@@ -193,8 +221,8 @@ def _finding(finding: Finding) -> str:
     parts = [
         f"### {SEVERITIES[finding.severity]}: {escape(finding.title, 200)}",
         f"Impact {finding.impact}, effort {finding.effort}. {escape(finding.detail, 1200)}",
-        _bullets(
-            f"{m.metric} {escape(label_text(m.labels))}: **{_plain(figure(m.value, m.unit))}** "
+        bullets(
+            f"{m.metric} {escape(label_text(m.labels))}: **{plain(figure(m.value, m.unit))}** "
             f"({escape(evidence(m))}{f': {escape(m.note)}' if m.value is None else ''})"
             for m in finding.evidence[:MOST_EVIDENCE]
         ),
@@ -222,11 +250,11 @@ def _roadmap(report: Report) -> str:
 
 def _parts(tables: Iterable[PartsTable]) -> list[str]:
     sections = []
-    for table in tables:
-        rows = (tuple(escape(cell.text, 120) for cell in row) for row in table.rows)
-        left = f"\n\n{table.left_out} more are in report.json." if table.left_out else ""
-        heads = tuple(escape(name) for name in (*table.labels, *table.columns))
-        sections.append(f"## {escape(table.title)}\n\n{_table(heads, rows)}{left}")
+    for one in tables:
+        rows = (tuple(escape(cell.text, 120) for cell in row) for row in one.rows)
+        left = f"\n\n{one.left_out} more are in report.json." if one.left_out else ""
+        heads = tuple(escape(name) for name in (*one.labels, *one.columns))
+        sections.append(f"## {escape(one.title)}\n\n{table(heads, rows)}{left}")
     return sections
 
 
@@ -246,28 +274,30 @@ def _method(report: Report) -> str:
     machine, settings = escape(pairs(info.machine)), escape(pairs(info.settings))
     about = f"Tool {escape(info.code_version)}. Machine: {machine}. Settings: {settings}."
     heads = ("Component", "Window (UTC)", "Attempt, tool", "Load plan", "Target", "Notes")
-    attempts = _bullets(
+    attempts = bullets(
         escape(f"Attempt {go.number} measured {go.measured}. {go.times}. Target: {go.target}.", 600)
         for go in goes(report)
     )
-    return "\n\n".join(part for part in ("## Method", _table(heads, rows), attempts, about) if part)
+    return "\n\n".join(part for part in ("## Method", table(heads, rows), attempts, about) if part)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """A figure or title of our own: only a bar or an angle could be misread."""
     return text.replace("|", "\\|").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table; what stands in its cells must have been escaped."""
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _list(lines: Iterable[str]) -> str:
-    return _bullets(escape(line) for line in lines)
+    return bullets(escape(line) for line in lines)
 
 
-def _bullets(lines: Iterable[str]) -> str:
+def bullets(lines: Iterable[str]) -> str:
+    """A list; what stands in its lines must have been escaped."""
     return "\n".join(f"- {line}" for line in lines)
 
 

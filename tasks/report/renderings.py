@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from storage.records import Report
 from tasks.report.executive import executive_html, executive_markdown
+from tasks.report.further_markdown import monitoring_markdown, roadmap_markdown
 from tasks.report.gate_output import gate_json
 from tasks.report.html import html
 from tasks.report.junit import junit
@@ -18,6 +19,8 @@ RENDERERS: Mapping[str, Callable[[Report], bytes]] = {
     "report.md": lambda report: technical_markdown(report).encode(),
     "executive-summary.html": executive_html,
     "executive-summary.md": lambda report: executive_markdown(report).encode(),
+    "optimization-roadmap.md": lambda report: roadmap_markdown(report).encode(),
+    "monitoring-recommendations.md": lambda report: monitoring_markdown(report).encode(),
     "gate.json": gate_json,
     "junit.xml": junit,
     "step-summary.md": lambda report: step_summary(report).encode(),

@@ -247,7 +247,7 @@ def _load_row(title: str, load: LoadSummary) -> LoadRow:
 
 def _parts_table(component: str, names: tuple[str, ...], parts: Parts, higher: frozenset[str]) -> PartsTable:
     metrics = list(dict.fromkeys(metric for values in parts.values() for metric in values))
-    leading = next((m for m in metrics if m.endswith(".p95")), metrics[0])
+    leading = next((m for ending in (".p95", ".total") for m in metrics if m.endswith(ending)), metrics[0])
     sign = 1 if leading in higher else -1
     ranked = sorted(parts.items(), key=lambda item: (*_rank(item[1].get(leading), sign), item[0]))
     subjects = dict.fromkeys(metric.split(".")[1] for metric in metrics)
