@@ -7,6 +7,8 @@ secret of one.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 import httpx
@@ -65,6 +67,14 @@ def event_of(notice: Notice) -> Event:
         related=_flow_run(),
         payload=notice.model_dump(mode="json"),
     )
+
+
+def observed(name: str, resource: str, payload: Mapping[str, Any]) -> None:
+    """Emit an event that a watch saw; raises `httpx.HTTPError` or `PrefectException` where that fails."""
+    labels = {"prefect.resource.id": resource, "prefect.resource.name": str(payload.get("database", resource))}
+    event = Event(event=name, resource=Resource.model_validate(labels), payload=dict(payload))
+    with get_client(sync_client=True) as client:
+        client.request("POST", "/events", json=[event.model_dump(mode="json")])
 
 
 def _flow_run() -> list[RelatedResource]:
