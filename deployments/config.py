@@ -16,11 +16,12 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 
+from deployments.gates import GateProfile, gate_policy, load_waivers
 from deployments.load import Load
 from deployments.scenarios import ScenarioSettings
 from deployments.settings import Settings
 from storage.errors import ConfigurationError
-from storage.records import ComponentId, Threshold
+from storage.records import ComponentId, GatePolicy, Threshold, Waiver
 
 ENVIRONMENTS = Path(__file__).parent / "environments"
 OWN_ENVIRONMENTS = "HASIVU_PERF_ENVIRONMENTS"
@@ -315,6 +316,8 @@ class RunConfig(Settings):
     weights: Mapping[ComponentId, float]
     overrides: Mapping[str, str] = Field(default_factory=dict)
     local: bool = False
+    gate: GatePolicy = Field(default_factory=GatePolicy)
+    waivers: tuple[Waiver, ...] = ()
 
 
 NEEDS: dict[ComponentId, tuple[str, ...]] = {
@@ -376,6 +379,7 @@ class _ThresholdFile(Settings):
     weights: Mapping[ComponentId, float]
     threshold: tuple[Threshold, ...]
     environment: Mapping[str, Mapping[str, Mapping[str, Any]]] = Field(default_factory=dict)
+    gate: Mapping[str, GateProfile] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
@@ -390,15 +394,24 @@ def load_thresholds(
     environment: str | None = None, path: Path = THRESHOLDS
 ) -> tuple[tuple[Threshold, ...], Mapping[ComponentId, float]]:
     """Thresholds with an environment's overrides applied, and the components' weights."""
+    file = _threshold_file(environment, path)
+    return file.threshold, file.weights
+
+
+def load_gate(environment: str, path: Path = THRESHOLDS, *, named: str | None = None) -> GatePolicy:
+    """How strict an environment's gate is; `named` asks for a profile by its name instead."""
+    return gate_policy(_threshold_file(None, path).gate, environment, named=named)
+
+
+def _threshold_file(environment: str | None, path: Path) -> _ThresholdFile:
     data = _read_toml(path)
     overrides = data.get("environment", {}).get(environment, {}) if environment else {}
     for row in data.get("threshold", []):
         row.update(overrides.get(row.get("metric"), {}))
     try:
-        file = _ThresholdFile.model_validate(data)
+        return _ThresholdFile.model_validate(data)
     except ValidationError as error:
         raise ConfigurationError(problems_of(error, str(path))) from None
-    return file.threshold, file.weights
 
 
 def _with_overrides(environment: Environment, overrides: Mapping[str, str]) -> Environment:
@@ -463,6 +476,8 @@ def build_config(
             "weights": weights,
             "overrides": dict(overrides or {}),
             "local": local,
+            "gate": load_gate(name),
+            "waivers": load_waivers(name),
         }
     )
 

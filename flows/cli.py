@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
@@ -145,7 +145,16 @@ def _validate(params: ValidationParams, *, as_json: bool) -> ExitCode:
 
 
 @app.command(sort_key=2)
-def report(run: str = "latest", *, output: Output = ".", json: Json = False) -> ExitCode:
+def report(
+    run: str = "latest",
+    *,
+    limits: Annotated[
+        Literal["own", "today"],
+        Parameter(help="today: judge by the limits and waivers of this day; shown, and not stored."),
+    ] = "own",
+    output: Output = ".",
+    json: Json = False,
+) -> ExitCode:
     """Make the report of a stored run again, from its samples, without touching the environment."""
     from tasks.judge.gate import exit_code
     from tasks.monitoring.live import to_terminal
@@ -154,22 +163,31 @@ def report(run: str = "latest", *, output: Output = ".", json: Json = False) -> 
     from tasks.validation import rejudge
 
     folder = _find(run, output)
-    made = rejudge(folder)
-    publish_report(folder, made)
+    made = rejudge(folder, today=limits == "today")
+    if limits == "own":
+        publish_report(folder, made)
     to_terminal(to_json(made).decode() if json else terminal_text(made, folder))
     return exit_code(made)
 
 
 @app.command(sort_key=2)
-def gate(run: str = "latest", *, output: Output = ".", json: Json = False) -> ExitCode:
-    """Print the release gate of a stored run, and answer by the exit code."""
-    from tasks.judge.gate import exit_code
-    from tasks.monitoring.live import to_terminal
-    from tasks.report.markdown import gate_table
+def gate(
+    run: str = "latest",
+    *,
+    profile: Annotated[
+        str | None, Parameter(help="Gate by this profile of thresholds.toml instead of the run's own: strict, warn.")
+    ] = None,
+    output: Output = ".",
+    json: Json = False,
+) -> ExitCode:
+    """Print the release gate of a stored run, and answer by the exit code.
 
-    stored = _find(run, output).report()
-    to_terminal(stored.gate.model_dump_json(indent=2) if json else gate_table(stored))
-    return exit_code(stored)
+    Files that were damaged since the run was judged are no data. On GitHub the check's annotations and the step
+    summary are written too.
+    """
+    from flows.judging import answer
+
+    return answer(_find(run, output), profile, as_json=json)
 
 
 @app.command(sort_key=2)

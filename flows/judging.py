@@ -1,12 +1,48 @@
-"""`hasivu-perf whatif`: plays with what is stored; nothing here touches an environment."""
+"""`hasivu-perf gate` and `whatif`: answer by what is stored; nothing here touches an environment."""
 
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from storage.errors import ExitCode, UsageError
 from storage.runs import RunFolder
+
+if TYPE_CHECKING:
+    from storage.records import Report
+
+
+def answer(folder: RunFolder, profile: str | None, *, as_json: bool) -> ExitCode:
+    """Print the gate of a stored run; by another profile where one is named."""
+    from tasks.judge.gate import exit_code
+    from tasks.monitoring.live import to_terminal
+    from tasks.regate import regated
+    from tasks.report.gate_output import gate_json
+    from tasks.report.markdown import gate_table
+    from tasks.report.words import verdict_sentence
+
+    report = regated(folder, profile)
+    words = f"{verdict_sentence(report)}\n\n{gate_table(report)}"
+    to_terminal(gate_json(report).decode() if as_json else words)
+    _tell_github(report)
+    return exit_code(report)
+
+
+def _tell_github(report: Report) -> None:
+    """Annotations on standard error and the step summary, where this runs in a workflow of GitHub's."""
+    from tasks.report.gate_output import github_annotations
+    from tasks.report.markdown import step_summary
+
+    if os.environ.get("GITHUB_ACTIONS") != "true":
+        return
+    sys.stderr.write("".join(f"{line}\n" for line in github_annotations(report)))
+    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(summary).open("a", encoding="utf-8") as file:
+            file.write(step_summary(report))
 
 
 def play(folder: RunFolder, do: Sequence[str], metrics: Sequence[str], *, as_json: bool) -> ExitCode:

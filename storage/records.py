@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 SCHEMA_VERSION = 1
 """Version of every record here; a reader refuses a newer one by name."""
@@ -473,8 +473,55 @@ class GateVerdict(StrEnum):
     NO_DATA = "no_data"
 
 
+class GatePolicy(Record):
+    """How strict an environment's gate is: a profile of deployments/thresholds.toml.
+
+    Where it does not `block`, what fails is a warning and the exit code stays 0; what was not measured is
+    incomplete all the same. `required` are the metrics that must have a gate limit: without one there is no data.
+    `self_test` makes each run damage copies of itself and prove that the gate blocks them.
+    """
+
+    name: str = Field(default="strict", min_length=1)
+    blocks: bool = True
+    score: Annotated[float, Field(gt=0, le=100)] = 85.0
+    required: tuple[MetricName, ...] = ()
+    self_test: bool = False
+
+
+class Waiver(Record):
+    """Somebody answers for a failing check until a day: `check` is a check's id, or that of a critical finding."""
+
+    check: str = Field(min_length=1)
+    owner: Annotated[str, StringConstraints(strip_whitespace=True, min_length=3)] = Field(
+        description="a person or team that can be asked"
+    )
+    reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=10)]
+    until: date = Field(description="the last day on which it holds")
+    environments: tuple[str, ...] = Field(default=(), description="where it holds; everywhere by default")
+
+
+class WaiverState(StrEnum):
+    """What became of a waiver in one run."""
+
+    HONOURED = "honoured"
+    NOT_NEEDED = "not_needed"
+    EXPIRED = "expired"
+    REFUSED = "refused"
+
+
+class WaiverUse(Record):
+    """A waiver as a run took it; every report shows it, honoured or not."""
+
+    waiver: Waiver
+    state: WaiverState
+    why: str
+
+
 class GateCheck(Record):
-    """One row of the gate: a raw value held strictly against a limit; a missing value is `no_data`."""
+    """One row of the gate: a raw value held strictly against a limit; a missing value is `no_data`.
+
+    `waived` says who answers for a check that fails, until when and why: it fails, and does not count.
+    """
 
     id: str
     title: str
@@ -484,6 +531,14 @@ class GateCheck(Record):
     comparison: Literal["<", ">", ">=", "=="]
     verdict: GateVerdict
     detail: str = ""
+    waived: str = ""
+
+    @model_validator(mode="after")
+    def _only_failures_are_waived(self) -> Self:
+        if self.waived and self.verdict is not GateVerdict.FAIL:
+            msg = f"{self.id}: only what fails can be waived"
+            raise ValueError(msg)
+        return self
 
 
 class Gate(Record):
@@ -491,6 +546,8 @@ class Gate(Record):
 
     verdict: GateVerdict
     checks: tuple[GateCheck, ...]
+    policy: GatePolicy = Field(default_factory=GatePolicy)
+    waivers: tuple[WaiverUse, ...] = ()
 
 
 class Regression(Record):
@@ -603,6 +660,9 @@ class Report(Record):
     timelines: tuple[Timeline, ...] = ()
     earlier: tuple[EarlierRun, ...] = Field(
         default=(), description="runs of the same environment, profile, place and components before it, oldest first"
+    )
+    judged_by: date | None = Field(
+        default=None, description="the day whose limits and waivers judged it, where these are not the run's own"
     )
 
     @property

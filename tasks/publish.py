@@ -15,7 +15,7 @@ from tasks.report.markdown import capped, step_summary
 from tasks.report.record import to_json
 from tasks.report.renderings import RENDERERS
 from tasks.report.terminal import summary_lines
-from tasks.report.words import VERDICTS
+from tasks.report.words import check_detail, check_word
 
 _ARTIFACT_BYTES = 900_000
 """Prefect takes artifacts of up to 1 MB."""
@@ -79,8 +79,8 @@ def gate_rows(report: Report) -> list[dict[str, str]]:
             "check": check.title,
             "value": check_value(check),
             "limit": check_limit(check),
-            "verdict": str(VERDICTS[check.verdict]),
-            "detail": check.detail,
+            "verdict": str(check_word(check)),
+            "detail": check_detail(check),
         }
         for check in report.gate.checks
     ]

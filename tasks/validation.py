@@ -8,11 +8,12 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from pydantic import ValidationError
 
-from deployments.config import RunConfig, resolve_target
+from deployments.config import RunConfig, load_gate, load_thresholds, resolve_target
+from deployments.gates import load_waivers
 from deployments.masking import describe, mask, secrets_of
 from deployments.parameters import ValidationParams, configure, output_root
 from storage.errors import DamagedFileError, HasivuError, NotMeasuredError, UnknownRunError, UsageError
@@ -232,11 +233,15 @@ def _skipped(config: RunConfig, component: ComponentId) -> SkippedComponent | No
 
 def _measured(folder: RunFolder, manifest: Manifest, attempt: int) -> ComponentResult:
     files = folder.component(manifest.component)
+    attempt = max(attempt, 1)
+    if manifest.run != folder.run:
+        stale = f"stale: its manifest is that of run {manifest.run}, not of {folder.run}"
+        return FailedComponent(component=manifest.component, error=stale, attempt=attempt)
     try:
         files.verify(manifest)
         return files.result(manifest)
     except DamagedFileError as error:
-        return FailedComponent(component=manifest.component, error=str(error), attempt=max(attempt, 1))
+        return FailedComponent(component=manifest.component, error=str(error), attempt=attempt)
 
 
 def reanalyse(folder: RunFolder, config: RunConfig, results: Sequence[ComponentResult]) -> list[ComponentResult]:
@@ -277,6 +282,8 @@ def _report(
     config: RunConfig,
     results: Sequence[ComponentResult],
     goes: Sequence[Attempt],
+    *,
+    today: bool = False,
 ) -> Report:
     """Put the report together, held against the run's baseline where it has one."""
     baseline, problem = baseline_report(folder.store, info)
@@ -290,10 +297,18 @@ def _report(
         found.regressions,
         compared=found.compared,
         attempts=goes,
-        notes=(*found.notes, *([problem] if problem else []), *recovery.notes(folder)),
+        notes=(
+            *([_todays(info)] if today else []),
+            *found.notes,
+            *([problem] if problem else []),
+            *recovery.notes(folder),
+        ),
         indicative=config.environment.indicative or config.local,
         timelines=timelines(folder, config, results),
         earlier=earlier_runs(folder.store, info),
+        policy=config.gate,
+        waivers=config.waivers,
+        on=datetime.now(UTC).date() if today else None,
     )
 
 
@@ -311,13 +326,16 @@ def stored_manifests(folder: RunFolder) -> dict[str, Manifest]:
     return {component: manifest for component, manifest in found.items() if manifest}
 
 
-def rejudge(folder: RunFolder) -> Report:
+def rejudge(folder: RunFolder, *, today: bool = False) -> Report:
     """The report of a stored run made again from its samples, without touching the environment.
 
-    What the first report holds as failed stays failed, with its reason.
+    What the first report holds as failed stays failed, with its reason. A run is judged by the limits, weights, gate
+    and waivers that it was opened with; with `today` by those of this day, and the report says so.
     """
     info, _ = folder.opened()
     config = stored_config(folder)
+    if today:
+        config = _by_todays_limits(config)
     first = folder.report() if folder.store.exists(folder.orchestration("report.json")) else None
     failed = [one for one in first.components if isinstance(one, FailedComponent)] if first else []
     manifests = stored_manifests(folder)
@@ -325,7 +343,23 @@ def rejudge(folder: RunFolder) -> Report:
         manifests.pop(one.component, None)
     attempt = max((one.attempt for one in failed), default=1)
     results = results_of(folder, config, manifests, {one.component.value: one.error for one in failed}, attempt)
-    return _report(folder, info, config, reanalyse(folder, config, results), folder.attempts())
+    made = _report(folder, info, config, reanalyse(folder, config, results), folder.attempts(), today=today)
+    return made.model_copy(update={"judged_by": datetime.now(UTC).date()}) if today else made
+
+
+def _by_todays_limits(config: RunConfig) -> RunConfig:
+    """The run's configuration with the limits, weights, gate and waivers that hold now."""
+    name = config.environment.name
+    thresholds, weights = load_thresholds(name)
+    now = {"thresholds": thresholds, "weights": weights, "gate": load_gate(name), "waivers": load_waivers(name)}
+    return config.model_copy(update=now)
+
+
+def _todays(info: RunInfo) -> str:
+    return (
+        f"Judged by the limits of {datetime.now(UTC):%Y-%m-%d}, not by those of the run, which was opened on"
+        f" {info.started:%Y-%m-%d}: score and gate may differ from its own report"
+    )
 
 
 def failure_text(error: object) -> str:

@@ -2,6 +2,7 @@
 
 The gate is for a whole environment: score ≥ 85, no critical finding, every gated metric strictly within its limit,
 no confirmed regression. It judges raw values; a missing value is `no_data`, which is no pass and goes before `fail`.
+How strict it is, is the environment's profile (`GatePolicy`); for what fails somebody may answer (`Waiver`).
 
 A run of chosen components (`quick`, one component alone) is no release gate: what it left out has no data, so its
 gate can never pass. Its exit code answers for what was asked (`exit_code`): 3 where part of that was not measured,
@@ -10,7 +11,8 @@ gate can never pass. Its exit code answers for what was asked (`exit_code`): 3 w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from datetime import date
 
 from storage.errors import ExitCode
 from storage.records import (
@@ -23,6 +25,7 @@ from storage.records import (
     Finding,
     Gate,
     GateCheck,
+    GatePolicy,
     GateVerdict,
     Regression,
     Report,
@@ -31,15 +34,23 @@ from storage.records import (
     Severity,
     Threshold,
     Unit,
+    Waiver,
+    WaiverState,
 )
 from tasks.judge.coherence import ONE_TARGET, one_target
 from tasks.judge.generators import LOAD_TRUST, load_trust, refused
+from tasks.judge.limits import LIMITS, limits
 from tasks.judge.score import grade_limit, total, truncated
+from tasks.judge.waivers import in_force, uses, waived
 
 SCORE_LIMIT = grade_limit("A")
 """The gate asks for grade A: a score of at least 85."""
+STRICT = GatePolicy(score=SCORE_LIMIT)
+"""The policy of whoever says nothing."""
 SCORE, CRITICAL, REGRESSIONS = "score", "critical_findings", "confirmed_regressions"
 """Ids of the checks that are no metric; a metric's check is called as the metric."""
+PROTECTED = frozenset({CRITICAL, LIMITS, ONE_TARGET, LOAD_TRUST})
+"""Checks that nobody can waive: all critical findings at once, and doubts about the evidence itself."""
 ASKED = "components"
 """Key of `RunInfo.settings`: the components that this run was asked for, separated by commas."""
 
@@ -54,8 +65,11 @@ def gate(
     compared: int = 0,
     attempts: Sequence[Attempt] = (),
     indicative: bool = False,
+    policy: GatePolicy = STRICT,
+    waivers: Sequence[Waiver] = (),
+    on: date = date.min,
 ) -> Gate:
-    """The production checklist, check by check.
+    """The production checklist, check by check; `on` is the day by which waivers end.
 
     `compared` counts the metrics that were held against history or a baseline. Where it is 0 there is nothing to
     regress from: the check is left out, and `left_out` says so. So are checks of switched-off components. `attempts`
@@ -63,8 +77,11 @@ def gate(
     generator that does not trust itself are no data; indicative ones are data where `indicative` is set. Then
     nothing passes; but what failed by other components' figures has failed all the same.
     """
+    current = in_force(waivers, on)
     findings = tuple(findings)
-    checks = [_score_check(score), _critical_check(score, findings)]
+    critical = {one.id for one in findings if one.severity is Severity.CRITICAL}
+    findings = tuple(one for one in findings if one.id not in current)
+    checks = [_score_check(score, policy.score), _critical_check(score, findings, critical & current.keys())]
     assessed = {a.threshold.metric: a for c in score.components for a in c.assessments}
     off = switched_off(results)
     checks += [
@@ -74,12 +91,41 @@ def gate(
     ]
     if compared or regressions:
         checks.append(_regression_check(regressions, compared))
-    further = one_target(results, attempts), load_trust(results, indicative=indicative)
+    further = (
+        limits(policy, thresholds, score, off),
+        one_target(results, attempts),
+        load_trust(results, indicative=indicative),
+    )
     checks += [check for check in further if check is not None]
+    checks = [waived(check, current, PROTECTED) for check in checks]
     doubted = refused(results, indicative=indicative)
-    failed = any(check.verdict is GateVerdict.FAIL and _is_firm(check, doubted, findings) for check in checks)
-    counted = [check.verdict for check in checks if not (failed and check.id == LOAD_TRUST)]
-    return Gate(verdict=_worst(counted), checks=tuple(checks))
+    return Gate(
+        verdict=_verdict_of(checks, doubted, findings),
+        checks=tuple(checks),
+        policy=policy,
+        waivers=uses(waivers, on, checks, critical, PROTECTED),
+    )
+
+
+def again(report: Report, policy: GatePolicy, further: GateCheck | None = None) -> Gate:
+    """The gate of a report by another policy, with the values that its checks have, and perhaps a further check."""
+    score = report.score
+    checks = [
+        _score_check(score, policy.score) if check.id == SCORE and check.limit != policy.score else check
+        for check in report.gate.checks
+    ]
+    checks += [further] if further else []
+    trusted = next((check.verdict is not GateVerdict.NO_DATA for check in checks if check.id == LOAD_TRUST), True)
+    doubted = frozenset() if trusted else refused(report.components, indicative=True)
+    verdict = _verdict_of(checks, doubted, report.findings)
+    return report.gate.model_copy(update={"verdict": verdict, "checks": tuple(checks), "policy": policy})
+
+
+def _verdict_of(checks: Sequence[GateCheck], doubted: frozenset[str], findings: Sequence[Finding]) -> GateVerdict:
+    """The worst of what counts: what is waived does not, and doubted load hides no failure of other components."""
+    counting = [check for check in checks if not check.waived]
+    failed = any(check.verdict is GateVerdict.FAIL and _is_firm(check, doubted, findings) for check in counting)
+    return _worst(check.verdict for check in counting if not (failed and check.id == LOAD_TRUST))
 
 
 def _is_firm(check: GateCheck, doubted: frozenset[str], findings: Sequence[Finding]) -> bool:
@@ -140,16 +186,25 @@ def asked_checks(report: Report) -> tuple[GateCheck, ...]:
 
 
 def exit_code(report: Report) -> ExitCode:
-    """0 pass, 1 gate failed, 3 something that was asked for could not be measured (goes before 1)."""
+    """0 pass, 1 gate failed, 3 something that was asked for could not be measured (goes before 1).
+
+    Under a profile that does not block, 1 becomes 0: the words still say that checks fail. 3 stays 3.
+    """
     whole = is_release_gate(report.info, report.score)
-    verdict = report.gate.verdict if whole else _worst(check.verdict for check in asked_checks(report))
+    checks = [check for check in asked_checks(report) if not check.waived]
+    verdict = report.gate.verdict if whole else _worst(check.verdict for check in checks)
     asked = _asked(report)
     incomplete = not asked or any(part.score is None or not _whole(part) for part in asked)
     if incomplete or verdict is GateVerdict.NO_DATA:
         return ExitCode.INCOMPLETE
-    if verdict is GateVerdict.FAIL or asked_score(report) < SCORE_LIMIT:
+    low = asked_score(report) < report.gate.policy.score and not _is_waived(report, SCORE)
+    if report.gate.policy.blocks and (verdict is GateVerdict.FAIL or low):
         return ExitCode.GATE_FAILED
     return ExitCode.PASS
+
+
+def _is_waived(report: Report, check: str) -> bool:
+    return any(use.state is WaiverState.HONOURED and use.waiver.check == check for use in report.gate.waivers)
 
 
 def _asked(report: Report) -> tuple[ComponentScore, ...]:
@@ -164,10 +219,10 @@ def _whole(part: ComponentScore) -> bool:
 def _speaks_of(check: GateCheck, names: set[str]) -> bool:
     if check.id == CRITICAL:
         return check.verdict is not GateVerdict.NO_DATA
-    return check.id in (REGRESSIONS, ONE_TARGET, LOAD_TRUST) or check.id.partition(".")[0] in names
+    return check.id in (REGRESSIONS, ONE_TARGET, LOAD_TRUST, LIMITS) or check.id.partition(".")[0] in names
 
 
-def _score_check(score: Score) -> GateCheck:
+def _score_check(score: Score, limit: float) -> GateCheck:
     known = not score.partial and bool(score.components)
     detail = (
         ""
@@ -178,16 +233,19 @@ def _score_check(score: Score) -> GateCheck:
         id=SCORE,
         title="Score",
         value=score.value if known else None,
-        limit=SCORE_LIMIT,
+        limit=limit,
         unit=Unit.SCORE,
         comparison=">=",
-        verdict=_verdict(score.value >= SCORE_LIMIT) if known else GateVerdict.NO_DATA,
+        verdict=_verdict(score.value >= limit) if known else GateVerdict.NO_DATA,
         detail=detail,
     )
 
 
-def _critical_check(score: Score, findings: Iterable[Finding]) -> GateCheck:
-    """None found among everything passes; none found where not all was looked at is not known."""
+def _critical_check(score: Score, findings: Iterable[Finding], answered: Collection[str]) -> GateCheck:
+    """None found among everything passes; none found where not all was looked at is not known.
+
+    `answered` are ids of critical findings that somebody answers for: they are not among `findings`.
+    """
     critical = sum(finding.severity is Severity.CRITICAL for finding in findings)
     absent = [part.component.value for part in score.components if part.score is None]
     unknown = critical == 0 and (bool(absent) or not score.components)
@@ -199,7 +257,14 @@ def _critical_check(score: Score, findings: Iterable[Finding]) -> GateCheck:
         unit=Unit.COUNT,
         comparison="==",
         verdict=GateVerdict.NO_DATA if unknown else _verdict(critical == 0),
-        detail=f"not measured: {', '.join(absent)}" if absent else "",
+        detail="; ".join(
+            part
+            for part in (
+                f"not measured: {', '.join(absent)}" if absent else "",
+                f"waived: {', '.join(sorted(answered))}" if answered else "",
+            )
+            if part
+        ),
     )
 
 

@@ -136,7 +136,9 @@ def _failed_checks(report: Report) -> list[str]:
     """An incomplete run is told as such alone: its checks count once it is whole."""
     if exit_code(report) is not ExitCode.GATE_FAILED:
         return []
-    failed = [_check(check) for check in asked_checks(report) if check.verdict is GateVerdict.FAIL]
+    failed = [
+        _check(check) for check in asked_checks(report) if check.verdict is GateVerdict.FAIL and not check.waived
+    ]
     return ["Checks that fail:", *_first(failed)] if failed else [f"Outcome: {outcome_word(report).text}"]
 
 

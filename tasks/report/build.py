@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 
 from storage.records import (
     Attempt,
     ComponentId,
     ComponentResult,
     EarlierRun,
+    GatePolicy,
     MeasuredComponent,
     Regression,
     Report,
@@ -17,12 +19,15 @@ from storage.records import (
     Threshold,
     Timeline,
     Trust,
+    Waiver,
 )
 from tasks.judge.coherence import one_target, unknown_target
 from tasks.judge.explain import explained
-from tasks.judge.gate import asked_components, gate, is_release_gate, left_out
+from tasks.judge.freshness import fresh
+from tasks.judge.gate import STRICT, asked_components, gate, is_release_gate, left_out
 from tasks.judge.roadmap import failure_findings, ordered, roadmap
 from tasks.judge.score import score
+from tasks.judge.waivers import sentence
 from tasks.report.words import TITLES, title_list
 
 
@@ -39,38 +44,48 @@ def build(
     indicative: bool = False,
     timelines: Sequence[Timeline] = (),
     earlier: Sequence[EarlierRun] = (),
+    policy: GatePolicy = STRICT,
+    waivers: Sequence[Waiver] = (),
+    on: date | None = None,
 ) -> Report:
     """The report of a run. Pure: the same inputs give the same report.
 
     `compared` counts the metrics that were held against history or a baseline; 0 says that there was none, and the
     gate then leaves the check of regressions out. `attempts` are all goes at measuring this run; `indicative`
-    says that the gate takes load figures which are no more than that; `notes` go before the report's own;
-    `timelines` and `earlier` are kept as they are.
+    says that the gate takes load figures which are no more than that; `policy` is how strict it is; `on` is the day
+    by which waivers end, by default that of the run; `notes` go before the report's own; `timelines` and `earlier`
+    are kept as they are.
     """
-    arranged = _arranged(results)
+    arranged = tuple(fresh(info, result) for result in _arranged(results))
     outcome = explained(score(arranged, thresholds, weights))
     found = [finding for result in _measured(arranged) for finding in result.findings]
     findings = ordered([*found, *failure_findings(arranged, info.environment)])
+    judged = gate(
+        outcome,
+        arranged,
+        thresholds,
+        findings,
+        regressions,
+        compared=compared,
+        attempts=attempts,
+        indicative=indicative,
+        policy=policy,
+        waivers=waivers,
+        on=on or info.started.date(),
+    )
     return Report(
         info=info,
         components=arranged,
         score=outcome,
-        gate=gate(
-            outcome,
-            arranged,
-            thresholds,
-            findings,
-            regressions,
-            compared=compared,
-            attempts=attempts,
-            indicative=indicative,
-        ),
+        gate=judged,
         findings=findings,
         roadmap=roadmap(findings, outcome),
         regressions=tuple(regressions),
         attempts=tuple(attempts),
         notes=(
             *_scope(info, outcome),
+            *_policy(policy),
+            *map(sentence, judged.waivers),
             *_absent(arranged, outcome),
             *notes,
             *left_out(arranged, thresholds, compared=compared),
@@ -102,6 +117,12 @@ def _scope(info: RunInfo, outcome: Score) -> list[str]:
         return []
     asked = title_list(asked_components(info, outcome))
     return [f"This run was asked for {asked} alone: it is no release gate, and its exit code answers for that alone"]
+
+
+def _policy(policy: GatePolicy) -> list[str]:
+    if policy.blocks:
+        return []
+    return [f"The gate's profile {policy.name!r} only warns: what fails does not change the exit code"]
 
 
 def _absent(results: Sequence[ComponentResult], outcome: Score) -> list[str]:

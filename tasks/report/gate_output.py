@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 
-from storage.records import GateVerdict, Report
+from storage.records import GateCheck, GateVerdict, Report
 from tasks.judge.gate import asked_checks, asked_components, exit_code, is_release_gate
 from tasks.judge.score import display_grade
 from tasks.report.figures import check_limit, check_value
 from tasks.report.text import one_line
-from tasks.report.words import verdict_sentence
+from tasks.report.words import check_detail, verdict_sentence
 
 
 def gate_json(report: Report) -> bytes:
@@ -25,6 +25,9 @@ def gate_json(report: Report) -> bytes:
         "exit_code": int(exit_code(report)),
         "release_gate": is_release_gate(report.info, report.score),
         "asked_components": sorted(asked_components(report.info, report.score)),
+        "profile": report.gate.policy.name,
+        "blocks": report.gate.policy.blocks,
+        "waivers": [use.model_dump(mode="json") for use in report.gate.waivers],
         "score": report.score.value,
         "grade": display_grade(report.score),
         "coverage": report.score.coverage,
@@ -35,17 +38,25 @@ def gate_json(report: Report) -> bytes:
 
 
 def github_annotations(report: Report) -> tuple[str, ...]:
-    """`::error` for each check that fails or has no data, `::warning` for a partial run and doubted load."""
+    """`::error` for each check that fails or has no data, `::warning` for a partial run and doubted load.
+
+    What fails and is waived, or fails under a profile that only warns, is a warning.
+    """
     lines = [
         _annotation(
-            "error",
+            _level(check, blocks=report.gate.policy.blocks),
             check.title,
-            f"{_said(check.verdict)}: {check_value(check)}, limit {check_limit(check)}. {check.detail}",
+            f"{_said(check.verdict)}: {check_value(check)}, limit {check_limit(check)}. {check_detail(check)}",
         )
         for check in asked_checks(report)
         if check.verdict is not GateVerdict.PASS
     ]
     return (*lines, *(_annotation("warning", "hasivu-perf", note) for note in report.notes))
+
+
+def _level(check: GateCheck, *, blocks: bool) -> str:
+    let = check.verdict is GateVerdict.FAIL and (bool(check.waived) or not blocks)
+    return "warning" if let else "error"
 
 
 def _said(verdict: GateVerdict) -> str:

@@ -29,7 +29,15 @@ from tasks.report.since import since
 from tasks.report.tables import evidence, label_text, load_rows, not_measured, pairs, parts_tables
 from tasks.report.text import clean, shorten
 from tasks.report.timelines import time_charts, wrong_kinds
-from tasks.report.words import SEVERITIES, TITLES, VERDICTS, outcome_word, score_word, verdict_sentence
+from tasks.report.words import (
+    SEVERITIES,
+    TITLES,
+    check_detail,
+    check_word,
+    outcome_word,
+    score_word,
+    verdict_sentence,
+)
 
 TEMPLATES = Path(__file__).parent / "templates"
 MOST_FINDINGS, MOST_TITLES, MOST_EVIDENCE, MOST_ROADMAP, MOST_GAPS = 40, 300, 6, 12, 25
@@ -71,7 +79,6 @@ def html(report: Report) -> bytes:
             "limits": thresholds,
             "units": {t.metric: t.unit for t in thresholds} | {m.metric: m.unit for m in measurements},
             "shown": {finding.id for finding in report.findings[:MOST_FINDINGS]},
-            "verdicts": VERDICTS,
             "severities": SEVERITIES,
             "titles": TITLES,
             "most_findings": MOST_FINDINGS,
@@ -113,6 +120,8 @@ def _environment() -> Environment:
         "moment": figures.moment,
         "check_value": figures.check_value,
         "check_limit": figures.check_limit,
+        "check_word": check_word,
+        "check_detail": check_detail,
         "margin": figures.margin,
         "truncated": truncated,
         "lost": lambda points: f"{points:.1f}",

@@ -27,7 +27,7 @@ from tasks.report.tables import (
 )
 from tasks.report.text import clean, shorten
 from tasks.report.timelines import time_charts, wrong_kinds
-from tasks.report.words import SEVERITIES, VERDICTS, verdict_sentence
+from tasks.report.words import SEVERITIES, check_detail, check_word, verdict_sentence
 
 STEP_SUMMARY_BYTES = 1024 * 1024
 """GitHub refuses a larger step summary whole."""
@@ -65,8 +65,8 @@ def gate_table(report: Report) -> str:
             plain(check_value(check)),
             plain(check_limit(check)),
             plain(margin(check)),
-            str(VERDICTS[check.verdict]),
-            escape(check.detail, 200),
+            str(check_word(check)),
+            escape(check_detail(check), 200),
         )
         for check in report.gate.checks
     )

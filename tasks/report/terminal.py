@@ -12,7 +12,7 @@ from tasks.judge.score import display_grade, truncated
 from tasks.report.cards import cards
 from tasks.report.figures import NOT_MEASURED, check_limit, check_value, figure, share
 from tasks.report.text import ascii_text, clean, one_line
-from tasks.report.words import SEVERITIES, VERDICTS, outcome_word, verdict_sentence
+from tasks.report.words import SEVERITIES, check_word, outcome_word, verdict_sentence
 
 _NARROWEST = 40
 _COMMAND = "     "
@@ -42,7 +42,7 @@ def _checks(report: Report) -> list[str]:
     """The checks that do not pass, of what was asked."""
     rows = [
         (
-            str(VERDICTS[check.verdict]),
+            str(check_word(check)),
             check.title,
             check.detail
             if check.verdict is GateVerdict.NO_DATA

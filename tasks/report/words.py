@@ -6,8 +6,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from storage.errors import ExitCode
-from storage.records import Band, ComponentId, GateVerdict, Report, Severity, Trust
-from tasks.judge.gate import SCORE_LIMIT, asked_checks, asked_components, asked_score, exit_code, is_release_gate
+from storage.records import Band, ComponentId, GateCheck, GateVerdict, Report, Severity, Trust
+from tasks.judge.gate import asked_checks, asked_components, asked_score, exit_code, is_release_gate
 from tasks.judge.score import truncated
 
 TITLES = {
@@ -56,6 +56,20 @@ TRUSTS = {
 }
 
 
+WAIVED = Word("fair", "◐", "waived")
+WARNS = Word("fair", "!", "fails (warns only)")
+
+
+def check_word(check: GateCheck) -> Word:
+    """The verdict of a check; a failure that somebody answers for is waived."""
+    return WAIVED if check.waived else VERDICTS[check.verdict]
+
+
+def check_detail(check: GateCheck) -> str:
+    """The evidence of a check, and who answers for it where it is waived."""
+    return "; ".join(part for part in (check.waived, check.detail) if part)
+
+
 def score_word(value: float | None) -> Word:
     """The state of a score by the points of the curve: good from 95, fair from 75."""
     if value is None:
@@ -79,8 +93,15 @@ def outcome_word(report: Report) -> Word:
     """The outcome of the whole run, as its exit code has it."""
     code = exit_code(report)
     if code is ExitCode.PASS:
-        return Word("good", "✓", "pass")
+        return WARNS if warns(report) else Word("good", "✓", "pass")
     return VERDICTS[GateVerdict.NO_DATA if code is ExitCode.INCOMPLETE else GateVerdict.FAIL]
+
+
+def warns(report: Report) -> bool:
+    """Whether checks fail that do not block, since the gate's profile only warns."""
+    low = asked_score(report) < report.gate.policy.score
+    failing = low or any(one.verdict is GateVerdict.FAIL and not one.waived for one in asked_checks(report))
+    return not report.gate.policy.blocks and failing
 
 
 def verdict_sentence(report: Report) -> str:
@@ -88,14 +109,18 @@ def verdict_sentence(report: Report) -> str:
     if not is_release_gate(report.info, report.score):
         return _partial_sentence(report)
     name = environment_title(report)
-    verdicts = [check.verdict for check in report.gate.checks]
-    whole, failed = len(verdicts), verdicts.count(GateVerdict.FAIL)
+    verdicts = [check.verdict for check in report.gate.checks if not check.waived]
+    whole, failed = len(report.gate.checks), verdicts.count(GateVerdict.FAIL)
+    waived = whole - len(verdicts)
     absent = verdicts.count(GateVerdict.NO_DATA)
     if absent:
         also = f", and {failed} {_verb(failed, 'fail')}" if failed else ""
         return f"{name} is not proven ready: {absent} of {whole} checks {_verb(absent, 'have', 'has')} no data{also}."
     if failed:
-        return f"{name} is not ready: {failed} of {whole} checks {_verb(failed, 'fail')}."
+        only = "" if report.gate.policy.blocks else "; its gate only warns"
+        return f"{name} is not ready: {failed} of {whole} checks {_verb(failed, 'fail')}{only}."
+    if waived:
+        return f"{name} is ready, with {waived} of {whole} checks waived: somebody answers for what fails."
     return f"{name} is ready: all {whole} checks pass."
 
 
@@ -105,12 +130,11 @@ def _partial_sentence(report: Report) -> str:
     name = title_list(asked)
     where = f"of {report.info.environment}"
     code = exit_code(report)
-    scored = (
-        f"{_verb(len(asked), 'score', 'scores')} {truncated(asked_score(report))}, at least {SCORE_LIMIT:g} is asked"
-    )
+    asks = f"at least {report.gate.policy.score:g} is asked"
+    scored = f"{_verb(len(asked), 'score', 'scores')} {truncated(asked_score(report))}, {asks}"
     if code is ExitCode.INCOMPLETE:
         return f"{name} {where}: part of what was asked could not be measured."
-    if code is ExitCode.PASS:
+    if code is ExitCode.PASS and not warns(report):
         return f"{name} {where}: within the limits ({scored}). A part of the platform is no release gate."
     failed = sum(check.verdict is GateVerdict.FAIL for check in asked_checks(report))
     checks = f"{failed} {_verb(failed, 'checks', 'check')} {_verb(failed, 'fail')}; " if failed else ""

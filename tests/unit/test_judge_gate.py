@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 import pytest
 
 from storage.errors import ExitCode
-from storage.records import ComponentId, ComponentResult, GateVerdict, Regression, Report, Severity, Unit
-from tasks.judge.gate import asked_checks, asked_score, exit_code
+from storage.records import (
+    ComponentId,
+    ComponentResult,
+    Finding,
+    GatePolicy,
+    GateVerdict,
+    MeasuredComponent,
+    Regression,
+    Report,
+    Severity,
+    Unit,
+    Waiver,
+    WaiverState,
+    Window,
+)
+from tasks.judge.gate import again, asked_checks, asked_score, exit_code
 from tasks.report.build import build
+from tasks.report.gate_output import github_annotations
+from tasks.report.renderings import renderings
+from tasks.report.words import verdict_sentence
 from tests.report_example import (
     GOOD_VALUES,
+    START,
     THRESHOLDS,
     WEIGHTS,
     failed,
@@ -156,6 +175,133 @@ def test_regressions_are_checked_once_there_is_something_to_regress_from() -> No
         regression = Regression.model_validate(worse | {"confirmed": confirmed})
         report = build(info(), results(), THRESHOLDS, WEIGHTS, (regression,), compared=12)
         assert verdicts(report)["confirmed_regressions"] is verdict
+
+
+WAIVER = {
+    "check": "api.latency.p95",
+    "owner": "priya",
+    "reason": "the payment provider answers slowly, PERF-131",
+    "until": START.date(),
+}
+SLOW = {"api.latency.p95": 240.0}
+
+
+def with_waivers(values: dict[str, float | None], *waivers: dict[str, object], **changes: object) -> Report:
+    found = [Waiver.model_validate({**WAIVER, **one}) for one in waivers]
+    return build(info(), results(values), THRESHOLDS, WEIGHTS, waivers=found, **changes)  # type: ignore[arg-type]
+
+
+class TestWaivers:
+    """Somebody answers for a failure, for a while; every report says so."""
+
+    def test_a_failure_that_somebody_answers_for_does_not_count(self) -> None:
+        report = with_waivers(SLOW, {})
+        check = next(one for one in report.gate.checks if one.id == "api.latency.p95")
+        assert (check.verdict, "priya" in check.waived) == (GateVerdict.FAIL, True)
+        assert report.gate.verdict is GateVerdict.PASS
+        assert exit_code(report) is ExitCode.PASS
+        assert "1 of 7 checks waived" in verdict_sentence(report)
+        for name, rendering in renderings(report).items():
+            if not name.startswith("executive-summary"):
+                assert b"PERF-131" in rendering, name
+
+    @pytest.mark.parametrize(
+        ("change", "state"),
+        [
+            ({"until": START.date() - timedelta(days=1)}, WaiverState.EXPIRED),
+            ({"until": START.date() + timedelta(days=93)}, WaiverState.REFUSED),
+            ({"check": "cache.hits.ratio"}, WaiverState.NOT_NEEDED),
+            ({"check": "no.such"}, WaiverState.NOT_NEEDED),
+        ],
+    )
+    def test_what_has_ended_or_does_not_fit_is_not_honoured_and_named(
+        self, change: dict[str, object], state: WaiverState
+    ) -> None:
+        report = with_waivers(SLOW, change)
+        assert [use.state for use in report.gate.waivers] == [state]
+        assert exit_code(report) is ExitCode.GATE_FAILED
+        assert any(note.startswith("Waiver of") for note in report.notes)
+
+    def test_what_was_not_measured_cannot_be_waived(self) -> None:
+        report = with_waivers({"api.latency.p95": None}, {}, {"check": "score"})
+        assert [use.state for use in report.gate.waivers] == [WaiverState.REFUSED] * 2
+        assert exit_code(report) is ExitCode.INCOMPLETE
+
+    def test_one_critical_finding_can_be_waived_but_not_all_of_them(self) -> None:
+        database = measured_with(finding("a", severity=Severity.CRITICAL), finding("b", severity=Severity.CRITICAL))
+        one, other, every = (
+            Waiver.model_validate({**WAIVER, "check": check})
+            for check in (database.findings[0].id, database.findings[1].id, "critical_findings")
+        )
+        found = replaced(ComponentId.DATABASE, database)
+        for waivers, expected in (((one,), ExitCode.GATE_FAILED), ((one, other), ExitCode.PASS), ((every,), 1)):
+            report = build(info(), found, THRESHOLDS, WEIGHTS, waivers=waivers)
+            assert exit_code(report) == expected
+
+    def test_a_waiver_lets_nothing_else_pass(self) -> None:
+        assert exit_code(with_waivers({**SLOW, "cache.hits.ratio": 0.5}, {})) is ExitCode.GATE_FAILED
+
+
+def measured_with(*found: Finding) -> MeasuredComponent:
+    database = results()[0]
+    assert database.status == "measured"
+    return database.model_copy(update={"findings": found})
+
+
+class TestProfiles:
+    """Strict blocks; warn says the same and exits with 0; neither takes what was not measured."""
+
+    WARN = GatePolicy(name="warn", blocks=False)
+
+    def test_what_only_warns_still_says_what_fails(self) -> None:
+        report = build(info(), results(SLOW), THRESHOLDS, WEIGHTS, policy=self.WARN)
+        assert report.gate.verdict is GateVerdict.FAIL
+        assert exit_code(report) is ExitCode.PASS
+        assert verdict_sentence(report).endswith("1 of 7 checks fails; its gate only warns.")
+        assert github_annotations(report)[0].startswith("::warning ")
+        made = renderings(report)
+        assert (b"<failure" in made["junit.xml"], b"FAILS" in made["junit.xml"]) == (False, True)
+
+    def test_what_was_not_measured_is_incomplete_under_every_profile(self) -> None:
+        report = build(info(), results({"api.latency.p95": None}), THRESHOLDS, WEIGHTS, policy=self.WARN)
+        assert exit_code(report) is ExitCode.INCOMPLETE
+
+    def test_a_limit_that_someone_removed_is_no_data(self) -> None:
+        policy = GatePolicy(required=("api.latency.p95", "cache.hits.ratio"))
+        whole = build(info(), results(), THRESHOLDS, WEIGHTS, policy=policy)
+        assert exit_code(whole) is ExitCode.PASS
+        without = [
+            one.model_copy(update={"gate": None}) if one.metric == "api.latency.p95" else one for one in THRESHOLDS
+        ]
+        report = build(info(), results(SLOW), without, WEIGHTS, policy=policy)
+        assert verdicts(report)["limits"] is GateVerdict.NO_DATA
+        assert exit_code(report) is ExitCode.INCOMPLETE
+
+    def test_the_gate_asked_again_by_another_profile(self) -> None:
+        report = build(info(), results(SLOW), THRESHOLDS, WEIGHTS, policy=self.WARN)
+        strict = report.model_copy(update={"gate": again(report, GatePolicy(score=99.9))})
+        assert exit_code(strict) is ExitCode.GATE_FAILED
+        assert verdicts(strict)["score"] is GateVerdict.FAIL
+
+
+class TestStaleness:
+    """What was measured before the run is no evidence for it."""
+
+    def test_a_component_of_an_earlier_run_is_not_measured(self) -> None:
+        late = START + timedelta(days=1)
+        report = built(results(), started=late)
+        assert {one.status for one in report.components} == {"failed"}
+        assert exit_code(report) is ExitCode.INCOMPLETE
+
+    def test_one_stale_figure_has_no_value(self) -> None:
+        old = Window(start=START - timedelta(days=2), end=START - timedelta(days=1))
+        component = measured(
+            ComponentId.CACHE,
+            measurement("cache.hits.ratio", 0.968, window=old),
+            measurement("cache.latency.p95", 1.9),
+        )
+        report = built(replaced(ComponentId.CACHE, component))
+        assert verdicts(report)["cache.hits.ratio"] is GateVerdict.NO_DATA
 
 
 class TestARunOfChosenComponents:
