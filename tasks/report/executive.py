@@ -18,7 +18,16 @@ from tasks.report.figures import NOT_MEASURED, figure, number
 from tasks.report.html import page
 from tasks.report.markdown import escape
 from tasks.report.tables import not_measured
-from tasks.report.words import BANDS, SEVERITIES, Word, environment_title, outcome_word, score_word, title_list
+from tasks.report.words import (
+    BANDS,
+    SEVERITIES,
+    Word,
+    environment_title,
+    outcome_word,
+    score_word,
+    title_list,
+    warns,
+)
 
 MOST_GAPS, MOST_ACTIONS = 6, 3
 
@@ -108,6 +117,7 @@ def meaning(report: Report) -> str:
     """What the verdict means for lunch, in a sentence or two."""
     name = environment_title(report)
     code = exit_code(report)
+    passes = code is ExitCode.PASS and not warns(report)
     if code is ExitCode.INCOMPLETE:
         return (
             f"{name}: nobody can say yet whether lunch will run smoothly, because part of it could not be measured."
@@ -115,9 +125,12 @@ def meaning(report: Report) -> str:
     if not is_release_gate(report.info, report.score):
         asked = asked_components(report.info, report.score)
         verb = "is" if len(asked) == 1 else "are"
-        state = f"{verb} fast enough" if code is ExitCode.PASS else f"{verb} not fast enough"
+        state = f"{verb} fast enough" if passes else f"{verb} not fast enough"
         return f"{name}: {title_list(asked)} {state}. The rest of the service was not looked at."
-    if code is ExitCode.PASS:
+    waived = [check.title for check in report.gate.checks if check.waived]
+    if passes and waived:
+        return f"{name} may serve lunch with limits that it misses and that were waived: {', '.join(waived)}."
+    if passes:
         return f"{name} is fast and sound enough to serve lunch."
     return f"{name} should not be released as it is: it misses limits that lunch depends on."
 
