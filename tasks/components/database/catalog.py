@@ -39,6 +39,11 @@ def foreign_keys(session: Session, problems: list[str]) -> list[Row]:
     return _attempt(session, queries.filled(queries.FOREIGN_KEYS), "foreign keys", problems) or []
 
 
+def columns(session: Session, problems: list[str]) -> list[Row]:
+    """Columns with the planner's statistics; none with a problem where they could not be read."""
+    return _attempt(session, queries.filled(queries.COLUMNS), "columns", problems) or []
+
+
 def sequences(session: Session, problems: list[str]) -> list[dict[str, Any]]:
     """Rows of the table `sequences`."""
     found = _attempt(session, queries.filled(queries.SEQUENCES), "sequences", problems) or []

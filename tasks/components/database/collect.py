@@ -208,6 +208,7 @@ class Collector:
             "statements": rows,
             "tables": _tables(first, last),
             "indexes": catalog.with_deltas(first.indexes, last.indexes, ("scans",)),
+            "columns": catalog.columns(session, problems) if session else [],
             "foreign_keys": catalog.foreign_keys(session, problems) if session else [],
             "sequences": catalog.sequences(session, problems) if session else [],
             "plans": self._plans(session, rows) if session else [],

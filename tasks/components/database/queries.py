@@ -98,6 +98,18 @@ LEFT JOIN pg_catalog.pg_stat_user_indexes s ON s.indexrelid = c.oid
 WHERE t.relkind IN ('r', 'm', 'p') AND {user}"""
 
 
+COLUMNS = """
+SELECT n.nspname AS schema, c.relname AS table, a.attname AS name,
+       pg_catalog.format_type(a.atttypid, NULL) AS type, a.attnotnull AS not_null, s.avg_width AS width,
+       s.null_frac::float8 AS nulls
+FROM pg_catalog.pg_attribute a
+JOIN pg_catalog.pg_class c ON c.oid = a.attrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN pg_catalog.pg_stats s ON s.schemaname = n.nspname AND s.tablename = c.relname AND s.attname = a.attname
+  AND s.inherited = (c.relkind = 'p')
+WHERE c.relkind IN ('r', 'm', 'p') AND a.attnum > 0 AND NOT a.attisdropped AND {user}
+ORDER BY a.attrelid, a.attnum"""
+
 FOREIGN_KEYS = """
 SELECT k.conname AS name, n.nspname AS schema, t.relname AS table, k.conrelid AS table_oid,
        ARRAY(SELECT a.attname::text FROM unnest(k.conkey) WITH ORDINALITY p(number, place)

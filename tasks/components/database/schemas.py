@@ -158,6 +158,17 @@ INDEXES = _schema(
 )
 """All indexes of those tables."""
 
+COLUMNS = _schema(
+    schema=_TEXT,
+    table=_TEXT,
+    name=_TEXT,
+    type=_TEXT,
+    not_null=_BOOL,
+    width=_INT,  # mean bytes; null where the role may not read the column, or it was never analyzed
+    nulls=_FLOAT,
+)
+"""Columns of those tables with the planner's statistics; no values."""
+
 FOREIGN_KEYS = _schema(
     name=_TEXT,
     schema=_TEXT,
@@ -220,6 +231,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
     "statements": STATEMENTS,
     "tables": TABLES,
     "indexes": INDEXES,
+    "columns": COLUMNS,
     "foreign_keys": FOREIGN_KEYS,
     "sequences": SEQUENCES,
     "plans": PLANS,

@@ -13,6 +13,7 @@ from tasks.components.database.advise import (
     invalid,
     missing_index,
     redundant,
+    rewrites,
     sequences,
     slow,
     transactions,
@@ -32,6 +33,7 @@ CHECKS: tuple[Callable[[Case], list[Finding]], ...] = (
     sequences.check,
     capacity.check,
     slow.check,
+    *rewrites.CHECKS,
 )
 """All checks, in the order in which their findings are listed."""
 

@@ -11,6 +11,7 @@ from typing import Any
 from deployments.config import RunConfig
 from storage.records import ComponentId, Finding, Level, Measurement, Remedy, Severity, Threshold
 from tasks.components.base import Samples
+from tasks.components.database.advise.shape import Shape
 from tasks.components.database.measure import Data, index_figures, table_figures
 
 NOT_TESTED = "not what-if tested: planner and run time after the change are unknown"
@@ -43,6 +44,8 @@ _RESERVED = frozenset(
 _NAME_BYTES = 63
 
 Row = Mapping[str, Any]
+Name = tuple[str, str]
+"""Schema and name of a table."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,38 @@ class Case:
     def by_name(self) -> dict[tuple[str, str], Row]:
         """Tables by schema and name."""
         return {(row["schema"], row["name"]): row for row in self.tables.values()}
+
+    @cached_property
+    def columns(self) -> dict[Name, dict[str, Row]]:
+        """Columns by table and name; none where they could not be read."""
+        found: dict[Name, dict[str, Row]] = {}
+        for row in self.data.rows("columns"):
+            found.setdefault((row["schema"], row["table"]), {})[row["name"]] = row
+        return found
+
+    def tables_of(self, shape: Shape) -> tuple[tuple[str, Name], ...]:
+        """Aliases and tables of a statement; a name without a schema is `public`'s, else the only one so called."""
+        found = []
+        for alias, (schema, name) in shape.tables:
+            named = [(schema, name)] if schema else [one for one in self.by_name if one[1] == name]
+            chosen = ("public", name) if ("public", name) in named else named[0] if len(named) == 1 else None
+            if chosen in self.by_name and chosen is not None:
+                found.append((alias, chosen))
+        return tuple(found)
+
+    def owner(self, shape: Shape, alias: str | None, column: str) -> Name | None:
+        """The table of a statement whose column that is; None where it is none of them, or not one alone."""
+        found = {
+            name
+            for known, name in self.tables_of(shape)
+            if alias in {None, known, name[1]} and column in self.columns.get(name, {})
+        }
+        return found.pop() if len(found) == 1 else None
+
+    def rows_of(self, name: Name) -> float:
+        """Estimated rows of a table; 0 where it is not known."""
+        table = self.by_name.get(name) or {}
+        return max(float(table.get("estimated_rows") or 0), float(table.get("live") or 0))
 
     def indexes_of(self, table_oid: int) -> list[Row]:
         """Indexes of one table."""

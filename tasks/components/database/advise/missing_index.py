@@ -18,6 +18,7 @@ from tasks.components.database.advise.case import (
 from tasks.components.database.statements import label
 
 _HIGH_SHARE, _MEDIUM_SHARE = 0.20, 0.05
+_BUSY_SHARE = 0.01
 
 
 def create(case: Case, candidate: Candidate) -> tuple[str, str]:
@@ -125,15 +126,26 @@ def _of_advice(case: Case, candidate: Candidate, advice: advised.Advice, part: f
 def weight_of(case: Case, candidate: Candidate) -> Level:
     """By the statements' share of the time; where only a timed read is known, by its median against the limits.
 
-    The median and not p95: what one read waits for another one says nothing of its own plan.
+    A share of next to nothing is nothing: statements that are quick and keep the server busy for less than a
+    hundredth of the window weigh little. The median and not p95: what one read waits for another one says nothing of
+    its own plan.
     """
-    part = share(case, candidate.queryids) or 0.0
+    part = (share(case, candidate.queryids) or 0.0) if _is_felt(case, candidate.queryids) else 0.0
     slowest = max((_median(case, name) for name in candidate.reads), default=0.0)
     limits = case.threshold("database.query.p95")
     good, best = (limits.good, limits.best) if limits else (float("inf"), float("inf"))
     if part >= _HIGH_SHARE or slowest > good:
         return Level.HIGH
     return Level.MEDIUM if part >= _MEDIUM_SHARE or slowest > best else Level.LOW
+
+
+def _is_felt(case: Case, queryids: list[str]) -> bool:
+    """Whether one of the statements is slow, or all of them together keep the server busy."""
+    limits = case.threshold("database.query.p95")
+    rows = [row for row in case.data.rows("statements") if row["queryid"] in queryids and not row["own"]]
+    busy = sum(row["total_ms"] for row in rows) >= _BUSY_SHARE * 1000 * case.data.window.seconds
+    slow = limits is None or any(row["total_ms"] > limits.best * max(row["calls"], 1) for row in rows)
+    return busy or slow
 
 
 def _median(case: Case, name: str) -> float:

@@ -16,12 +16,13 @@ from tasks.components.database.measure.objects import (
     by_table,
     index_figures,
     sequence_share,
+    statement_figures,
     table_figures,
 )
 from tasks.components.database.measure.reads import reads
 from tasks.components.database.measure.sessions import connections, idle_in_transaction, pool, sessions
 
-__all__ = ["METRICS", "Data", "index_figures", "measure", "sequence_share", "table_figures"]
+__all__ = ["METRICS", "Data", "index_figures", "measure", "sequence_share", "statement_figures", "table_figures"]
 
 METRICS = frozenset(
     {

@@ -16,21 +16,24 @@ INDEXES_SHOWN = 100
 
 def by_statement(data: Data, config: RunConfig) -> list[Measurement]:
     """Calls, total and mean time of the statements that took the most time within the window."""
-    found = []
-    source = "pg_stat_statements, difference over the window"
     shown = [row for row in data.rows("statements") if not row["own"] and row["calls"] > 0]
-    for row in shown[: config.environment.database.top]:
-        labels = {"statement": label(row["queryid"], row["text"])}
-        calls, total = row["calls"], row["total_ms"]
-        note = "a lower bound: its counters were reset within the window" if row["resets"] else ""
+    return [found for row in shown[: config.environment.database.top] for found in statement_figures(data, row)]
+
+
+def statement_figures(data: Data, row: Mapping[str, Any]) -> list[Measurement]:
+    """Calls, total and mean time of one statement that was called within the window."""
+    labels = {"statement": label(row["queryid"], row["text"])}
+    calls, total = row["calls"], row["total_ms"]
+    source = "pg_stat_statements, difference over the window"
+    note = "a lower bound: its counters were reset within the window" if row["resets"] else ""
+    return [
+        data.measurement(f"database.statement.{metric}", value, unit, calls, source, labels=labels, note=note)
         for metric, value, unit in (
             ("calls", float(calls), Unit.COUNT),
             ("total", total, Unit.MS),
             ("mean", total / calls, Unit.MS),
-        ):
-            name = f"database.statement.{metric}"
-            found.append(data.measurement(name, value, unit, calls, source, labels=labels, note=note))
-    return found
+        )
+    ]
 
 
 _TABLE_FIGURES: Sequence[tuple[str, tuple[str, ...]]] = (

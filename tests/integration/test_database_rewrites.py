@@ -1,0 +1,151 @@
+"""Habits of an application, really run: each is named with its evidence; a tidy application hears of none."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+import pyarrow as pa
+import pytest
+from pydantic import SecretStr
+
+from deployments.config import IndexAdviceSettings, ReadStatement, RunConfig, Target, build_config
+from storage.records import Finding, Level, Severity
+from tasks.components.base import CollectContext, Samples
+from tasks.components.database import DATABASE
+from tests.databases import Database, database
+
+SCHEMA = (
+    "CREATE EXTENSION pg_stat_statements",
+    "CREATE TABLE parents (id bigint PRIMARY KEY, email text NOT NULL, note text)",
+    """CREATE TABLE orders (id bigint PRIMARY KEY, parent bigint NOT NULL REFERENCES parents,
+    at timestamptz NOT NULL, state text NOT NULL, address text)""",
+    "CREATE TABLE items (id bigint PRIMARY KEY, order_id bigint NOT NULL REFERENCES orders, dish text)",
+    "INSERT INTO parents SELECT n, 'Parent' || n || '@school.test', repeat('n', 120) FROM generate_series(1, 5000) n",
+    """INSERT INTO orders SELECT n, n % 5000 + 1, now() - n * interval '3 minutes', 'open', repeat('a', 600)
+    FROM generate_series(1, 20000) n""",
+    "INSERT INTO items SELECT n, n % 20000 + 1, 'rice' FROM generate_series(1, 60000) n",
+    "CREATE INDEX parents_email ON parents (email)",
+    "CREATE INDEX orders_parent_at ON orders (parent, at)",
+    "CREATE INDEX orders_at ON orders (at)",
+    "CREATE INDEX items_order ON items (order_id)",
+    "GRANT ALL ON ALL TABLES IN SCHEMA public TO PUBLIC",
+    "VACUUM (FREEZE, ANALYZE)",
+)
+
+Work = Callable[[psycopg.Connection[Any], int], None]
+
+
+def careless(connection: psycopg.Connection[Any], number: int) -> None:
+    """One round of an application with every habit that is looked for."""
+    orders = connection.execute("SELECT id FROM orders WHERE parent = %s", (number % 5000 + 1,)).fetchall()
+    for (order,) in orders:
+        connection.execute("SELECT dish FROM items WHERE order_id = %s", (order,)).fetchall()
+    connection.execute("SELECT id FROM parents WHERE lower(email) = %s", (f"parent{number}@school.test",))
+    connection.execute("SELECT id, state FROM orders WHERE at::date = %s", ("2026-01-01",))
+    connection.execute("SELECT note FROM parents WHERE id = %s", (Decimal(number),)).fetchall()
+    connection.execute("SELECT * FROM orders WHERE at > now() - interval '2 hours'").fetchall()
+    connection.execute("SELECT id, at FROM orders ORDER BY at DESC LIMIT 20 OFFSET %s", (15_000 + number,)).fetchall()
+    if number % 10 == 0:
+        connection.execute("SELECT id, email FROM parents").fetchall()
+
+
+def tidy(connection: psycopg.Connection[Any], number: int) -> None:
+    """The same wishes, well put."""
+    connection.execute(
+        "SELECT o.id, i.dish FROM orders o JOIN items i ON i.order_id = o.id WHERE o.parent = %s",
+        (number % 5000 + 1,),
+    ).fetchall()
+    connection.execute("SELECT id FROM parents WHERE email = %s", (f"Parent{number}@school.test",)).fetchall()
+    connection.execute("SELECT note FROM parents WHERE id = %s", (number,)).fetchall()
+    connection.execute("SELECT id, at FROM orders WHERE at < now() ORDER BY at DESC LIMIT 20").fetchall()
+    connection.execute("UPDATE parents SET note = %s WHERE id = %s", ("seen", number % 5000 + 1))
+
+
+@contextlib.contextmanager
+def at_work(url: str, work: Work) -> Iterator[None]:
+    stop = threading.Event()
+
+    def run() -> None:
+        with psycopg.connect(url, application_name="meals", autocommit=True) as connection:
+            number = 0
+            while not stop.is_set():
+                number += 1
+                work(connection, number)
+                stop.wait(0.02)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+class Sink(dict[str, pa.Table]):
+    def write(self, name: str, table: pa.Table) -> None:
+        self[name] = table
+
+
+def config() -> RunConfig:
+    built = build_config("development", overrides={"duration_s": "4", "ramp_up_s": "0"})
+    reads = (ReadStatement(name="one", sql="SELECT note FROM parents WHERE id = 7"),)
+    settings = {"statements": reads, "values": {}, "application": "meals", "pool_size": 10}
+    changed = built.environment.database.model_copy(update={**settings, "advice": IndexAdviceSettings(deadline_s=40)})
+    return built.model_copy(update={"environment": built.environment.model_copy(update={"database": changed})})
+
+
+def found(server: Database, work: Work) -> list[Finding]:
+    asked, sink = config(), Sink()
+    server.run("SELECT pg_stat_statements_reset()")
+    with at_work(server.application, work):
+        target = Target(database_url=SecretStr(server.analysis), local=True)
+        collected = DATABASE.collect(CollectContext(asked, target, sink))
+    samples = Samples(tables=sink, collected=collected)
+    return DATABASE.advise(samples, DATABASE.measure(samples, asked), asked)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    with database(tmp_path_factory.mktemp("rewrites")) as started:
+        started.run(*SCHEMA)
+        yield started
+
+
+def test_a_tidy_database_and_application_hear_of_nothing_grave(server: Database) -> None:
+    findings = found(server, tidy)
+    assert [one.id for one in findings if one.severity is Severity.CRITICAL] == []
+    assert [one.id for one in findings if one.severity is Severity.WARNING] == []
+
+
+def test_each_habit_is_named_with_what_it_costs(server: Database) -> None:
+    findings = found(server, careless)
+    by_kind: dict[str, list[Finding]] = {}
+    for one in findings:
+        by_kind.setdefault(one.kind, []).append(one)
+    expected = {
+        "n_plus_one": "public.items is asked by order_id once for each row",
+        "missing_limit": "returns 5,000 rows a call",
+        "implicit_cast": "public.parents.id is of another type",
+        "select_star": "SELECT * takes all of public.orders",
+        "offset_paging": "pages by OFFSET",
+    }
+    assert set(by_kind) >= {*expected, "wrapped_column"}
+    for kind, words in expected.items():
+        (one,) = by_kind[kind]
+        assert words in one.title
+    wrapped = {one.title for one in by_kind["wrapped_column"]}
+    assert any("lower(email)" in title for title in wrapped)
+    assert any("at::date" in title for title in wrapped)
+    for kind in (*expected, "wrapped_column"):
+        for one in by_kind[kind]:
+            assert one.evidence, one.id
+            assert one.remedy.summary
+            assert "calls took" in one.detail
+    (paging,) = by_kind["offset_paging"]
+    assert paging.impact is not Level.LOW
