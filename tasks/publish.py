@@ -16,6 +16,7 @@ from tasks.report.record import to_json
 from tasks.report.renderings import RENDERERS
 from tasks.report.terminal import summary_lines
 from tasks.report.words import check_detail, check_word
+from tasks.site import add_run
 
 _ARTIFACT_BYTES = 900_000
 """Prefect takes artifacts of up to 1 MB."""
@@ -48,7 +49,7 @@ def write_report(folder: RunFolder, report: Report) -> StoredFile:
 
 
 def publish_files(folder: RunFolder, report: Report) -> list[str]:
-    """Write every rendering but report.json, from which they are made; return their names."""
+    """Write every rendering but report.json, from which they are made, and put the run on the site; return names."""
     written = []
     for name, render in RENDERERS.items():
         if name == "report.json":
@@ -64,7 +65,7 @@ def publish_files(folder: RunFolder, report: Report) -> list[str]:
             name = folder.benchmark(f"{part.component.value}.json")
             folder.store.write(name, part.model_dump_json(indent=2).encode())
             written.append(name)
-    return written
+    return written + add_run(folder.store, report)
 
 
 def artifact_markdown(report: Report) -> str:

@@ -12,6 +12,7 @@ from storage.errors import UsageError
 from storage.inventory import StoredRun, stored_runs
 from storage.parquet import Store
 from storage.retention import Plan, plan, protected_runs, remove_run
+from tasks.site import rebuild
 
 _MB = 2**20
 
@@ -46,6 +47,8 @@ def retain(environment: str, output: str, *, keep: int | None, apply: bool, now:
         return Retained(environment, made, applied=False)
     unkept = retire(store, environment, [run.run for run in made.remove if not run.removing])
     done = {run.run: remove_run(store, environment, run.run) for run in made.remove}
+    if any(done.values()):
+        rebuild(store, environment)
     return Retained(
         environment,
         made,

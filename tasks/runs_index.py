@@ -11,53 +11,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from storage.errors import DamagedFileError
 from storage.parquet import Store
-from storage.records import Count, EarlierRun, Finite, MetricName, Record, Report, RunInfo, Severity, Unit, Utc
+from storage.records import EarlierRun, Report, RunInfo
 from storage.runs import ORCHESTRATION, RunFolder, is_run_name
-from tasks.judge.gate import ASKED, exit_code
-from tasks.judge.score import display_grade
+from tasks.report.run_row import RunRow, kind_of, row_of
 
 MOST_EARLIER = 12
 """Earlier runs that a report holds for its trend."""
-
-
-class RowFigure(Record):
-    """One figure of a run without labels: value, unit, samples, and its 95 % interval where one is known."""
-
-    value: Finite
-    unit: Unit
-    n: Count
-    interval: tuple[Finite, Finite] | None = None
-
-
-class RunRow(Record):
-    """One run in a list of runs."""
-
-    run: str
-    environment: str
-    profile: str
-    local: bool
-    components: str = Field(description="the components that were asked for, separated by commas")
-    load: Mapping[str, str]
-    started: Utc
-    release: str | None
-    commit: str | None
-    code_version: str
-    score: Finite
-    grade: str
-    coverage: Finite
-    verdict: str
-    exit_code: int
-    findings: Mapping[str, Count]
-    figures: Mapping[MetricName, RowFigure]
-
-    @property
-    def kind(self) -> tuple[str, bool, str, tuple[tuple[str, str], ...]]:
-        """What must be equal for two runs to be like with like."""
-        return self.profile, self.local, self.components, tuple(sorted(self.load.items()))
 
 
 @dataclass(frozen=True)
@@ -69,36 +32,6 @@ class Index:
 
 
 _ROWS = TypeAdapter(tuple[RunRow, ...])
-_LOAD = ("users", "duration_s", "ramp_up_s", "pace_s")
-
-
-def row_of(report: Report) -> RunRow:
-    """The row of a report."""
-    info, score = report.info, report.score
-    measured = [m for part in report.components if part.status == "measured" for m in part.measurements]
-    return RunRow(
-        run=info.run,
-        environment=info.environment,
-        profile=info.profile,
-        local=info.local,
-        components=info.settings.get(ASKED, ""),
-        load=_load_of(info),
-        started=info.started,
-        release=info.release,
-        commit=info.commit,
-        code_version=info.code_version,
-        score=score.value,
-        grade=display_grade(score),
-        coverage=score.coverage,
-        verdict=report.gate.verdict.value,
-        exit_code=int(exit_code(report)),
-        findings={one.value: sum(found.severity is one for found in report.findings) for one in Severity},
-        figures={
-            m.metric: RowFigure(value=m.value, unit=m.unit, n=m.n, interval=m.interval)
-            for m in measured
-            if not m.labels and m.value is not None
-        },
-    )
 
 
 def index_name(environment: str) -> str:
@@ -131,7 +64,7 @@ def renewed(store: Store, report: Report) -> Index:
 
 def earlier_runs(store: Store, info: RunInfo) -> tuple[EarlierRun, ...]:
     """The newest runs that are like with like and began before this one, the oldest first."""
-    kind = info.profile, info.local, info.settings.get(ASKED, ""), tuple(sorted(_load_of(info).items()))
+    kind = kind_of(info)
     before = [
         row
         for row in read_index(store, info.environment).rows
@@ -141,10 +74,6 @@ def earlier_runs(store: Store, info: RunInfo) -> tuple[EarlierRun, ...]:
         EarlierRun.model_validate(row.model_dump(include=set(EarlierRun.model_fields)))
         for row in before[-MOST_EARLIER:]
     )
-
-
-def _load_of(info: RunInfo) -> dict[str, str]:
-    return {key: info.settings[key] for key in _LOAD if key in info.settings}
 
 
 def _stored(store: Store, environment: str) -> tuple[RunRow, ...]:

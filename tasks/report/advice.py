@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -14,6 +15,9 @@ from tasks.report.text import shorten
 MOST_BARS = 10
 NOT_TRIED = "not tried"
 _NAMED = "index"
+_PLANS = re.compile(r"Plan before: (.+?)\. Plan after: (.+?)\.(?: |$)")
+_TESTED = re.compile(r"Tested: (.+?)\.(?: |$)")
+"""How the database's advice tells of the plans that it tried (tasks.components.database.advise.advised)."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +56,16 @@ def _about_index(finding: Finding) -> bool:
 
 def _rows(finding: Finding) -> list[IndexRow]:
     if not finding.remedy.predicted:
-        return [IndexRow(finding.id, finding.title, _first(finding.evidence), NOT_TRIED, "")]
+        plans = _PLANS.search(finding.detail)
+        before, after = (plans[1], plans[2]) if plans else (_first(finding.evidence), NOT_TRIED)
+        return [IndexRow(finding.id, finding.title, before, after, _tested(finding.detail) if plans else "")]
     return [_predicted(finding, change) for change in finding.remedy.predicted]
+
+
+def _tested(detail: str) -> str:
+    """How the plans are known; the whole of it is in the finding."""
+    found = _TESTED.search(detail)
+    return f"tested: {found[1]}" if found else "tried; see the finding"
 
 
 def _predicted(finding: Finding, change: PredictedChange) -> IndexRow:

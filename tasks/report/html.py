@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -90,10 +90,10 @@ def html(report: Report) -> bytes:
     )
 
 
-def page(template: str, values: Mapping[str, Any]) -> bytes:
-    """Fill a template; it gets the style, the script and the policy that allows those two alone."""
+def page(template: str, values: Mapping[str, Any], *, scripts: Sequence[str] = ("report.js",)) -> bytes:
+    """Fill a template; it gets the style, the scripts as one, and the policy that allows those two alone."""
     environment = _environment()
-    style, script = _asset("report.css"), _asset("report.js")
+    style, script = _asset("report.css"), "".join(_asset(name) for name in scripts)
     policy = (
         f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; img-src data:; "
         "base-uri 'none'; form-action 'none'"

@@ -192,10 +192,10 @@ def _course(report: Report) -> str:
 
 def _indexes(report: Report) -> str:
     rows = [
-        (escape(row.title, 200), plain(row.before), plain(row.after), escape(row.how, 300))
+        (escape(row.title, 200), escape(row.before, 160), escape(row.after, 160), escape(row.how, 300))
         for row in index_rows(report)
     ]
-    heads = ("Advice", "Before", "Predicted", "How it is known")
+    heads = ("Advice", "Now", "Then", "How it is known")
     return "## Index advice\n\n" + table(heads, rows) if rows else ""
 
 
