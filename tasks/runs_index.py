@@ -92,7 +92,11 @@ def _from_report(folder: RunFolder, problems: dict[str, str]) -> RunRow | None:
     if not folder.store.exists(folder.orchestration("report.json")):
         return None
     try:
-        return row_of(folder.report())
+        row = row_of(folder.report())
     except DamagedFileError as error:
         problems[folder.run] = str(error)
         return None
+    if (row.environment, row.run) != (folder.environment, folder.run):
+        problems[folder.run] = f"its report is that of run {row.run} of {row.environment}"
+        return None
+    return row
