@@ -203,6 +203,16 @@ class LambdaSettings(Settings):
     max_log_events: int = Field(default=500_000, ge=1)
     school_hours: tuple[int, int] = (7, 16)
     timezone: str = "Asia/Kolkata"
+    most_cold: float = Field(
+        default=0.001, gt=0, lt=1, description="share of cold starts that is good enough for a critical function"
+    )
+    meals_function: str = Field(
+        default="rfid-delivery-verification",
+        description="function whose successful calls are meals served; empty: none",
+    )
+    meals_per_school_day: int | None = Field(
+        default=None, ge=1, description="meals served on a school day, where no function counts them"
+    )
 
 
 class Variables(Settings):

@@ -66,6 +66,7 @@ class Unit(StrEnum):
     BYTES = "bytes"
     MB = "MB"
     USD_PER_MONTH = "usd_per_month"
+    USD = "usd"
     SCORE = "score"
 
 

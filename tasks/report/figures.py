@@ -96,8 +96,9 @@ def _written(value: float, unit: Unit, more: int) -> str:
         return f"{number(value * 100, more)} %"
     if unit is Unit.BYTES:
         return _bytes(value, more)
-    if unit is Unit.USD_PER_MONTH:
-        return f"{'-' if value < 0 else ''}${abs(value):,.2f} a month"
+    if unit in {Unit.USD_PER_MONTH, Unit.USD}:
+        when = " a month" if unit is Unit.USD_PER_MONTH else ""
+        return f"{'-' if value < 0 else ''}${abs(value):,.2f}{when}"
     if unit is Unit.COUNT and float(value).is_integer():
         return f"{value:,.0f}"
     suffix = {Unit.MS: " ms", Unit.PER_SECOND: "/s", Unit.MB: " MB"}.get(unit, "")

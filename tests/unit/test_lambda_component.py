@@ -504,6 +504,9 @@ def check_parameters(model: OperationModel, options: Sequence[str]) -> None:
         if shape.type_name in {"integer", "long", "double"}:
             assert re.fullmatch(r"\d+", value), f"{option} takes a number, not {value!r}"
             given[by_option[option]] = float(value) if shape.type_name == "double" else int(value)
+        elif shape.type_name == "structure":  # the CLI's shorthand: Name=value,Name=value
+            pairs = dict(part.split("=") for part in value.split(","))
+            given[by_option[option]] = {key: int(each) if each.isdigit() else each for key, each in pairs.items()}
         else:
             given[by_option[option]] = "1" if value == "$VERSION" else value
     assert model.input_shape is not None

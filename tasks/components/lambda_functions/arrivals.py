@@ -26,11 +26,15 @@ _MINUTE_MS = 60_000
 
 @dataclass(frozen=True)
 class Arrivals:
-    """Requests in each minute of `days` whole days from `start`, local midnight; a week where there is one."""
+    """Requests in each minute of `days` whole days from `start`, local midnight; a week where there is one.
+
+    `cold` of them waited for an environment to start.
+    """
 
     start: datetime
     days: int
     minutes: npt.NDArray[np.float64]
+    cold: int = 0
 
     @property
     def total(self) -> int:
@@ -38,14 +42,14 @@ class Arrivals:
         return int(self.minutes.sum())
 
 
-def whole_days(window: Window, timezone: str) -> tuple[datetime, int] | None:
-    """The last whole days of a window, at most a week: the first midnight and their number; None without any."""
+def whole_days(window: Window, timezone: str, *, most: int = MOST_DAYS) -> tuple[datetime, int] | None:
+    """The last whole days of a window, so many at most: the first midnight and their number; None without any."""
     zone = ZoneInfo(timezone)
     end = datetime.combine(window.end.astimezone(zone).date(), time(), zone)
     first = window.start.astimezone(zone)
     midnight = datetime.combine(first.date(), time(), zone)
     begin = midnight if midnight == first else datetime.combine(first.date() + timedelta(days=1), time(), zone)
-    days = min(MOST_DAYS, (end.date() - begin.date()).days)
+    days = min(most, (end.date() - begin.date()).days)
     return (end - timedelta(days=days), days) if days > 0 else None
 
 
@@ -58,11 +62,13 @@ def arrivals(rows: pa.Table, window: Window, timezone: str) -> Arrivals | None:
     invoked: Any = pc.field("kind").cast(pa.string()).isin([Kind.WARM, Kind.COLD, Kind.RESTORE, Kind.PROVISIONED])
     kept = rows.filter(invoked)
     ended = kept.column("timestamp").cast(pa.int64()).to_numpy().astype(np.float64)
-    waited = np.asarray(kept.column("kind").cast(pa.string()).to_pylist(), dtype=object) != Kind.PROVISIONED
+    kinds = np.asarray(kept.column("kind").cast(pa.string()).to_pylist(), dtype=object)
+    waited = kinds != Kind.PROVISIONED
     for column in ("duration_ms", "init_ms", "restore_ms"):
         lasted = np.nan_to_num(kept.column(column).to_numpy().astype(np.float64))
         ended -= lasted if column == "duration_ms" else lasted * waited
     minute = np.floor((ended - start.timestamp() * 1000) / _MINUTE_MS).astype(np.int64)
     size = days * MINUTES_A_DAY
-    inside = minute[(minute >= 0) & (minute < size)]
-    return Arrivals(start, days, np.bincount(inside, minlength=size).astype(np.float64))
+    inside = (minute >= 0) & (minute < size)
+    cold = int((inside & ((kinds == Kind.COLD) | (kinds == Kind.RESTORE))).sum())
+    return Arrivals(start, days, np.bincount(minute[inside], minlength=size).astype(np.float64), cold)

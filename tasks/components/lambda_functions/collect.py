@@ -45,6 +45,10 @@ _LOG_FIELDS: list[pa.Field[Any]] = [
 LOGS = pa.schema(_LOG_FIELDS)
 """One row per function: how its log was read (`events`, `insights`, or `none` with the reason), and what it held."""
 
+_ACCOUNT_FIELDS: list[pa.Field[Any]] = [pa.field("key", pa.string()), pa.field("value", pa.string())]
+ACCOUNT = pa.schema(_ACCOUNT_FIELDS)
+"""What the account as a whole says: `concurrency_limit`, `unreserved`; no row where it was not read."""
+
 _REQUEST_FIELDS: list[pa.Field[Any]] = [pa.field("permission", pa.string()), pa.field("requests", pa.int64())]
 REQUESTS = pa.schema(_REQUEST_FIELDS)
 """Requests that the analysis itself made, retries among them."""
@@ -198,6 +202,7 @@ class _Collection:
         sink.write("metrics", metrics.table())
         sink.write("logs", pa.Table.from_pylist(self._logs.rows, schema=LOGS))
         sink.write("aggregates", pa.Table.from_pylist(self._logs.aggregates, schema=AGGREGATES))
+        sink.write("account", pa.Table.from_pylist(_account(inventory), schema=ACCOUNT))
         sink.write("requests", pa.Table.from_pylist(requests, schema=REQUESTS))
         if metrics.split:
             names = ", ".join(sorted(metrics.split))
@@ -255,6 +260,11 @@ def pattern_of(row: Mapping[str, Any], window: Window) -> str:
     if modified >= window.start:
         return ALL_LINES
     return JSON_LINES if row["log_format"] == "JSON" else TEXT_LINES
+
+
+def _account(inventory: Inventory) -> list[dict[str, str]]:
+    known = {"concurrency_limit": inventory.concurrency_limit, "unreserved": inventory.unreserved}
+    return [{"key": key, "value": str(value)} for key, value in known.items() if value is not None]
 
 
 def _fingerprint(account: str, region: str, inventory: Inventory) -> dict[str, str]:

@@ -27,11 +27,11 @@ class LambdaComponent:
 
     def measure(self, samples: Samples, config: RunConfig) -> list[Measurement]:
         """The component's own figures, and those of each function."""
-        return measure(_facts(samples, config))
+        return measure(_facts(samples, config), config.environment.lambda_functions)
 
     def advise(self, samples: Samples, measurements: Sequence[Measurement], config: RunConfig) -> list[Finding]:
         """What should be done about the functions."""
-        return advise(_facts(samples, config), measurements)
+        return advise(_facts(samples, config), measurements, config.environment.lambda_functions)
 
     def check(self, config: RunConfig, target: Target) -> list[Check]:
         """Credentials and permissions, each by its smallest call."""

@@ -26,6 +26,8 @@ MOST_COLD = 0.001
 
 _HOUR = 60
 _DAY = 24
+_BUSY_DAY = 0.25
+_BUSY_HOUR = 0.10
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +52,10 @@ class Size:
 class Option:
     """One way, for a month.
 
-    `environments` stand ready in `hours` of the week's or day's hours that were given; `dollars` is all of the
-    function's cost, `extra` what it is above doing nothing; `cold_starts` a month and their share of all requests;
-    `spill` is the share of requests that find no ready environment; `per_avoided` is extra dollars ÷ cold starts
-    avoided (None where none is avoided).
+    `environments` stand ready in `hours` of the week's or day's hours that were given, `least` in all others;
+    `dollars` is all of the function's cost, `extra` what it is above doing nothing; `cold_starts` a month and their
+    share of all requests; `spill` is the share of requests that find no ready environment; `per_avoided` is extra
+    dollars ÷ cold starts avoided (None where none is avoided).
     """
 
     name: str
@@ -64,6 +66,7 @@ class Option:
     spill: float
     environments: int = 0
     hours: tuple[int, ...] = ()
+    least: int = 0
     per_avoided: float | None = None
     note: str = ""
 
@@ -258,7 +261,8 @@ def _fewest(case: _Case, shape: _Shape, most_cold: float) -> Option:
 
     def option(number: int) -> Option:
         ready = np.maximum(shape.mask * number, shape.least)
-        return _priced(case, shape.name, ready, environments=int(ready.max()), hours=shape.hours)
+        least = int(shape.least.max()) if shape.hours else 0
+        return _priced(case, shape.name, ready, environments=int(ready.max()), hours=shape.hours, least=least)
 
     low = max(1, math.ceil(float((case.minutes * shape.mask).max()) / MINUTE_S / PER_ENVIRONMENT))
     high = max(low, _peak(case, with_init=True)) + 1
@@ -276,22 +280,31 @@ def _fewest(case: _Case, shape: _Shape, most_cold: float) -> Option:
 
 
 def _busy_hours(case: _Case) -> list[int]:
-    """Hours of the period with at least a tenth of the busiest hour's requests."""
-    whole = len(case.minutes) // _HOUR
-    if whole < _DAY:
+    """Hours of the period that are busy: the same hours on each busy day, so that a person can keep the timetable.
+
+    A day is busy with at least a quarter of the busiest day's requests, an hour with a tenth of the busiest hour's,
+    both as means over busy days.
+    """
+    days = len(case.minutes) // (_HOUR * _DAY)
+    if days < 1:
         return []
-    by_hour = case.minutes[: whole * _HOUR].reshape(whole, _HOUR).sum(axis=1)
-    return [int(hour) for hour in np.flatnonzero(by_hour >= 0.1 * by_hour.max())]
+    by_hour = case.minutes[: days * _DAY * _HOUR].reshape(days, _DAY, _HOUR).sum(axis=2)
+    by_day = by_hour.sum(axis=1)
+    busy = np.flatnonzero(by_day >= _BUSY_DAY * by_day.max())
+    mean = by_hour[busy].mean(axis=0)
+    hours = np.flatnonzero(mean >= _BUSY_HOUR * mean.max())
+    return [int(day) * _DAY + int(hour) for day in busy for hour in hours]
 
 
 def _warmed(case: _Case) -> Option:
-    """One ping every keep-alive time less a minute: one environment never goes cold; bursts still do."""
+    """One ping within each keep-alive time: the first environment never goes cold, bursts still do; all is paid."""
     every = max(1, int(case.keep_alive_s / MINUTE_S) - 1)
     pings = np.zeros(len(case.minutes))
     pings[::every] = 1
-    gone = flow(case.minutes + pings, case.duration_s, case.init_s, keep_alive_s=case.keep_alive_s)
+    warm = flow(case.minutes, case.duration_s, case.init_s, 1, keep_alive_s=case.keep_alive_s)
+    paid = Flow(case.minutes + pings, case.minutes + pings, warm.cold)
     note = f"a scheduled event every {every} minutes; it keeps one environment, and does nothing for bursts"
-    return _option(case, "keep-warm ping", gone, np.zeros(len(pings), np.int64), note=note)
+    return _option(case, "keep-warm ping", paid, np.zeros(len(pings), np.int64), note=note)
 
 
 def _snapstart(case: _Case, snapstart: SnapStart) -> Option:

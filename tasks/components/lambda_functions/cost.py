@@ -24,7 +24,11 @@ FREE_STORAGE_MB = 512
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """Prices of one region and architecture in dollars; `duration` by tier, each tier up to `tiers` GB-seconds."""
+    """Prices of one region and architecture in dollars; `duration` by tier, each tier up to `tiers` GB-seconds.
+
+    `snapstart_cache` is for a GB-second of a published version's snapshot, `snapstart_restore` for a GB restored;
+    Java pays neither.
+    """
 
     region: str
     architecture: str
@@ -36,6 +40,8 @@ class Prices:
     provisioned: float
     provisioned_duration: float
     month_hours: float
+    snapstart_cache: float
+    snapstart_restore: float
 
     @property
     def month_s(self) -> float:
@@ -98,6 +104,8 @@ def prices(region: str, architecture: str = "x86_64") -> Prices | None:
         provisioned=rates["provisioned"],
         provisioned_duration=rates["provisioned_duration"],
         month_hours=table["month_hours"],
+        snapstart_cache=table["snapstart"]["cache_gb_s"],
+        snapstart_restore=table["snapstart"]["restore_gb"],
     )
 
 

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
 from deployments.config import LambdaSettings
 from storage.records import Window
 from tasks.components.base import Samples
 from tasks.components.lambda_functions.aggregates import statistics_from
+from tasks.components.lambda_functions.arrivals import Arrivals, arrivals
 from tasks.components.lambda_functions.cost import Cost, Prices, Usage, monthly_cost, prices
-from tasks.components.lambda_functions.criticality import Criticality, classify
+from tasks.components.lambda_functions.criticality import Criticality, classify, configured
+from tasks.components.lambda_functions.money import as_days, dollars_by_day, meals_by_day
 from tasks.components.lambda_functions.reading import Refused
-from tasks.components.lambda_functions.reports import FunctionStatistics, statistics_of
+from tasks.components.lambda_functions.reports import FunctionStatistics, by_function, statistics_of
+from tasks.components.lambda_functions.spread import Day
+
+Floats = npt.NDArray[np.float64]
+
+_FRIDAY = 4
 
 RUNTIMES = Path(__file__).parent / "runtimes.toml"
 
@@ -30,7 +41,8 @@ CLOUDWATCH = "CloudWatch AWS/Lambda"
 class FunctionFacts:
     """One function: its set-up (a row of the inventory), CloudWatch's figures, and its log's statistics if any.
 
-    `log_note` says why there are no statistics.
+    `log_note` says why there are no statistics. `arrivals` and `daily` (dollars by whole day) are known where single
+    invocations are.
     """
 
     name: str
@@ -42,6 +54,8 @@ class FunctionFacts:
     criticality: Criticality
     region: str
     window: Window
+    arrivals: Arrivals | None = None
+    daily: Floats | None = None
 
     def metric(self, name: str, statistic: str) -> float | None:
         """CloudWatch's figure, None where it has none."""
@@ -90,12 +104,25 @@ class FunctionFacts:
 
 @dataclass(frozen=True)
 class Facts:
-    """All functions of one run, by name, and whether CloudWatch could be read at all."""
+    """All functions of one run, by name, and whether CloudWatch could be read at all.
+
+    `days` are the whole days of the window with what all functions cost and the meals that were served on them;
+    `meals_source` says who counted those (empty: nobody did).
+    """
 
     functions: Mapping[str, FunctionFacts]
     window: Window
     has_metrics: bool
     notes: tuple[str, ...]
+    account: Mapping[str, str] = field(default_factory=dict)
+    days: tuple[Day, ...] = ()
+    meals_source: str = ""
+
+    @property
+    def concurrency_limit(self) -> int | None:
+        """Concurrent executions that the account may have, None where that was not read."""
+        limit = self.account.get("concurrency_limit")
+        return int(limit) if limit else None
 
     def note_about(self, what: str) -> str:
         """The note of the collection that speaks of something, or a plain one."""
@@ -118,6 +145,8 @@ def facts_of(samples: Samples, settings: LambdaSettings) -> Facts:
     ]
     critical = classify(setups, statistics, settings)
     region = samples.collected.fingerprint.get("region", "")
+    window = samples.collected.window
+    rows = by_function(tables["samples"])
     functions = {}
     for setup in setups:
         name = setup["function"]
@@ -132,9 +161,51 @@ def facts_of(samples: Samples, settings: LambdaSettings) -> Facts:
             log_note=log["note"] or "no invocation is in its log",
             criticality=critical[name],
             region=region,
-            window=samples.collected.window,
+            window=window,
+            arrivals=arrivals(rows[name], window, settings.timezone) if name in rows else None,
+            daily=_daily(setup, region, rows.get(name), window, settings.timezone),
         )
-    return Facts(functions, samples.collected.window, bool(metrics), samples.collected.notes)
+    meals, meals_source = _meals(rows, settings, window)
+    return Facts(
+        functions=functions,
+        window=window,
+        has_metrics=bool(metrics),
+        notes=samples.collected.notes,
+        account={row["key"]: row["value"] for row in tables["account"].to_pylist()} if "account" in tables else {},
+        days=tuple(_days(functions, meals, window, settings)),
+        meals_source=meals_source,
+    )
+
+
+def _daily(
+    setup: Mapping[str, Any], region: str, rows: pa.Table | None, window: Window, timezone: str
+) -> Floats | None:
+    price = prices(region, setup["architecture"])
+    return None if rows is None or price is None else dollars_by_day(rows, price, window, timezone)
+
+
+def _meals(
+    rows: Mapping[str, pa.Table], settings: LambdaSettings, window: Window
+) -> tuple[Callable[[int, int], int], str]:
+    """Meals by number and weekday of the day, and who says so: the function that serves them, or the file."""
+    counter = configured(list(rows), settings.model_copy(update={"critical": (settings.meals_function,)}))
+    if settings.meals_function and counter:
+        (name,) = counter
+        counted = meals_by_day(rows[name], window, settings.timezone)
+        if counted is not None and counted.sum():
+            return lambda number, _: int(counted[number]), f"successful calls of {name}"
+    if settings.meals_per_school_day is not None:
+        served = settings.meals_per_school_day
+        source = "meals_per_school_day of the environment's file"
+        return lambda _, weekday: served if weekday <= _FRIDAY else 0, source
+    return lambda *_: 0, ""
+
+
+def _days(
+    functions: Mapping[str, FunctionFacts], meals: Callable[[int, int], int], window: Window, settings: LambdaSettings
+) -> list[Day]:
+    known = [each.daily for each in functions.values() if each.daily is not None]
+    return as_days(np.sum(known, axis=0), meals, window, settings.timezone) if known else []
 
 
 @dataclass(frozen=True, slots=True)

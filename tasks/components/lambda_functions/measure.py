@@ -8,15 +8,21 @@ SnapStart restores count as starts there, since a caller waits for them too.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+from deployments.config import LambdaSettings
 from storage.records import Measurement, Unit
 from tasks.components.lambda_functions.facts import Facts, FunctionFacts
 from tasks.components.lambda_functions.per_function import of_function
+from tasks.components.lambda_functions.planning import planned
+from tasks.components.lambda_functions.quantiles import Interval
+from tasks.components.lambda_functions.spread import per_meal, sum_half_width
 from tasks.components.lambda_functions.values import (
     ENOUGH_COLD_STARTS,
     Value,
     measurement,
+    missing,
     no_metrics,
     share,
     starts_of,
@@ -33,14 +39,20 @@ METRICS = frozenset(
         "lambda.duration.p95",
         "lambda.functions.count",
         "lambda.cost.month",
+        "lambda.cost.meals",
     }
 )
 """What is always answered without labels."""
 
+QUICK_START_MS = 1000.0
+"""A cold start that is good by the platform's target: environments that stand ready would buy nothing."""
+
 _REPORTS = "REPORT lines"
+_PRICED = "REPORT lines × price table"
+_MONTH_DAYS = 730 / 24
 
 
-def measure(facts: Facts) -> list[Measurement]:
+def measure(facts: Facts, settings: LambdaSettings) -> list[Measurement]:
     """All measurements of a run, those without labels first."""
     found = [
         measurement("lambda.functions.count", Unit.COUNT, _count(facts), facts.window),
@@ -52,10 +64,35 @@ def measure(facts: Facts) -> list[Measurement]:
         measurement("lambda.throttles.ratio", Unit.RATIO, _throttles(facts), facts.window),
         measurement("lambda.duration.p95", Unit.MS, _worst_duration(facts), facts.window),
         measurement("lambda.cost.month", Unit.USD_PER_MONTH, _cost(facts), facts.window),
+        measurement("lambda.cost.meals", Unit.USD, _meals(facts), facts.window),
     ]
     for each in facts.functions.values():
         found += of_function(each, facts)
+        if each.criticality.critical:
+            value = _ready(each, facts, settings)
+            labels = {"function": each.name}
+            found.append(measurement("lambda.provisioned.needed", Unit.COUNT, value, facts.window, labels))
     return found
+
+
+def _ready(function: FunctionFacts, facts: Facts, settings: LambdaSettings) -> Value:
+    """Environments that a critical function should keep ready at its busiest, 0 where none is needed."""
+    made = planned(function, facts, most_cold=settings.most_cold)
+    source = "REPORT lines × Erlang's loss formula × price table"
+    if made is None:
+        reason = (
+            missing(function).note.removeprefix("no data: ")
+            if function.statistics is None
+            else f"no init among {function.statistics.invocations} invocations"
+            if starts_of(function) is None
+            else "too few requests in whole days, or no prices of this region"
+        )
+        return Value(None, 0, source, f"no data: {reason}")
+    starts = starts_of(function)
+    if starts is not None and starts.n >= ENOUGH_COLD_STARTS and starts.p95 <= QUICK_START_MS:
+        words = f"none needed: a cold start takes {starts.p95:.0f} ms (p95 of {starts.n}), which is quick enough"
+        return Value(0.0, made.arrivals.total, source, words)
+    return Value(float(made.plan.chosen.environments), made.arrivals.total, source, made.plan.verdict)
 
 
 def worst_cold_start(facts: Facts) -> Value:
@@ -167,4 +204,44 @@ def _cost(facts: Facts) -> Value:
         reason = f"no prices of {region} are bundled" if region else _no_logs(facts).note.removeprefix("no data: ")
         return Value(None, 0, _REPORTS, f"no data: {reason}")
     note = f"{len(costs)} of {len(facts.functions)} functions, at the rate of the window, before any free tier"
-    return Value(sum(cost.total for cost in costs), n, "REPORT lines × price table", note)
+    total = sum(cost.total for cost in costs)
+    return Value(total, n, _PRICED, note, _month_interval(facts, total))
+
+
+def _by_days(facts: Facts) -> bool:
+    """Whether the days hold all that has a cost: not where a function's figures are Logs Insights' alone."""
+    return bool(facts.days) and all(
+        each.daily is not None for each in facts.functions.values() if each.cost() is not None
+    )
+
+
+def _month_interval(facts: Facts, total: float) -> Interval | None:
+    """From how far days differ, carried to a month."""
+    if not _by_days(facts):
+        return None
+    half = sum_half_width([(day.stratum, day.dollars) for day in facts.days])
+    if half is None:
+        return None
+    month = half * _MONTH_DAYS / len(facts.days)
+    return max(0.0, total - month), total + month
+
+
+def _meals(facts: Facts) -> Value:
+    """Dollars for 1,000 meals: what stands by (provisioned environments, /tmp) is shared out to the days."""
+    if not facts.meals_source:
+        reason = "nobody counts meals: set lambda_functions.meals_function or meals_per_school_day"
+        return Value(None, 0, _PRICED, f"no data: {reason}")
+    if not _by_days(facts):
+        return Value(None, 0, _PRICED, f"no data: {_cost(facts).note or 'the window holds no whole day'}")
+    costs = [cost for each in facts.functions.values() if (cost := each.cost()) is not None]
+    standing = sum(cost.storage + cost.provisioned for cost in costs) / _MONTH_DAYS
+    found = per_meal([replace(day, dollars=day.dollars + standing) for day in facts.days])
+    if found is None:
+        return Value(
+            None, 0, _PRICED, f"no data: no meal in {len(facts.days)} days by {facts.meals_source}", idle=True
+        )
+    ratio, interval = found
+    meals = sum(day.meals for day in facts.days)
+    note = f"{meals} meals in {len(facts.days)} whole days by {facts.meals_source}"
+    scaled = None if interval is None else (interval[0] * 1000, interval[1] * 1000)
+    return Value(ratio * 1000, meals, f"{_PRICED} ÷ meals", note, scaled)

@@ -4,25 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from deployments.config import LambdaSettings
 from storage.records import Finding, Measurement
 from tasks.components.lambda_functions.advise import health, starts
 from tasks.components.lambda_functions.advise.memory import idle_memory, memory
+from tasks.components.lambda_functions.advise.rank import ranked
 from tasks.components.lambda_functions.facts import Facts, FunctionFacts
 
 __all__ = ["advise"]
 
 
-def advise(facts: Facts, measurements: Sequence[Measurement]) -> list[Finding]:
-    """All findings of a run, by kind and subject within each function."""
+def advise(facts: Facts, measurements: Sequence[Measurement], settings: LambdaSettings) -> list[Finding]:
+    """All findings of a run, the most severe first, then by dollars and milliseconds that they are worth."""
     found = [*health.unsupported_runtimes(facts), *idle_memory(facts)]
     for function in facts.functions.values():
-        found += _of(function, facts, measurements)
-    return found
+        found += _of(function, facts, measurements, settings)
+    return ranked(found, measurements)
 
 
-def _of(function: FunctionFacts, facts: Facts, measurements: Sequence[Measurement]) -> Iterator[Finding]:
+def _of(
+    function: FunctionFacts, facts: Facts, measurements: Sequence[Measurement], settings: LambdaSettings
+) -> Iterator[Finding]:
     own = [each for each in measurements if each.labels.get("function") == function.name]
-    yield from starts.cold_starts(function, own)
+    yield from starts.cold_starts(function, own, facts, settings)
     yield from starts.failed_inits(function, own)
     yield from starts.unused_provisioned(function, own)
     yield from memory(function, own)

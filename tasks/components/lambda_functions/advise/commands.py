@@ -46,42 +46,25 @@ def undo_resize(function: FunctionFacts) -> tuple[str, ...]:
     return (on(function, "update-function-configuration", "--memory-size", size), settled(function))
 
 
-def provision(function: FunctionFacts, environments: int) -> tuple[str, ...]:
-    """Publish a version, point an alias at it, and keep environments ready there."""
-    publish = on(function, "publish-version", "--query", "Version", "--output", "text")
-    alias = on(function, "create-alias", "--name", ALIAS)
-    return (
-        f"VERSION=$({publish})",
-        f'{alias} --function-version "$VERSION"',
-        on(
-            function,
-            "put-provisioned-concurrency-config",
-            "--qualifier",
-            ALIAS,
-            "--provisioned-concurrent-executions",
-            str(environments),
-        ),
-    )
-
-
-def undo_provision(function: FunctionFacts) -> tuple[str, ...]:
-    """Take the environments and the alias away again."""
-    return (
-        on(function, "delete-provisioned-concurrency-config", "--qualifier", ALIAS),
-        on(function, "delete-alias", "--name", ALIAS),
-    )
-
-
 def patches(function: FunctionFacts, serverless: str, sam: str, terraform: str) -> tuple[str, ...]:
     """The same change in the three usual kinds of infrastructure code: one setting each, `name: value`."""
-    key = re.sub(r"^.*?-(?:dev|staging|stage|prod|production)-", "", function.name)
+    key = _key(function)
     logical = "".join(part.capitalize() for part in re.split(r"[^0-9A-Za-z]+", key)) + "Function"
-    resource = re.sub(r"[^0-9A-Za-z]+", "_", key)
+    resource = resource_name(function)
     return (
         f"# serverless.yml\nfunctions:\n  {key}:\n    {serverless}",
         f"# template.yaml (SAM)\nResources:\n  {logical}:\n    Properties:\n      " + sam.replace("\n", "\n      "),
         f'# Terraform\nresource "aws_lambda_function" "{resource}" {{\n  {terraform}\n}}',
     )
+
+
+def _key(function: FunctionFacts) -> str:
+    return re.sub(r"^.*?-(?:dev|staging|stage|prod|production)-", "", function.name)
+
+
+def resource_name(function: FunctionFacts) -> str:
+    """What the function may be called in Terraform."""
+    return re.sub(r"[^0-9A-Za-z]+", "_", _key(function))
 
 
 def memory_patches(function: FunctionFacts, memory_mb: int) -> tuple[str, ...]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 
+from deployments.config import LambdaSettings
 from storage.records import Finding, Level, Measurement, Remedy, Severity
-from tasks.components.lambda_functions.advise.commands import aws, on, patches, provision, undo_provision
+from tasks.components.lambda_functions.advise.commands import aws, on
 from tasks.components.lambda_functions.advise.finding import critical_note, evidence, finding
-from tasks.components.lambda_functions.cost import MB_PER_GB
-from tasks.components.lambda_functions.facts import FunctionFacts
+from tasks.components.lambda_functions.advise.ready import plan_words, standing, start_remedy
+from tasks.components.lambda_functions.facts import Facts, FunctionFacts
+from tasks.components.lambda_functions.planning import planned
 from tasks.components.lambda_functions.values import ENOUGH_COLD_STARTS, starts_of
 
 SLOW_MS = 3000
@@ -23,7 +24,9 @@ UNUSED = 0.10
 """Share of provisioned time in use below which it is paid for in vain."""
 
 
-def cold_starts(function: FunctionFacts, measurements: Sequence[Measurement]) -> Iterator[Finding]:
+def cold_starts(
+    function: FunctionFacts, measurements: Sequence[Measurement], facts: Facts, settings: LambdaSettings
+) -> Iterator[Finding]:
     """Critical functions whose cold starts are slow, or frequent and not quick."""
     known, starts = function.statistics, starts_of(function)
     if known is None or starts is None or starts.n < ENOUGH_COLD_STARTS or not function.criticality.critical:
@@ -32,7 +35,7 @@ def cold_starts(function: FunctionFacts, measurements: Sequence[Measurement]) ->
     slow, often = starts.p95 > SLOW_MS, share > OFTEN and starts.p95 > GOOD_MS
     if not (slow or often):
         return
-    wanted = max(1, math.ceil(function.metric("ConcurrentExecutions", "Maximum") or 1))
+    made = planned(function, facts, most_cold=settings.most_cold)
     failed = f" {known.failed_inits} more inits failed or timed out." if known.failed_inits else ""
     yield finding(
         "cold_starts",
@@ -40,7 +43,7 @@ def cold_starts(function: FunctionFacts, measurements: Sequence[Measurement]) ->
         title=f"{share:.1%} of calls to {function.name} wait for a cold start, p95 {starts.p95 / 1000:.1f} s",
         detail=(
             f"{starts.n} cold starts in {known.invocations} invocations.{failed}{critical_note(function)} "
-            f"{_price_of(function, wanted)}"
+            f"{plan_words(function, made, starts)}"
         ),
         severity=Severity.CRITICAL if slow else Severity.WARNING,
         impact=Level.HIGH,
@@ -48,20 +51,7 @@ def cold_starts(function: FunctionFacts, measurements: Sequence[Measurement]) ->
         evidence=evidence(
             function, measurements, "lambda.cold_start.p95", "lambda.cold_start.ratio", "lambda.concurrency.max"
         ),
-        remedy=Remedy(
-            summary=(
-                "First make the init smaller (bundle, lazy imports, no network calls in it). Where that is not "
-                f"enough, keep {wanted} environments ready on the alias live, and let callers use the alias."
-            ),
-            commands=provision(function, wanted),
-            rollback=undo_provision(function),
-            patches=patches(
-                function,
-                f"provisionedConcurrency: {wanted}",
-                f"AutoPublishAlias: live\nProvisionedConcurrencyConfig:\n  ProvisionedConcurrentExecutions: {wanted}",
-                "publish = true  # with aws_lambda_alias and aws_lambda_provisioned_concurrency_config",
-            ),
-        ),
+        remedy=start_remedy(function, made, settings.timezone, measurements),
     )
 
 
@@ -99,7 +89,7 @@ def unused_provisioned(function: FunctionFacts, measurements: Sequence[Measureme
     if used >= UNUSED:
         return
     qualifiers = sorted(function.provisioned)
-    dollars = _standing(function, environments)
+    dollars = standing(function, environments)
     saved = f" They cost ${dollars:.2f} a month." if dollars is not None else ""
     yield finding(
         "provisioned_unused",
@@ -150,20 +140,4 @@ def log_search(function: FunctionFacts, pattern: str) -> str:
         "--max-items",
         "50",
         service="logs",
-    )
-
-
-def _standing(function: FunctionFacts, environments: int) -> float | None:
-    if function.price is None:
-        return None
-    memory_gb: float = function.setup["memory_mb"] / MB_PER_GB
-    return environments * memory_gb * function.price.month_s * function.price.provisioned
-
-
-def _price_of(function: FunctionFacts, environments: int) -> str:
-    dollars = _standing(function, environments)
-    if dollars is None:
-        return f"What {environments} provisioned environments cost in {function.region} is not in the price table."
-    return (
-        f"{environments} provisioned environments around the clock cost ${dollars:.2f} a month before what they save."
     )
