@@ -75,6 +75,7 @@ bench: setup        ## speed against what a user would pick instead, as ratios
 	@$(RUN)python -m benchmarks.websocket
 	@$(RUN)python -m benchmarks.recording
 	@$(RUN)python -m benchmarks.orchestration
+	@$(RUN)python -m benchmarks.database
 
 clean:              ## remove what the targets above brought
 	@rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

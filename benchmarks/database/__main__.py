@@ -1,0 +1,32 @@
+"""Index advice measured: `python -m benchmarks.database [SUITE…] [--rehearse=never]`, about ten minutes for all.
+
+Without names every suite runs and REPORT.md is written; with names the report goes to standard output.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from benchmarks.database import hasivu, movies, pgbench, retail
+from benchmarks.database.measure import run
+from benchmarks.database.report import markdown
+
+SUITES = {one.name: one for one in (hasivu.SUITE, pgbench.SUITE, retail.SUITE, movies.SUITE)}
+REPORT = Path(__file__).with_name("REPORT.md")
+
+
+def main(arguments: list[str]) -> None:
+    """Run the suites that are named, or all."""
+    names = [one for one in arguments if not one.startswith("--")]
+    rehearse = next((one.partition("=")[2] for one in arguments if one.startswith("--rehearse=")), "auto")
+    text = markdown([run(SUITES[name], rehearse=rehearse) for name in names or SUITES])
+    if names:
+        print(text)
+    else:
+        REPORT.write_text(text, encoding="utf-8")
+        print(f"written to {REPORT}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
