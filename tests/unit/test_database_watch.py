@@ -26,7 +26,9 @@ from tasks.monitoring.database_watch.text import masked, shape
 
 def entry(calls: int, total_ms: float, max_ms: float, *, since: float | None = None) -> dict[str, Any]:
     """An entry of pg_stat_statements as a poll reads it."""
-    others = dict.fromkeys(("rows", "planning_ms", "blocks_hit", "blocks_read", "temp_written", "wal_bytes"), 0)
+    others = dict.fromkeys(
+        ("plans", "rows", "planning_ms", "blocks_hit", "blocks_read", "temp_written", "wal_bytes"), 0
+    )
     return {"calls": calls, "total_ms": total_ms, "max_ms": max_ms, "stats_since": since, **others}
 
 
