@@ -44,8 +44,8 @@ SELECT (SELECT count(*) FROM s) AS connections,
 
 _COUNTERS = """
 SELECT (SELECT coalesce(json_agg(p), '[]') FROM (
-          SELECT userid::bigint, queryid, {toplevel}, {since}, calls, rows, total_exec_time AS total_ms,
-                 plans, total_plan_time AS planning_ms, shared_blks_hit AS blocks_hit, shared_blks_read AS blocks_read,
+          SELECT userid::bigint, queryid, {toplevel}, {since}, calls, plans, rows, total_exec_time AS total_ms,
+                 total_plan_time AS planning_ms, shared_blks_hit AS blocks_hit, shared_blks_read AS blocks_read,
                  temp_blks_written AS temp_written, wal_bytes::bigint AS wal_bytes, max_exec_time AS max_ms
           FROM {schema}.pg_stat_statements(false)
           WHERE dbid = {database} AND queryid IS NOT NULL AND max_exec_time > {slow}) p) AS rows,
