@@ -90,12 +90,19 @@ def change_points(
         return []
     kept = given[place]
     logs = bool((kept > 0).all())
-    series = np.log(kept) if logs else kept
-    least = math.log1p(minimum_effect) if logs else minimum_effect * float(np.median(np.abs(kept)))
+    unit = 1.0 if logs else _size(kept)
+    series = np.log(kept) if logs else kept / unit
+    least = math.log1p(minimum_effect) if logs else minimum_effect * float(np.median(np.abs(series)))
     phases = place % _WEEK if times is None else np.array([times[int(number)].weekday() for number in place])
     quiet = _despiked(_without_season(series, phases))
     edges, noise = _levels(quiet, least)
-    return [_described(quiet, edges, number, noise, place, logs=logs) for number in range(1, len(edges) - 1)]
+    return [_described(quiet, edges, number, noise, place, unit, logs=logs) for number in range(1, len(edges) - 1)]
+
+
+def _size(series: Floats) -> float:
+    """How large the values are that are not 0: what follows knows no unit."""
+    other = np.abs(series[series != 0])
+    return float(np.median(other)) if len(other) else 1.0
 
 
 # --- the series made quiet ---
@@ -182,15 +189,19 @@ def _partition(series: Floats, penalty: float) -> list[int]:
     centred = series - series.mean()
     sums = np.concatenate(([0.0], np.cumsum(centred)))
     squares = np.concatenate(([0.0], np.cumsum(centred**2)))
-    best = np.full(n + 1, np.inf)
-    best[0] = -penalty
+    shares = np.concatenate(
+        (1 / np.arange(n, 0, -1), [0.0])
+    )  # 1 ÷ length of a level that begins at 0, 1, … and ends at n
+    rest = np.full(n + 1, np.inf)  # cost of the best partition up to a place, less the squares before it
+    rest[0] = -penalty
     came_from = np.zeros(n + 1, np.int64)
     for end in range(shortest, n + 1):
-        starts = np.arange(end - shortest + 1)
-        total = sums[end] - sums[starts]
-        cost = best[starts] + squares[end] - squares[starts] - total**2 / (end - starts) + penalty
-        chosen = int(np.argmin(cost))
-        best[end], came_from[end] = cost[chosen], chosen
+        count = end - shortest + 1
+        total = sums[end] - sums[:count]
+        cost = rest[:count] - total * total * shares[n - end : n - end + count]
+        chosen = int(cost.argmin())
+        came_from[end] = chosen
+        rest[end] = cost[chosen] + penalty
     edges = [n]
     while edges[-1] > 0:
         edges.append(int(came_from[edges[-1]]))
@@ -204,11 +215,24 @@ def _merged(series: Floats, edges: list[int], least: float, noise: _Noise) -> li
     while len(edges) > 2:  # noqa: PLR2004 - first and last
         changes = [_change(series, edges, number, noise) for number in range(1, len(edges) - 1)]
         rated = [min(abs(change) / max(least, 1e-12), abs(change) / error / clear) for change, error in changes]
+        rated = [rate if _steps(series, edges, at + 1) else 0.0 for at, rate in enumerate(rated)]
         weakest = int(np.argmin(rated))
         if rated[weakest] >= 1:
             break
         del edges[weakest + 1]
     return edges
+
+
+def _steps(series: Floats, edges: Sequence[int], number: int) -> bool:
+    """Whether two levels tell more of the stretch around an edge than one straight line: else it drifts."""
+    start, middle, end = edges[number - 1 : number + 2]
+    around = series[start:end]
+    left, right = series[start:middle], series[middle:end]
+    step = float(((left - left.mean()) ** 2).sum() + ((right - right.mean()) ** 2).sum())
+    x = np.arange(len(around)) - (len(around) - 1) / 2
+    y = around - around.mean()
+    line = float(y @ y - (x @ y) ** 2 / (x @ x))
+    return step <= line
 
 
 def _change(series: Floats, edges: Sequence[int], number: int, noise: _Noise) -> tuple[float, float]:
@@ -219,7 +243,14 @@ def _change(series: Floats, edges: Sequence[int], number: int, noise: _Noise) ->
 
 
 def _described(
-    series: Floats, edges: Sequence[int], number: int, noise: _Noise, place: npt.NDArray[np.int64], *, logs: bool
+    series: Floats,
+    edges: Sequence[int],
+    number: int,
+    noise: _Noise,
+    place: npt.NDArray[np.int64],
+    unit: float,
+    *,
+    logs: bool,
 ) -> ChangePoint:
     change, error = _change(series, edges, number, noise)
     error *= math.sqrt(noise.inflation)
@@ -231,10 +262,10 @@ def _described(
         index=int(place[edges[number]]),
         direction=1 if change > 0 else -1,
         confidence=math.erf(abs(change) / error / math.sqrt(2)),
-        before=math.exp(before) if logs else before,
-        after=math.exp(after) if logs else after,
-        effect=math.expm1(change) if logs else change,
-        interval=(math.expm1(low), math.expm1(high)) if logs else (low, high),
+        before=math.exp(before) if logs else before * unit,
+        after=math.exp(after) if logs else after * unit,
+        effect=math.expm1(change) if logs else change * unit,
+        interval=(math.expm1(low), math.expm1(high)) if logs else (low * unit, high * unit),
         runs=runs,
         status="confirmed" if runs >= CONFIRMED else "suspected",
     )
