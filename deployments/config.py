@@ -10,7 +10,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -29,6 +29,7 @@ OWN_ENVIRONMENTS = "HASIVU_PERF_ENVIRONMENTS"
 THRESHOLDS = Path(__file__).parent / "thresholds.toml"
 PROFILES = ("development", "staging", "production", "quick", "custom")
 
+_LONGEST_HOLIDAY = 366
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 Profile = Literal["development", "staging", "production", "quick", "custom"]
@@ -270,6 +271,31 @@ class Retention(Settings):
     keep_runs: int = Field(default=100, ge=1)
 
 
+class HistorySettings(Settings):
+    """What judging over runs must know of the schools' year."""
+
+    closed: tuple[str, ...] = Field(
+        default=(), description="days without school, 2026-10-02, and stretches of them, 2026-05-01..2026-06-10"
+    )
+
+    @model_validator(mode="after")
+    def _are_days(self) -> Self:
+        self.days_closed()
+        return self
+
+    def days_closed(self) -> frozenset[date]:
+        """Every day without school."""
+        found: set[date] = set()
+        for stretch in self.closed:
+            first, _, last = stretch.partition("..")
+            start, end = date.fromisoformat(first), date.fromisoformat(last or first)
+            if end < start or (end - start).days > _LONGEST_HOLIDAY:
+                msg = f"{stretch!r} ends before it starts, or is longer than a year"
+                raise ValueError(msg)
+            found.update(start + timedelta(days=number) for number in range((end - start).days + 1))
+        return frozenset(found)
+
+
 class Environment(Settings):
     """One environment file."""
 
@@ -287,6 +313,7 @@ class Environment(Settings):
     variables: Variables
     identity: IdentitySettings = Field(default_factory=IdentitySettings)
     retention: Retention = Field(default_factory=Retention)
+    history: HistorySettings = Field(default_factory=HistorySettings)
     load: Load
     database: DatabaseSettings
     api: ApiSettings

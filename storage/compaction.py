@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from storage import segments
 from storage.history import History, open_history
-from storage.history_rows import HistoryRun
+from storage.history_records import HistoryRun
 from storage.parquet import Store
 from storage.runs import RunFolder
 

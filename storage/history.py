@@ -25,7 +25,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.errors import DamagedFileError, StorageError
-from storage.history_rows import ROWS, HistoryRun, labels_of, labels_text, read_run
+from storage.history_records import HistoryRun, Series
+from storage.history_rows import ROWS, labels_of, labels_text, read_run, rows_of
 from storage.parquet import Store
 from storage.records import Unit
 from storage.runs import ANALYSIS, RunFolder, is_run_name
@@ -33,34 +34,12 @@ from storage.segments import HISTORY, Listing, Segment, among, listing, live, lo
 
 Floats = npt.NDArray[np.float64]
 
+__all__ = ["History", "HistoryRun", "Series", "open_history"]
+
 _READERS = 8
 _TRIES = 5
 _AHEAD = timedelta(minutes=5)
 """How far in the future a run may have started before its clock is doubted."""
-
-
-@dataclass(frozen=True)
-class Series:
-    """One metric of one part of the platform over runs, the oldest first.
-
-    `values` are NaN where a run could not measure it, and `notes` then say why; `low` and `high` are the
-    95 % interval where one is known, else NaN. `labels` is empty for a component's own figure.
-    """
-
-    metric: str
-    labels: Mapping[str, str]
-    unit: Unit
-    runs: tuple[HistoryRun, ...]
-    values: Floats
-    n: npt.NDArray[np.int64]
-    low: Floats
-    high: Floats
-    notes: tuple[str, ...]
-
-    @property
-    def times(self) -> list[datetime]:
-        """When the runs started, UTC."""
-        return [run.started for run in self.runs]
 
 
 @dataclass(frozen=True)
@@ -138,6 +117,11 @@ class History:
     ) -> list[Series]:
         """The same rows as series, by metric and labels."""
         return _series(self.rows(metric=metric, component=component, labels=labels, runs=runs), self.runs)
+
+    def series_with(self, run: HistoryRun, measured: pa.Table, earlier: Sequence[HistoryRun]) -> list[Series]:
+        """Series of some earlier runs and of one more, whose measurements (`MEASUREMENTS`) are given."""
+        table = pa.concat_tables([self.rows(runs=earlier), rows_of(run.run, measured)])
+        return _series(table, [*earlier, run])
 
     def _named(self, metric: str | None, component: str | None) -> list[str] | None:
         """The names that are asked for; None for all of them."""

@@ -13,7 +13,8 @@ from typing import Any
 import pyarrow as pa
 
 from storage.errors import DamagedFileError
-from storage.records import ComponentId, Manifest, Record, RunInfo, Trust, Utc
+from storage.history_records import HistoryComponent, HistoryRun
+from storage.records import ComponentId, Manifest, RunInfo
 from storage.removal import MARK
 from storage.runs import ANALYSIS, RunFolder
 
@@ -35,50 +36,6 @@ _COLUMNS: dict[str, pa.DataType] = {
 }
 ROWS = pa.schema(_COLUMNS)
 """Schema of the rows of history; a value that is null was not measured, and its note says why."""
-
-
-class HistoryComponent(Record):
-    """How one component of a run was measured: what a comparison with other runs must know."""
-
-    attempt: int
-    code_version: str
-    trust: Trust | None = None
-    load_plan: Mapping[str, str] = {}
-    fingerprint: Mapping[str, str] = {}
-
-
-class HistoryRun(Record):
-    """One run as history knows it. `verdict`, `score` and `grade` are those of its report; None where it has none.
-
-    `attempt` is the last go at measuring it, 0 where none was noted; `revision` counts how often history took it up
-    again after it had changed.
-    """
-
-    run: str
-    environment: str
-    profile: str
-    started: Utc
-    release: str | None = None
-    commit: str | None = None
-    baseline: str | None = None
-    local: bool = False
-    code_version: str
-    machine: Mapping[str, str] = {}
-    settings: Mapping[str, str] = {}
-    components: Mapping[str, HistoryComponent] = {}
-    attempt: int = 0
-    judged: bool = False
-    verdict: str | None = None
-    score: float | None = None
-    grade: str | None = None
-    coverage: float | None = None
-    notes: tuple[str, ...] = ()
-    revision: int = 0
-
-    @property
-    def whole(self) -> bool:
-        """Whether the run has a report in which everything with weight was measured."""
-        return self.coverage is not None and self.coverage > 1 - 1e-9
 
 
 def labels_text(labels: Mapping[str, str]) -> str:
@@ -126,7 +83,7 @@ def _component(folder: RunFolder, component: ComponentId) -> tuple[HistoryCompon
         return None
     if manifest.run != folder.run:
         raise DamagedFileError(f"run {folder.run}: the manifest of {component.value} is that of {manifest.run}")
-    return _described(manifest), _rows(folder.run, files.measured(manifest))
+    return _described(manifest), rows_of(folder.run, files.measured(manifest))
 
 
 def _described(manifest: Manifest) -> HistoryComponent:
@@ -140,7 +97,7 @@ def _described(manifest: Manifest) -> HistoryComponent:
     )
 
 
-def _rows(run: str, table: pa.Table) -> pa.Table:
+def rows_of(run: str, table: pa.Table) -> pa.Table:
     """Measurements as rows of history; a column that an earlier version did not know is null."""
     count = table.num_rows
     columns: list[Any] = []

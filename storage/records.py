@@ -551,8 +551,24 @@ class Gate(Record):
     waivers: tuple[WaiverUse, ...] = ()
 
 
+class Place(Record):
+    """Between which two runs something changed, and what changed with them."""
+
+    after: str = Field(description="the last run of the level before")
+    first: str = Field(description="the first run of the new level")
+    since: Utc = Field(description="when that one started")
+    releases: tuple[str | None, str | None] = (None, None)
+    commits: tuple[str | None, str | None] = (None, None)
+
+
 class Regression(Record):
-    """A change for the worse against history or a baseline."""
+    """A change for the worse against history or a baseline.
+
+    `kind`: a change of `level` in history, a `drift` of it, a `disaster` of one run past every limit, or against the
+    runs of a `baseline`. A change of level is suspected from 3 runs and confirmed from 7. `interval` is the 95 %
+    interval of `change`; `runs` counts those behind the new value. `confirmed` ones fail the gate; a part of the
+    platform (with `labels`) never does so by itself.
+    """
 
     metric: MetricName
     labels: Mapping[str, str] = Field(default_factory=dict)
@@ -562,6 +578,10 @@ class Regression(Record):
     change: Finite = Field(description="relative change, +0.10 is ten per cent more")
     confirmed: bool
     detail: str
+    kind: Literal["level", "drift", "disaster", "baseline"] = "baseline"
+    interval: tuple[Finite, Finite] | None = None
+    runs: Count = 1
+    place: Place | None = None
 
 
 class RoadmapItem(Record):

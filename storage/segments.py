@@ -25,7 +25,8 @@ import pyarrow.parquet as pq
 from pydantic import TypeAdapter, ValidationError
 
 from storage.errors import DamagedFileError, StorageError
-from storage.history_rows import ROWS, HistoryRun
+from storage.history_records import HistoryRun
+from storage.history_rows import ROWS
 from storage.parquet import Store
 from storage.runs import RunFolder
 

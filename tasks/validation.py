@@ -38,6 +38,7 @@ from tasks import attempts, progress, recovery
 from tasks.baseline import baseline_report, baseline_run
 from tasks.components import COMPONENTS
 from tasks.components.base import CollectContext, Samples
+from tasks.history import over_history
 from tasks.judge.compare import Comparison, against
 from tasks.report.build import build
 from tasks.runs_index import earlier_runs
@@ -289,18 +290,20 @@ def _report(
     baseline, problem = baseline_report(folder.store, info)
     measured = [one for result in results if isinstance(result, MeasuredComponent) for one in result.measurements]
     found = against(info, measured, baseline, config.thresholds) if baseline else Comparison()
+    seen = over_history(folder, info, config, results)
     return build(
         info,
         results,
         config.thresholds,
         config.weights,
-        found.regressions,
-        compared=found.compared,
+        (*seen.regressions, *found.regressions),
+        compared=max(seen.compared, found.compared),
         attempts=goes,
         notes=(
             *([_todays(info)] if today else []),
             *found.notes,
             *([problem] if problem else []),
+            *seen.notes,
             *recovery.notes(folder),
         ),
         indicative=config.environment.indicative or config.local,

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Literal
 
@@ -31,6 +31,10 @@ FEWEST = 8
 MINIMUM_EFFECT = 0.04
 """Relative change of level that matters, where the caller names none."""
 
+FEWEST_OF_DRIFT = 20
+"""Runs below which nothing is said of a trend."""
+
+_LONGEST_DRIFT = 120
 _PENALTY = 14.0
 _CLEAR = 4.0
 _WEEK = 7
@@ -78,11 +82,13 @@ def change_points(
     values: Sequence[float | None],
     times: Sequence[datetime | date] | None = None,
     minimum_effect: float = MINIMUM_EFFECT,
+    closed: Collection[date] = (),
 ) -> list[ChangePoint]:
     """The changes of level in a series of runs, oldest first; none where there are fewer than `FEWEST` values.
 
     `values` in the order of time; None and NaN are runs that did not measure. `times` are the runs' moments: with
-    them the season is that of weekdays, without them of every seventh run. `minimum_effect` is relative.
+    them the season is that of weekdays, without them of every seventh run; `closed` are days without school, which
+    are like Sundays. `minimum_effect` is relative. A steady trend is no change of level: `drift` tells of it.
     """
     given = np.array([np.nan if value is None else value for value in values], np.float64)
     place = np.flatnonzero(np.isfinite(given))
@@ -93,10 +99,66 @@ def change_points(
     unit = 1.0 if logs else _size(kept)
     series = np.log(kept) if logs else kept / unit
     least = math.log1p(minimum_effect) if logs else minimum_effect * float(np.median(np.abs(series)))
-    phases = place % _WEEK if times is None else np.array([times[int(number)].weekday() for number in place])
-    quiet = _despiked(_without_season(series, phases))
+    phases = place % _WEEK if times is None else np.array([_weekday(times[int(at)], closed) for at in place])
+    shut = np.array([times is not None and _day(times[int(at)]) in closed for at in place])
+    quiet = _despiked(_without_season(series, phases, shut))
     edges, noise = _levels(quiet, least)
-    return [_described(quiet, edges, number, noise, place, unit, logs=logs) for number in range(1, len(edges) - 1)]
+    found = [_described(quiet, edges, number, noise, None if logs else unit) for number in range(1, len(edges) - 1)]
+    return [replace(one, index=int(place[one.index])) for one in found]
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """A slow change: from the first of `runs` values to the last by `effect`, relative where all are above 0."""
+
+    direction: Literal[1, -1]
+    effect: float
+    interval: tuple[float, float]
+    runs: int
+    first: int
+
+
+def drift(
+    values: Sequence[float | None], minimum_effect: float = MINIMUM_EFFECT, since: int | None = None
+) -> Drift | None:
+    """The trend of the values from index `since` (by default of the last level) on, where it is clear and matters.
+
+    The slope is the median of the slopes of all pairs (Theil 1950, Sen 1968); its standard error is that of least
+    squares on the noise that it leaves, enlarged for autocorrelation. It matters from twice the minimum effect.
+    """
+    if since is None:
+        changes = change_points(values, minimum_effect=minimum_effect)
+        since = changes[-1].index if changes else 0
+    given = np.array([np.nan if value is None else value for value in values[since:]], np.float64)
+    place = np.flatnonzero(np.isfinite(given))[-_LONGEST_DRIFT:]
+    if len(place) < FEWEST_OF_DRIFT:
+        return None
+    kept = given[place]
+    logs = bool((kept > 0).all())
+    unit = 1.0 if logs else _size(kept)
+    series = _despiked(np.log(kept) if logs else kept / unit)
+    x = place.astype(np.float64)
+    left, right = np.triu_indices(len(x), 1)
+    slope = float(np.median((series[right] - series[left]) / (x[right] - x[left])))
+    rest = series - slope * x
+    noise = _noise(rest, [0, len(rest)])
+    error = noise.scale * math.sqrt(noise.inflation / float(((x - x.mean()) ** 2).sum()))
+    least = math.log1p(minimum_effect) if logs else minimum_effect * float(np.median(np.abs(series)))
+    span = float(x[-1] - x[0])
+    if abs(slope) < _CLEAR * error or abs(slope) * span < 2 * least:
+        return None
+    ends = [span * (slope + k * error) for k in (0, -1.96, 1.96)]
+    change, low, high = (math.expm1(end) if logs else end * unit for end in ends)
+    return Drift(1 if slope > 0 else -1, change, (low, high), len(place), since + int(place[0]))
+
+
+def _weekday(moment: datetime | date, closed: Collection[date]) -> int:
+    day = _day(moment)
+    return _WEEK - 1 if day in closed else day.weekday()
+
+
+def _day(moment: datetime | date) -> date:
+    return moment.date() if isinstance(moment, datetime) else moment
 
 
 def _size(series: Floats) -> float:
@@ -108,11 +170,16 @@ def _size(series: Floats) -> float:
 # --- the series made quiet ---
 
 
-def _without_season(series: Floats, phases: npt.NDArray[np.int64]) -> Floats:
-    """Without the profile of the week, where that takes at least a tenth of the noise away."""
-    if len(series) < 3 * _WEEK:
+def _without_season(series: Floats, phases: npt.NDArray[np.int64], shut: npt.NDArray[np.bool_]) -> Floats:
+    """Without the profile of the week, where that takes at least a tenth of the noise away.
+
+    The level under the profile is that of days with school: a fortnight of Sundays would hide itself.
+    """
+    school = np.flatnonzero(~shut)
+    if len(school) < 3 * _WEEK:
         return series
-    rest = series - _rolling_median(series, _WEEK)
+    level = _rolling_median(series[school], _WEEK)
+    rest = series - (level if len(school) == len(series) else np.interp(np.arange(len(series)), school, level))
     profile = np.zeros(_WEEK)
     for phase in range(_WEEK):
         of_phase = rest[phases == phase]
@@ -188,11 +255,8 @@ def _partition(series: Floats, penalty: float) -> list[int]:
     n, shortest = len(series), SUSPECTED
     centred = series - series.mean()
     sums = np.concatenate(([0.0], np.cumsum(centred)))
-    squares = np.concatenate(([0.0], np.cumsum(centred**2)))
-    shares = np.concatenate(
-        (1 / np.arange(n, 0, -1), [0.0])
-    )  # 1 ÷ length of a level that begins at 0, 1, … and ends at n
-    rest = np.full(n + 1, np.inf)  # cost of the best partition up to a place, less the squares before it
+    shares = np.append(1 / np.arange(n, 0, -1), 0.0)  # 1 ÷ length of the levels that begin at 0, 1, … and end at n
+    rest = np.full(n + 1, np.inf)  # cost of the best partition up to a place, less the sum of squares up to it
     rest[0] = -penalty
     came_from = np.zeros(n + 1, np.int64)
     for end in range(shortest, n + 1):
@@ -242,16 +306,8 @@ def _change(series: Floats, edges: Sequence[int], number: int, noise: _Noise) ->
     return change, noise.scale * math.sqrt(1 / len(left) + 1 / len(right))
 
 
-def _described(
-    series: Floats,
-    edges: Sequence[int],
-    number: int,
-    noise: _Noise,
-    place: npt.NDArray[np.int64],
-    unit: float,
-    *,
-    logs: bool,
-) -> ChangePoint:
+def _described(series: Floats, edges: Sequence[int], number: int, noise: _Noise, unit: float | None) -> ChangePoint:
+    """The change at one edge; `unit` is None where the series is of logarithms."""
     change, error = _change(series, edges, number, noise)
     error *= math.sqrt(noise.inflation)
     left, right = series[edges[number - 1] : edges[number]], series[edges[number] : edges[number + 1]]
@@ -259,13 +315,13 @@ def _described(
     low, high = change - 1.96 * error, change + 1.96 * error
     runs = len(right)
     return ChangePoint(
-        index=int(place[edges[number]]),
+        index=edges[number],
         direction=1 if change > 0 else -1,
         confidence=math.erf(abs(change) / error / math.sqrt(2)),
-        before=math.exp(before) if logs else before * unit,
-        after=math.exp(after) if logs else after * unit,
-        effect=math.expm1(change) if logs else change * unit,
-        interval=(math.expm1(low), math.expm1(high)) if logs else (low * unit, high * unit),
+        before=math.exp(before) if unit is None else before * unit,
+        after=math.exp(after) if unit is None else after * unit,
+        effect=math.expm1(change) if unit is None else change * unit,
+        interval=(math.expm1(low), math.expm1(high)) if unit is None else (low * unit, high * unit),
         runs=runs,
         status="confirmed" if runs >= CONFIRMED else "suspected",
     )
