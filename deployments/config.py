@@ -16,6 +16,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 
+from deployments.changes import ChangeSettings
 from deployments.gates import GateProfile, gate_policy, load_waivers
 from deployments.load import Load
 from deployments.scenarios import ScenarioSettings
@@ -192,6 +193,7 @@ class DatabaseSettings(Settings):
         description="name of the variable with the address of PgBouncer's admin console; it may be left unset",
     )
     advice: IndexAdviceSettings = IndexAdviceSettings()
+    changes: ChangeSettings = Field(default_factory=ChangeSettings)
 
 
 class LambdaSettings(Settings):

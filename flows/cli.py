@@ -21,6 +21,7 @@ from deployments.masking import describe
 from deployments.parameters import Base, Overrides, ValidationParams, base_of, configure
 from flows.advise import advise
 from flows.load import load
+from flows.optimize import optimize
 from flows.watch import watch
 from storage.errors import ExitCode, HasivuError
 from storage.runs import RunFolder, find_run
@@ -110,6 +111,7 @@ _command_of(REALTIME, "realtime", "Measure API, WebSocket, cache and RFID togeth
 app.command(load, name="load", sort_key=1)
 app.command(advise, name="advise", sort_key=1)
 app.command(watch, name="watch", sort_key=3)
+app.command(optimize, name="optimize", sort_key=1)
 
 
 @app.command(sort_key=1)

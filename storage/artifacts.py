@@ -51,6 +51,11 @@ def publish_artifacts(
     )
 
 
+def publish_page(kind: str, environment: str, markdown: str, description: str) -> None:
+    """Create the page `<kind>-<environment>`; the same kind makes a timeline of an environment."""
+    create_markdown_artifact(key=_key(kind, environment), markdown=markdown, description=description)
+
+
 class ProgressPage:
     """The artifact `progress-<environment>`: how far the load is, updated every few seconds while a run measures.
 

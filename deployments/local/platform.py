@@ -29,7 +29,7 @@ from deployments.hosting.postgres import programs as postgres_programs
 from deployments.local import cache_seed, postgres, prepared, valkey
 from deployments.local.app import service as application
 from deployments.local.defects import IDLE_APPLICATION
-from deployments.local.postgres import ADMIN, ANALYSIS, APPLICATION, PostgresServer
+from deployments.local.postgres import ADMIN, ANALYSIS, APPLICATION, OWNER, PostgresServer
 from deployments.local.valkey import ValkeyServer
 from storage.errors import LocalPlatformError
 
@@ -92,6 +92,11 @@ class Platform:
         return _started(self.database, Part.DATABASE).url(APPLICATION)
 
     @property
+    def owner_database_url(self) -> str:
+        """For `hasivu-perf optimize`: may change the indexes of the application's tables."""
+        return _started(self.database, Part.DATABASE).url(OWNER)
+
+    @property
     def admin_database_url(self) -> str:
         """The superuser."""
         return _started(self.database, Part.DATABASE).url(ADMIN)
@@ -125,7 +130,7 @@ class Platform:
         """The same for another environment, whose variables start with `prefix`: any profile can run here."""
         found: dict[str, str] = {}
         if self.database is not None:
-            found[f"{prefix}_DATABASE_URL"] = self.database_url
+            found |= {f"{prefix}_DATABASE_URL": self.database_url, f"{prefix}_OWNER_URL": self.owner_database_url}
         if self.cache is not None:
             found[f"{prefix}_REDIS_URL"] = self.redis_url
         if self.application_port is not None:

@@ -19,6 +19,7 @@ DATABASE = "hasivu"
 ADMIN = "hasivu_admin"
 APPLICATION = "hasivu_app"
 ANALYSIS = "hasivu_perf"
+OWNER = "hasivu_owner"
 
 MEMORY_SETTINGS: Mapping[str, str] = {
     "shared_buffers": "128MB",
@@ -46,13 +47,21 @@ RUN_SETTINGS: Mapping[str, str] = {
 }
 
 
+_MAKE_OWNER = (
+    f"DO $$ BEGIN IF pg_catalog.to_regrole('{OWNER}') IS NULL THEN "
+    f"CREATE ROLE {OWNER} LOGIN IN ROLE {APPLICATION}, pg_monitor; END IF; END $$"
+)
+"""At each start: data that were prepared before this role was thought of lack it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Passwords:
-    """The passwords of the three roles, made anew for every run."""
+    """The passwords of the roles, made anew for every run."""
 
     admin: str = field(default_factory=lambda: secrets.token_urlsafe(18), repr=False)
     application: str = field(default_factory=lambda: secrets.token_urlsafe(18), repr=False)
     analysis: str = field(default_factory=lambda: secrets.token_urlsafe(18), repr=False)
+    owner: str = field(default_factory=lambda: secrets.token_urlsafe(18), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +77,7 @@ class PostgresServer:
             ADMIN: self.passwords.admin,
             APPLICATION: self.passwords.application,
             ANALYSIS: self.passwords.analysis,
+            OWNER: self.passwords.owner,
         }[role]
         return f"postgresql://{role}:{password}@127.0.0.1:{self.port}/{DATABASE}"
 
@@ -116,7 +126,12 @@ def start_server(
 def set_passwords(
     guardian: Guardian, programs: Programs, data: Path, passwords: Passwords, *, deadline: float
 ) -> None:
-    """Give the three roles their passwords in a stopped cluster."""
-    pairs = ((ADMIN, passwords.admin), (APPLICATION, passwords.application), (ANALYSIS, passwords.analysis))
+    """Give the roles their passwords in a stopped cluster, and make the one that changes indexes."""
+    pairs = (
+        (ADMIN, passwords.admin),
+        (APPLICATION, passwords.application),
+        (ANALYSIS, passwords.analysis),
+        (OWNER, passwords.owner),
+    )
     statements = tuple(f"ALTER ROLE {role} PASSWORD '{password}'" for role, password in pairs)
-    postgres.run_single_user(guardian, programs, data, statements, deadline=deadline)
+    postgres.run_single_user(guardian, programs, data, (_MAKE_OWNER, *statements), deadline=deadline)

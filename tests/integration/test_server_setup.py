@@ -24,7 +24,8 @@ from storage.errors import UsageError
 from tests.databases import database
 from tests.prefect_servers import full_server
 
-DEPLOYMENTS = {"development", "quick", "staging", "production", "custom", "retention", "republish"}
+VALIDATIONS = {"development", "quick", "staging", "production", "custom"}
+DEPLOYMENTS = VALIDATIONS | {"retention", "republish", "database-optimize"}
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -59,7 +60,7 @@ def content(client: SyncPrefectClient) -> dict[str, list[Mapping[str, Any]]]:
 
 
 def deployment(client: SyncPrefectClient, name: str) -> UUID:
-    flow = name if name in {"retention", "republish"} else "performance-pipeline"
+    flow = "performance-pipeline" if name in VALIDATIONS else name
     return client.read_deployment_by_name(f"{flow}/{name}").id
 
 
