@@ -179,16 +179,21 @@ def gate(
     profile: Annotated[
         str | None, Parameter(help="Gate by this profile of thresholds.toml instead of the run's own: strict, warn.")
     ] = None,
+    self_test: Annotated[
+        bool, Parameter(help="Damage copies of the run in every known way: the gate must block each of them.")
+    ] = False,
     output: Output = ".",
     json: Json = False,
 ) -> ExitCode:
     """Print the release gate of a stored run, and answer by the exit code.
 
     Files that were damaged since the run was judged are no data. On GitHub the check's annotations and the step
-    summary are written too.
+    summary are written too. With --self-test it is the gate itself that passes (0) or fails (1).
     """
-    from flows.judging import answer
+    from flows.judging import answer, prove
 
+    if self_test:
+        return prove(_find(run, output), profile, as_json=json)
     return answer(_find(run, output), profile, as_json=json)
 
 

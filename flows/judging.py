@@ -32,6 +32,22 @@ def answer(folder: RunFolder, profile: str | None, *, as_json: bool) -> ExitCode
     return exit_code(report)
 
 
+def prove(folder: RunFolder, profile: str | None, *, as_json: bool) -> ExitCode:
+    """Test the gate on damaged copies of a stored run, by the run's own profile or the one that is named."""
+    from deployments.config import load_gate
+    from tasks.monitoring.live import to_terminal
+    from tasks.selftest.check import self_test_lines
+    from tasks.validation import gate_self_test, stored_config
+
+    config = stored_config(folder)
+    if profile:
+        named = load_gate(config.environment.name, named=profile)
+        config = config.model_copy(update={"gate": named})
+    outcome = gate_self_test(folder, config)
+    to_terminal(outcome.model_dump_json(indent=2) if as_json else "\n".join(self_test_lines(outcome)))
+    return ExitCode.GATE_FAILED if outcome.holes else ExitCode.PASS
+
+
 def _tell_github(report: Report) -> None:
     """Annotations on standard error and the step summary, where this runs in a workflow of GitHub's."""
     from tasks.report.gate_output import github_annotations

@@ -28,6 +28,7 @@ from pydantic import ValidationError
 from storage.errors import DamagedFileError, RunExistsError, UnknownRunError, UsageError
 from storage.parquet import Store, measurements_from, measurements_table
 from storage.records import (
+    SCHEMA_VERSION,
     Attempt,
     Collected,
     ComponentId,
@@ -223,9 +224,15 @@ class ComponentFiles:
             return None
         content = self._store.read(name)
         try:
-            return Manifest.model_validate_json(content)
+            manifest = Manifest.model_validate_json(content)
         except ValidationError as error:
             raise DamagedFileError(f"{self._store.path(name)} is not a manifest: {error}") from error
+        if manifest.schema_version > SCHEMA_VERSION:
+            raise DamagedFileError(
+                f"{self._store.path(name)} has schema version {manifest.schema_version}; this program reads up to"
+                f" {SCHEMA_VERSION}"
+            )
+        return manifest
 
     def tables(self, manifest: Manifest) -> dict[str, pa.Table]:
         """The raw tables, each proved by its checksum."""
@@ -251,14 +258,19 @@ class ComponentFiles:
         """What was measured and found, as it was stored."""
         table = self._store.read_table(self._name("measurements.parquet"), manifest.files["measurements.parquet"])
         found = self._store.read_json(self._name("findings.json"), manifest.files["findings.json"])
-        return MeasuredComponent(
-            component=self._component,
-            attempt=manifest.attempt,
-            code_version=manifest.code_version,
-            collected=manifest.collected,
-            measurements=tuple(measurements_from(table)),
-            findings=tuple(Finding.model_validate(row) for row in found),
-        )
+        try:
+            return MeasuredComponent(
+                component=self._component,
+                attempt=manifest.attempt,
+                code_version=manifest.code_version,
+                collected=manifest.collected,
+                measurements=tuple(measurements_from(table)),
+                findings=tuple(Finding.model_validate(row) for row in found),
+            )
+        except (ValueError, KeyError, TypeError) as error:  # pydantic's is a ValueError; so is an unknown unit
+            raise DamagedFileError(
+                f"{self._store.path(self._folder)} holds figures that are none: {error}"
+            ) from error
 
 
 def find_run(store: Store, name: str) -> RunFolder:

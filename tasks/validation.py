@@ -42,6 +42,9 @@ from tasks.history import over_history
 from tasks.judge.compare import Comparison, against
 from tasks.report.build import build
 from tasks.runs_index import earlier_runs
+from tasks.selftest.check import with_self_test
+from tasks.selftest.records import SelfTest
+from tasks.selftest.run import Bench, self_test
 from tasks.timelines import timelines
 
 
@@ -274,7 +277,26 @@ def judge(
     left = {component: folder.component(ComponentId(component)).manifest() for component in failures}
     incomplete = {component: manifest for component, manifest in left.items() if manifest and manifest.missing}
     results = results_of(folder, config, {**incomplete, **manifests}, failures, attempt)
-    return _report(folder, info, config, results, attempts.judged(folder))
+    return self_tested(folder, config, _report(folder, info, config, results, attempts.judged(folder)))
+
+
+def self_tested(folder: RunFolder, config: RunConfig, report: Report) -> Report:
+    """The report with one check more where the gate's profile asks for it: that it blocks damaged copies.
+
+    A gate that lets one pass, or would not notice a broken rule, is no data: nobody knows what it is worth.
+    """
+    if not config.gate.self_test:
+        return report
+    return report.model_copy(update={"gate": with_self_test(report, gate_self_test(folder, config))})
+
+
+def gate_self_test(folder: RunFolder, config: RunConfig) -> SelfTest:
+    """Damage copies of a stored run in every known way; nothing of the run itself is changed."""
+
+    def read(one: RunFolder) -> list[ComponentResult]:
+        return results_of(one, config, stored_manifests(one), {})
+
+    return self_test(Bench(folder, config, read(folder), read))
 
 
 def _report(
@@ -347,6 +369,7 @@ def rejudge(folder: RunFolder, *, today: bool = False) -> Report:
     attempt = max((one.attempt for one in failed), default=1)
     results = results_of(folder, config, manifests, {one.component.value: one.error for one in failed}, attempt)
     made = _report(folder, info, config, reanalyse(folder, config, results), folder.attempts(), today=today)
+    made = self_tested(folder, config, made)
     return made.model_copy(update={"judged_by": datetime.now(UTC).date()}) if today else made
 
 

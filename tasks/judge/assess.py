@@ -95,8 +95,8 @@ def _unusable(threshold: Threshold, found: Sequence[Measurement]) -> str:
 
 
 def _impossible(threshold: Threshold, value: float) -> bool:
-    """Below nothing, or a share above the whole where that would count as better."""
-    if value < 0:
+    """No finite number, below nothing, or a share above the whole where that would count as better."""
+    if not math.isfinite(value) or value < 0:
         return True
     better_above_one = threshold.unit is Unit.RATIO and threshold.direction is Direction.HIGHER
     return better_above_one and value > 1 + _ROUNDING

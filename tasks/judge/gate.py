@@ -49,7 +49,9 @@ STRICT = GatePolicy(score=SCORE_LIMIT)
 """The policy of whoever says nothing."""
 SCORE, CRITICAL, REGRESSIONS = "score", "critical_findings", "confirmed_regressions"
 """Ids of the checks that are no metric; a metric's check is called as the metric."""
-PROTECTED = frozenset({CRITICAL, LIMITS, ONE_TARGET, LOAD_TRUST})
+SELF_TEST = "self_test"
+"""Id of the check that `tasks.selftest` adds."""
+PROTECTED = frozenset({CRITICAL, LIMITS, ONE_TARGET, LOAD_TRUST, SELF_TEST})
 """Checks that nobody can waive: all critical findings at once, and doubts about the evidence itself."""
 ASKED = "components"
 """Key of `RunInfo.settings`: the components that this run was asked for, separated by commas."""
@@ -219,7 +221,7 @@ def _whole(part: ComponentScore) -> bool:
 def _speaks_of(check: GateCheck, names: set[str]) -> bool:
     if check.id == CRITICAL:
         return check.verdict is not GateVerdict.NO_DATA
-    return check.id in (REGRESSIONS, ONE_TARGET, LOAD_TRUST, LIMITS) or check.id.partition(".")[0] in names
+    return check.id in (REGRESSIONS, ONE_TARGET, LOAD_TRUST, LIMITS, SELF_TEST) or check.id.partition(".")[0] in names
 
 
 def _score_check(score: Score, limit: float) -> GateCheck:

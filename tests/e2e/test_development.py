@@ -55,6 +55,8 @@ def test_it_measures_every_component_and_answers_by_the_gate(validated: tuple[En
     assert {one.component: one.status for one in report.components if one.status != "measured"} == {}, ended.err
     assert not report.gate.policy.blocks
     assert ended.code == {"pass": 0, "fail": 0, "no_data": 3}[report.gate.verdict], ended.err
+    proved = run("gate", "latest", "--self-test", "--output", str(folder), cwd=folder)
+    assert proved.code == 0, proved.out
     strict = run("gate", "latest", "--profile", "strict", "--output", str(folder), cwd=folder)
     assert strict.code == {"pass": 0, "fail": 1, "no_data": 3}[report.gate.verdict], strict.err
     unknown = {check.id for check in report.gate.checks if check.verdict == "no_data"}
