@@ -10,7 +10,7 @@ PATIENT = $(patsubst %,tests/e2e/test_%.py,operations dead_targets usage report_
 export UV_PYTHON_DOWNLOADS = never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup development staging production quick database lambda realtime report serve setup-server check test bench clean
+.PHONY: help setup development staging production quick database lambda realtime report serve setup-server check test faults bench clean
 
 help:         ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed 's/:.*## */\t/' | expand -t 14
@@ -64,9 +64,12 @@ check: setup        ## lint, types, layers, unit and architecture tests
 test: check         ## everything: check, integration and end-to-end tests on real servers
 	@.ci/system-packages
 	@$(RUN)pytest $(PATIENT) > .venv/patient.log 2>&1 & patient=$$!; trap "kill $$patient" INT TERM; \
-	$(RUN)pytest -n 2 --dist loadgroup --no-loadscope-reorder tests/integration; code=$$?; \
+	$(RUN)pytest -n 2 --dist loadgroup --no-loadscope-reorder tests/integration tests/faults; code=$$?; \
 	wait $$patient || code=1; cat .venv/patient.log; exit $$code
 	@$(RUN)pytest tests/e2e $(PATIENT:%=--ignore=%)
+
+faults: setup       ## hostile servers and faults of the network
+	@$(RUN)pytest -n 2 --dist loadgroup tests/faults
 
 bench: setup        ## speed against what a user would pick instead, as ratios
 	@$(RUN)python -m benchmarks.load_engine

@@ -64,8 +64,9 @@ def load(
 ) -> ExitCode:
     """Load one URL and say how it answered, and whether that can be believed.
 
-    Exit codes: 0 done, and every limit met; 1 a limit is broken; 2 wrong usage; 3 nothing answered, the load was
-    stopped, or limits were asked for and the generator does not trust its figures; 130 interrupted.
+    Exit codes: 0 done, and every limit met; 1 a limit is broken; 2 wrong usage; 3 no request got its expected
+    answer, the load was stopped, or limits were asked for and the generator does not trust its figures; 130
+    interrupted.
     """
     from tasks.load.adhoc.plan import body_of, make_plan
 

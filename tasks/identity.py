@@ -7,8 +7,8 @@ database). A fact that cannot be read within its time is left out, and a note sa
 
 from __future__ import annotations
 
+import asyncio
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from hashlib import sha256
@@ -19,6 +19,7 @@ from deployments.config import RunConfig, Target
 from deployments.masking import mask, secrets_of
 from storage.errors import HasivuError
 from tasks.components.lambda_functions.account import Account
+from tasks.load.client.client import Engine, LoadClient
 from tasks.load.database.session import QueryError, Session, Watchdog, parse
 
 SECONDS = 5.0
@@ -91,17 +92,23 @@ def _field(body: bytes, fields: Sequence[str]) -> str:
 
 
 def _get(url: str, headers: Mapping[str, str]) -> bytes:
-    """The body of an answer with status 200, at most so many bytes, within a total time."""
-    ends = time.monotonic() + SECONDS
-    body = b""
-    with httpx.Client(timeout=SECONDS, trust_env=False) as client, client.stream("GET", url, headers=headers) as got:
-        if got.status_code != httpx.codes.OK:
-            raise ValueError(f"answered {got.status_code}")
-        for chunk in got.iter_bytes():
-            body += chunk
-            if len(body) > _MOST_BYTES or time.monotonic() > ends:
-                raise ValueError("answered too much or too slowly")
-    return body
+    """The body of an answer with status 200, at most so many bytes, within a total time and from this host alone."""
+    return asyncio.run(_asked(url, headers))
+
+
+async def _asked(url: str, headers: Mapping[str, str]) -> bytes:
+    host = httpx.URL(url).raw_host.decode("ascii")
+    engine = Engine(allow=[host], connections=1, timeout_s=SECONDS, connect_s=SECONDS)
+    try:
+        async with LoadClient(engine) as client:
+            got = await client.get(url, headers=dict(headers))
+    finally:
+        engine.close()
+    if got.status_code != httpx.codes.OK:
+        raise ValueError(f"answered {got.status_code}")
+    if len(got.content) > _MOST_BYTES:
+        raise ValueError(f"answered more than {_MOST_BYTES >> 10} KiB")
+    return got.content
 
 
 def _functions(config: RunConfig, target: Target) -> dict[str, str]:

@@ -43,10 +43,10 @@ BROKEN: dict[str, tuple[Answer, str]] = {
     "nothing": (broken(b""), "closed"),
     "torn": (broken(b"", reset=True), "reset"),
     "half-chunk": (broken(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel"), "closed"),
-    "garbage": (broken(b"\x16\x03\x01 this is not HTTP\r\n\r\n"), "protocol"),
-    "huge-head": (broken(b"HTTP/1.1 200 OK\r\nX: " + b"a" * 70_000), "too_large"),
-    "huge-body": (broken(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n"), "too_large"),
-    "two-lengths": (broken(b"HTTP/1.1 200 OK\r\nContent-Length: 5, 6\r\n\r\nhello"), "protocol"),
+    "garbage": (broken(b"\x16\x03\x01 this is not HTTP\r\n\r\n"), "bad_status_line"),
+    "huge-head": (broken(b"HTTP/1.1 200 OK\r\nX: " + b"a" * 70_000), "head_too_large"),
+    "huge-body": (broken(b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n"), "body_too_large"),
+    "two-lengths": (broken(b"HTTP/1.1 200 OK\r\nContent-Length: 5, 6\r\n\r\nhello"), "bad_length"),
 }
 
 

@@ -56,7 +56,7 @@ def test_tls_is_verified_for_the_name_that_was_asked(bench: Bench, case: str, tm
 
     seen, exchanges, asked = bench.run(attempts())
     assert seen[1] == seen[0] == ([b"secret"] * 3 if case == "good" else [httpx.ConnectError])
-    assert [one.error for one in exchanges] == ([None] * 3 if case == "good" else ["tls"])
+    assert [one.error for one in exchanges] == ([None] * 3 if case == "good" else ["certificate"])
     assert asked == (6 if case == "good" else 0)
 
 

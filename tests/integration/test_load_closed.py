@@ -158,9 +158,9 @@ def test_a_length_that_lies_like_the_usual_answer_is_not_taken_for_it() -> None:
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [
-        (always(b"garbage\r\n\r\n"), "protocol"),
+        (always(b"garbage\r\n\r\n"), "bad_status_line"),
         (always(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", close=True), "closed"),
-        (always(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000), "too_large"),
+        (always(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 70_000), "head_too_large"),
         (always(b"", reset=True), "reset"),
         (always(b"", delay_s=60), "timeout"),
     ],
@@ -178,7 +178,7 @@ def test_a_closed_port_is_an_error_and_is_not_hammered() -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     loop = load(port, connections=2)
-    assert set(ends(loop)) == {(0, "connect", False, 0)}
+    assert set(ends(loop)) == {(0, "refused", False, 0)}
     assert 2 <= len(loop.codes) <= 60
 
 

@@ -51,7 +51,7 @@ def test_unexpected_statuses_break_the_limit_of_errors() -> None:
     with serving(after(0, 503)) as server:
         found = load(f"http://127.0.0.1:{server.port}/", rate=40, duration_s=1, error_ratio=0.01)
     assert found["exit_code"] == 1
-    assert found["errors"] == {"total": 40, "ratio": 1.0, "by_kind": {"unexpected_status": 40}}
+    assert found["errors"] == {"total": 40, "ratio": 1.0, "by_kind": {"unavailable": 40}}
     assert found["statuses"] == {"503": 40}
 
 
@@ -61,7 +61,7 @@ def test_a_dead_target_is_exit_code_3_with_its_kind() -> None:
         port = free.getsockname()[1]
     found = load(f"http://127.0.0.1:{port}/", rate=30, duration_s=1)
     assert found["exit_code"] == 3
-    assert found["errors"]["by_kind"] == {"connect": 30}
+    assert found["errors"]["by_kind"] == {"refused": 30}
     assert found["latency_ms"]["p50"] is None
 
 
@@ -107,7 +107,7 @@ def test_tls_is_verified(model: dict[str, Any], tmp_path: Path, monkeypatch: pyt
         bad = load(url, duration_s=1, **model)
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
         good = load(url, duration_s=1, **model)
-    assert (bad["exit_code"], set(bad["errors"]["by_kind"])) == (3, {"tls"})
+    assert (bad["exit_code"], set(bad["errors"]["by_kind"])) == (3, {"certificate"})
     assert (good["exit_code"], good["errors"]["total"], set(good["statuses"])) == (0, 0, {"200"})
 
 

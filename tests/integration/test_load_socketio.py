@@ -191,7 +191,7 @@ def test_tls_is_verified_on_every_transport(
     bad = load(server, url=url, transport=transport)
     number = counts(good.tables["samples"])
     assert number["answered"] == number["sent"] > 6
-    assert [(row["ended_by"], row["error"]) for row in rows_of(bad)] == [("handshake", "tls")] * 6
+    assert [(row["ended_by"], row["error"]) for row in rows_of(bad)] == [("handshake", "certificate")] * 6
     assert bad.tables["samples"].num_rows == 0
 
 

@@ -189,7 +189,9 @@ def test_a_certificate_that_nobody_vouches_for_is_an_error_of_its_kind(
         output = load(f"wss://127.0.0.1:{server.port}/ws")
         told = server.ask()
     rows = rows_of(output)
-    assert [(row["error"], row["ended_by"], row["connected_ns"]) for row in rows] == [("tls", "handshake", None)] * 10
+    assert [(row["error"], row["ended_by"], row["connected_ns"]) for row in rows] == [
+        ("certificate", "handshake", None)
+    ] * 10
     assert (told.connections, told.messages.total(), output.tables["samples"].num_rows) == (0, 0, 0)
     assert output.facts["stopped"] == "every connection was lost or never opened"
 

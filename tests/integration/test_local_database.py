@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -166,18 +165,13 @@ class TestDefects:
         assert len(found) == 28  # 27 of the facts and the one whose index was left out
 
     @pytest.mark.parametrize("table", [d.where for d in PLANTED if d.kind == "filter and sort without index"])
-    def test_filter_and_sort_without_index_costs_more_than_5_ms(self, analysis: Connection, table: str) -> None:
+    def test_filter_and_sort_without_index_reads_the_whole_table(self, analysis: Connection, table: str) -> None:
         query = f"SELECT * FROM {table} WHERE user_id = %s ORDER BY created_at DESC LIMIT 50"
         values = (identity.key("user", 9000),)  # an ordinary one: the most frequent have plans of their own
-        plan = one(analysis, f"EXPLAIN (FORMAT JSON) {query}", *values)[0]["Plan"]
-        assert plan["Plans"][0]["Node Type"] == "Sort"
-        assert plan["Plans"][0]["Plans"][0]["Node Type"] == "Seq Scan"
-        times = []
-        for _ in range(5):
-            start = time.perf_counter()
-            assert analysis.execute(query.encode(), values).fetchall()
-            times.append(time.perf_counter() - start)
-        assert min(times) > 0.005
+        plan = one(analysis, f"EXPLAIN (ANALYZE, FORMAT JSON) {query}", *values)[0]["Plan"]
+        sort = plan["Plans"][0]
+        assert (sort["Node Type"], sort["Plans"][0]["Node Type"]) == ("Sort", "Seq Scan")
+        assert sort["Plans"][0]["Rows Removed by Filter"] > 20_000  # some 5 ms on the machine of 2 cores
 
     def test_duplicate_and_redundant_indexes(self, analysis: Connection) -> None:
         pairs = {

@@ -246,7 +246,7 @@ def test_a_dead_target_is_measured_as_dead() -> None:
     load = samples.collected.load
     assert load is not None
     assert (load.sent, load.unsent) == (0, load.planned)
-    assert {row["error"] for row in samples.tables["connections"].to_pylist()} == {"connect"}
+    assert {row["error"] for row in samples.tables["connections"].to_pylist()} == {"refused"}
     assert not check[-1].ok
     assert "canary" not in str(check)
 

@@ -110,6 +110,11 @@ def test_nothing_answered_is_incomplete_without_any_limit() -> None:
     assert summary(found).startswith("NO ANSWER")
 
 
+def test_a_target_that_fails_every_request_is_no_success() -> None:
+    assert figures(run([], failed=10))["exit_code"] == ExitCode.INCOMPLETE
+    assert figures(run([5], failed=9))["exit_code"] == ExitCode.PASS
+
+
 def test_a_stopped_load_is_incomplete() -> None:
     found = figures(run([5] * 10, stopped="stopped after 5 s"))
     assert found["exit_code"] == ExitCode.INCOMPLETE
@@ -117,7 +122,7 @@ def test_a_stopped_load_is_incomplete() -> None:
 
 
 def test_untrusted_figures_pass_no_limit() -> None:
-    met = {"limits": [{"verdict": "pass"}], "answered": 1, "stopped": None}
+    met = {"limits": [{"verdict": "pass"}], "requests": 1, "errors": {"total": 0}, "stopped": None}
     assert exit_code({**met, "trust": {"level": "not_trusted"}}) is ExitCode.INCOMPLETE
     assert exit_code({**met, "trust": {"level": "indicative"}}) is ExitCode.PASS
     assert exit_code({**met, "limits": [], "trust": {"level": "not_trusted"}}) is ExitCode.PASS
@@ -137,7 +142,7 @@ def test_counts_close() -> None:
     found = figures(run([5] * 10, errors=3, failed=2))
     assert found["sent"] == found["answered"] + found["errors"]["by_kind"]["timeout"]
     assert found["statuses"] == {"200": 10, "503": 2}
-    assert found["errors"]["by_kind"] == {"timeout": 3, "unexpected_status": 2}
+    assert found["errors"]["by_kind"] == {"timeout": 3, "unavailable": 2}
     assert found["errors"]["total"] == 5
 
 

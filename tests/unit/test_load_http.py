@@ -125,7 +125,7 @@ def test_a_counted_body_does_not_end_with_the_connection() -> None:
 def test_what_breaks_the_protocol(data: bytes) -> None:
     with pytest.raises(BadAnswer) as caught:
         Scanner().feed(data)
-    assert caught.value.kind == "protocol"
+    assert caught.value.kind.startswith("bad_")
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_what_breaks_the_protocol(data: bytes) -> None:
 def test_what_is_too_large(data: bytes) -> None:
     with pytest.raises(BadAnswer) as caught:
         Scanner().feed(data)
-    assert caught.value.kind == "too_large"
+    assert caught.value.kind in ("head_too_large", "body_too_large")
 
 
 def test_endless_small_chunks_are_bounded() -> None:

@@ -21,9 +21,13 @@ from tasks.load.recording.samples import counts, errors_by_kind
 
 _KEY = "aGFzaXZ1LXBlcmYtY2hlY2s="
 _CONNECT_CAUSES = {
+    "refused": "nobody accepts connections there: start the service, or correct the port",
+    "unreachable": "there is no route: correct the address, or open the network",
+    "connect_timeout": "no connection came about in time: look at firewalls and at the accept queue",
     "connect": "nothing accepts connections there: start the service, open the port, or correct the address",
+    "certificate": "its certificate cannot be trusted: check its name, chain and expiry",
     "timeout": "the handshake did not end in time: look at the accept queue, the proxy in front and its upstreams",
-    "tls": "TLS failed: check the certificate's name, chain and expiry",
+    "tls": "the TLS handshake failed: check the versions and ciphers that it offers",
     "protocol": "the answer was no upgrade: check the path, and that proxies pass Upgrade and Connection on",
     "reset": "the connection was torn during the handshake: look at the server's limits of open connections",
     "closed": "the server closed during the handshake: look at its log and its limits of open connections",

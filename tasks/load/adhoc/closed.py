@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from tasks.load.pacer import alarm
 from tasks.load.recording.samples import ERRORS
 from tasks.load.wire.http import BadAnswer, Scanner
-from tasks.load.wire.wire import Place, Stamps, Stream, open_wire
+from tasks.load.wire.wire import CONNECTING, Place, Stamps, Stream, open_wire
 
 _SECOND = 1_000_000_000
 _TICK_NS = 20_000_000
@@ -188,7 +188,7 @@ class _User:
         if self._stream is None:
             self._connect(now)
         elif self.busy and self.sent <= limit:
-            self._fail(now, "timeout" if self._up else "connect")
+            self._fail(now, "timeout" if self._up else "connect_timeout")
 
     def _connect(self, now: int) -> None:
         if not self._loop.going:
@@ -286,4 +286,4 @@ class _User:
 
     def lost(self, at_ns: int, error: str) -> None:
         """The connection broke or never came about."""
-        self._fail(at_ns, error if self._up or error == "tls" else "connect")
+        self._fail(at_ns, error if self._up or error in CONNECTING else "connect")

@@ -66,8 +66,6 @@ class Call(Pending):
 class ClientPool(Pool):
     """See `Pool`; besides, connects have a time limit of their own and a call can be given up."""
 
-    _LATE_CONNECT = "timeout"
-
     def __init__(self, place: Place, *, cap: int, timeout_s: float, connect_s: float, stamps: Stamps) -> None:
         super().__init__(place, cap=cap, timeout_s=timeout_s, ended=_ended, stamps=stamps)
         self._connect_ns = round(min(connect_s, timeout_s) * _SECOND)
@@ -102,7 +100,7 @@ class ClientPool(Pool):
             elif call.sent:
                 self.give_up(call, "timeout")
             else:
-                self.give_up(call, "timeout" if waits == "pool" else "connect", waits)
+                self.give_up(call, "timeout" if waits == "pool" else "connect_timeout", waits)
 
         check()
 
@@ -165,7 +163,7 @@ class ClientPool(Pool):
             self._idle.append(connection)
 
     def _refused(self, connection: Connection, error: str) -> None:
-        if error == "timeout" and self._queue and isinstance(self._queue[0], Call):
+        if error == self._LATE_CONNECT and self._queue and isinstance(self._queue[0], Call):
             self._queue[0].waited_for = "connect"
         super()._refused(connection, error)
 

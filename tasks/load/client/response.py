@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import httpx
 
+from tasks.load.client.decoding import BoundedResponse
 from tasks.load.client.exchange import Exchange
 from tasks.load.client.request import Line
 from tasks.load.wire.http import BadAnswer
@@ -35,7 +36,7 @@ class Head:
             head = _FOLD.sub(b" ", head)
         found = _HEAD.fullmatch(head)
         if found is None:
-            raise BadAnswer("protocol")
+            raise BadAnswer("bad_head")
         self._head = head
         self.version, self.status, self.reason = found[1], int(found[2]), found[3] or b""
         special = {name.lower() for name in _SPECIAL.findall(head)}
@@ -66,7 +67,7 @@ KNOWN_HEADS: dict[bytes, Head] = {}
 """Heads that were read before: a server's differ by their date alone, so within a second most are known."""
 
 
-class LoadResponse(httpx.Response):
+class LoadResponse(BoundedResponse):
     """An answer that was read whole; what httpx computes at once is computed on demand here.
 
     `extensions["hasivu_perf"]` is its `Exchange`; `elapsed` is from the sending to the last byte.
@@ -91,8 +92,8 @@ class LoadResponse(httpx.Response):
 
     def decode(self) -> None:
         """Undo the content's encoding now; `httpx.DecodingError` where it is none."""
-        decoder = self._get_content_decoder()
         try:
+            decoder = self._get_content_decoder()
             self._plain = decoder.decode(bytes(self._body)) + decoder.flush()
         except httpx.DecodingError as error:
             error.request = self.request

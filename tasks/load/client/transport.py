@@ -8,6 +8,7 @@ from collections.abc import AsyncIterable
 import httpx
 
 from tasks.load.client.call import Caller
+from tasks.load.client.decoding import BoundedResponse
 from tasks.load.client.exchange import kind_of_httpx, name_of
 from tasks.load.client.request import Origin, check_fields, lines_of, start_of
 from tasks.load.client.response import extensions_of
@@ -29,7 +30,7 @@ class EngineTransport(httpx.AsyncBaseTransport):
         call = caller.call(taken, data, head_only=request.method == "HEAD", close=closes)
         limits = request.extensions.get("timeout")
         answer = await caller.perform(call, _name_of(request), origin, lambda: request, limits)
-        return httpx.Response(
+        return BoundedResponse(
             answer.head.status,
             headers=answer.head.fields,
             stream=httpx.ByteStream(bytes(call.body)),
@@ -63,7 +64,7 @@ class StampedTransport(httpx.AsyncBaseTransport):
         call.received = call.seen = time.monotonic_ns()
         call.status, call.size = response.status_code, len(body)
         exchange = caller.tell(call, name, "loop")
-        return httpx.Response(
+        return BoundedResponse(
             response.status_code,
             headers=response.headers,
             stream=httpx.ByteStream(body),

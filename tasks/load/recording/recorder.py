@@ -63,10 +63,28 @@ ERRORS = (
     "too_large",
     "aborted",
     "forbidden",
+    "refused",
+    "unreachable",
+    "connect_timeout",
+    "certificate",
+    "bad_status_line",
+    "bad_interim",
+    "bad_head",
+    "bad_length",
+    "bad_transfer_encoding",
+    "bad_chunk",
+    "head_too_large",
+    "body_too_large",
 )
-"""Why a request got no answer: the closed set of `error`. `reset` is a torn connection, `closed` one that the
-target closed in order before the answer was whole, `protocol` an answer that breaks its protocol, `aborted` one
-that the generator gave up itself, `forbidden` one to a host outside the allow-list, of which nothing was sent."""
+"""Why a request got no answer: the closed set of `error`.
+
+No connection: `dns` no address · `refused` nobody listens · `unreachable` no route · `connect_timeout` · `connect`
+any other way · `certificate` not to be trusted · `tls` any other way of a handshake to fail. No whole answer:
+`timeout` · `reset` the connection was torn · `closed` the target closed it in order. An answer that breaks its
+protocol: of HTTP `bad_…` says where (`bad_interim`: too many 1xx, or a switch that nobody asked for), `protocol` is
+any other. An answer beyond this client's bounds: `head_too_large`, `body_too_large`, `too_large`. `aborted` the
+generator gave it up itself · `forbidden` it would have gone to a host outside the allow-list, and nothing of it was
+sent. They are stored by name; new ones are added at the end."""
 
 Ints = NDArray[np.int64]
 

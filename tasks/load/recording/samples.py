@@ -9,6 +9,7 @@ smallest value that at least the share q of the sample does not exceed, so alway
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -49,6 +50,7 @@ __all__ = [
     "service_ms",
     "statuses",
     "summarise",
+    "unexpected_by_kind",
     "window",
 ]
 
@@ -194,6 +196,24 @@ def statuses(table: pa.Table) -> dict[int, int]:
     """How many answers had which status, by status."""
     values, numbers = np.unique(column(table, "status")[answered(table)], return_counts=True)
     return {int(value): int(number) for value, number in zip(values, numbers, strict=True)}
+
+
+def unexpected_by_kind(table: pa.Table) -> dict[str, int]:
+    """How many answers were not the expected ones, by what their status means, the most frequent first.
+
+    `throttled` is 429, `unavailable` 503; `server_error`, `client_error` and `redirect` are the rest of 5xx, 4xx and
+    3xx; `unexpected_answer` has a status that is good elsewhere, or a body that is not the expected one.
+    """
+    values, numbers = np.unique(column(table, "status")[failed(table)], return_counts=True)
+    found: Counter[str] = Counter()
+    for status, number in zip(values, numbers, strict=True):
+        kind = _STATUS_KINDS.get(int(status)) or _CLASS_KINDS.get(int(status) // 100, "unexpected_answer")
+        found[kind] += int(number)
+    return dict(found.most_common())
+
+
+_STATUS_KINDS = {429: "throttled", 503: "unavailable"}
+_CLASS_KINDS = {3: "redirect", 4: "client_error", 5: "server_error"}
 
 
 def error_ratio(table: pa.Table) -> float | None:

@@ -106,7 +106,7 @@ class Scanner:
     def _count(self, data: bytes | bytearray) -> None:
         self.size += len(data)
         if self.size > BODY_LIMIT:
-            raise BadAnswer("too_large")
+            raise BadAnswer("body_too_large")
         if self._keep:
             self.body += data
 
@@ -122,9 +122,9 @@ class Scanner:
             if end < 0 or end > HEAD_LIMIT:
                 buffer += data
                 if not buffer.startswith(_START[: len(buffer)]):
-                    raise BadAnswer("protocol")
+                    raise BadAnswer("bad_status_line")
                 if len(buffer) > HEAD_LIMIT:
-                    raise BadAnswer("too_large")
+                    raise BadAnswer("head_too_large")
                 return None
             whole = bytes(buffer) if buffer else data
             buffer.clear()
@@ -138,13 +138,13 @@ class Scanner:
     def _read_head(self, head: bytes) -> None:
         line = _STATUS.match(head)
         if line is None:
-            raise BadAnswer("protocol")
+            raise BadAnswer("bad_status_line")
         self.status = int(line[2])
         self.head = head
         if self.status < 200:  # noqa: PLR2004 - an interim answer: the real one follows
             self._interim += 1
             if self.status == 101 or self._interim > _INTERIM_LIMIT:  # noqa: PLR2004 - nobody asked to switch
-                raise BadAnswer("protocol")
+                raise BadAnswer("bad_interim")
             return
         self.keep_alive = line[1] == b"1"
         self._frame(_FRAMING.findall(head))
@@ -160,14 +160,14 @@ class Scanner:
             self._mode, self._left = _COUNTED, 0
         elif chunked:
             if length is not None:
-                raise BadAnswer("protocol")
+                raise BadAnswer("bad_length")
             self._mode = _SIZE_LINE
         elif length is None:
             self._mode, self.keep_alive = _UNTIL_CLOSE, False
         else:
             self._mode, self._left = _COUNTED, int(length)
             if self._left > BODY_LIMIT:
-                raise BadAnswer("too_large")
+                raise BadAnswer("body_too_large")
 
     def _read_fields(self, fields: list[tuple[bytes, bytes]]) -> tuple[bytes | None, bool]:
         """Content-Length, and whether the body is chunked; a doubtful combination is refused, not guessed at."""
@@ -178,11 +178,11 @@ class Scanner:
             match name.lower():
                 case b"content-length":
                     if not _LENGTH.match(value) or length not in (None, value):
-                        raise BadAnswer("protocol")
+                        raise BadAnswer("bad_length")
                     length = value
                 case b"transfer-encoding":
                     if value.lower() != b"chunked" or chunked:
-                        raise BadAnswer("protocol")
+                        raise BadAnswer("bad_transfer_encoding")
                     chunked = True
                 case _:
                     self.keep_alive = _persists(value, self.keep_alive)
@@ -203,7 +203,7 @@ class Scanner:
             end = buffer.find(b"\r\n", at)
             if end < 0 or end - at > _LINE_LIMIT:
                 if end >= 0 or len(buffer) - at > _LINE_LIMIT:
-                    raise BadAnswer("protocol")
+                    raise BadAnswer("bad_chunk")
                 break
             self._read_line(bytes(buffer[at:end]))
             at = end + 2
@@ -221,7 +221,7 @@ class Scanner:
         payload = len(piece) - ending
         expected = b"\r\n"[2 - self._left :] if self._left < 2 else b"\r\n"  # noqa: PLR2004 - the line's end
         if piece[payload:] != expected[:ending]:
-            raise BadAnswer("protocol")
+            raise BadAnswer("bad_chunk")
         self._left -= len(piece)
         self._count(piece[:payload])
         if not self._left:
@@ -231,16 +231,16 @@ class Scanner:
         if self._mode == _TRAILER:
             self._left += len(line)
             if self._left > HEAD_LIMIT:
-                raise BadAnswer("too_large")
+                raise BadAnswer("head_too_large")
             if not line:
                 self._mode = _DONE
             return
         size = _SIZE.match(line)
         if size is None:
-            raise BadAnswer("protocol")
+            raise BadAnswer("bad_chunk")
         length = int(size[1], 16)
         if length > BODY_LIMIT:
-            raise BadAnswer("too_large")
+            raise BadAnswer("body_too_large")
         self._mode, self._left = (_CHUNK, length + 2) if length else (_TRAILER, 0)
 
 

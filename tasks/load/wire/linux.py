@@ -17,7 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-from tasks.load.wire.wire import Place, Receiver, Stamps, kind_of
+from tasks.load.wire.wire import Place, Receiver, Stamps, connecting_kind, handshake_kind, kind_of
 
 SO_TIMESTAMPNS: Final = 35
 """asm-generic/socket.h, the option of systems with 64-bit times; Python's socket module does not name it."""
@@ -131,7 +131,7 @@ class _Stream:
         if code in (0, errno.EINPROGRESS):
             self._wire.watch(self._fd, self, _OUT)
             return
-        self._wire.soon(lambda: self._break("connect"))
+        self._wire.soon(lambda: self._break(connecting_kind(code)))
 
     def _never(self) -> None:
         """No socket was to be had."""
@@ -151,8 +151,9 @@ class _Stream:
     def _connected(self) -> None:
         if self._socket is None:
             return
-        if self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-            self._break("connect")
+        code = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            self._break(connecting_kind(code))
             return
         self._up = True
         self._wire.change(self._fd, _IN)
@@ -282,9 +283,9 @@ class _TlsStream(_Stream):
         except ssl.SSLWantReadError:
             self._flush()
             return False
-        except ssl.SSLError:
+        except ssl.SSLError as error:
             self._flush()  # the alert that tells the peer why
-            self._break("tls")
+            self._break(handshake_kind(error))
             return False
         self._secure = True
         self._flush()

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import cast
 
-from tasks.load.wire.wire import Place, Receiver, Stamps, kind_of
+from tasks.load.wire.wire import Place, Receiver, Stamps, connecting_kind, handshake_kind, kind_of
 
 _now = time.monotonic_ns
 
@@ -57,7 +57,7 @@ class LoopStream(asyncio.Protocol):
                 lambda: self, place.ip, place.port, ssl=place.context, server_hostname=place.name
             )
         except OSError as error:  # ssl.SSLError is a kind of it
-            self._break("tls" if isinstance(error, ssl.SSLError) else "connect")
+            self._break(handshake_kind(error) if isinstance(error, ssl.SSLError) else connecting_kind(error.errno))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The transport stands."""

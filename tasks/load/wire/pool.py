@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tasks.load.wire.http import Connection, Scanner
-from tasks.load.wire.wire import Place, Stamps, open_wire
+from tasks.load.wire.wire import CONNECTING, Place, Stamps, open_wire
 
 _SECOND = 1_000_000_000
 _IDLE_NS = 4 * _SECOND
@@ -44,7 +44,7 @@ class Pool:
     `connects` counts connections that stood, `full` requests that found every connection busy at the cap.
     """
 
-    _LATE_CONNECT = "connect"
+    _LATE_CONNECT = "connect_timeout"
     """What a connect past its limit is told as."""
 
     def __init__(
@@ -184,7 +184,7 @@ class Pool:
             pending = self._queue.popleft()
             pending.sent = max(connection.opening_since, pending.taken)
             now = time.monotonic_ns()
-            self._ended(pending, now, now, error if error == "tls" else "connect", None)
+            self._ended(pending, now, now, error if error in CONNECTING else "connect", None)
 
     def _free(self, connection: Connection) -> None:
         if self._queue:

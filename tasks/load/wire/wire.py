@@ -10,6 +10,7 @@ Protocols (HTTP, WebSocket, Redis) are `Receiver`s: they get bytes with two time
 from __future__ import annotations
 
 import asyncio
+import errno
 import platform
 import socket
 import ssl
@@ -113,3 +114,24 @@ def kind_of(error: BaseException | None) -> str:
     if isinstance(error, ConnectionResetError | BrokenPipeError | ConnectionAbortedError):
         return "reset"
     return "closed" if error is None else "connect"
+
+
+CONNECTING = frozenset({"connect", "refused", "unreachable", "connect_timeout", "certificate", "tls"})
+"""The kinds of `samples.ERRORS` for a connection that never came about."""
+
+_CONNECTING = {
+    errno.ECONNREFUSED: "refused",
+    errno.EHOSTUNREACH: "unreachable",
+    errno.ENETUNREACH: "unreachable",
+    errno.ETIMEDOUT: "connect_timeout",
+}
+
+
+def connecting_kind(code: int | None) -> str:
+    """The kind of a failed connect by its number in `errno`."""
+    return _CONNECTING.get(code or 0, "connect")
+
+
+def handshake_kind(error: ssl.SSLError) -> str:
+    """The kind of a failed TLS handshake."""
+    return "certificate" if isinstance(error, ssl.SSLCertVerificationError) else "tls"
