@@ -154,6 +154,7 @@ def report(
         Literal["own", "today"],
         Parameter(help="today: judge by the limits and waivers of this day; shown, and not stored."),
     ] = "own",
+    pdf: Annotated[bool, Parameter(help="Print the executive summary as PDF too, by a Chromium.")] = False,
     output: Output = ".",
     json: Json = False,
 ) -> ExitCode:
@@ -168,6 +169,10 @@ def report(
     made = rejudge(folder, today=limits == "today")
     if limits == "own":
         publish_report(folder, made)
+    if pdf:
+        from tasks.printing import print_executive
+
+        print_executive(folder)
     to_terminal(to_json(made).decode() if json else terminal_text(made, folder))
     return exit_code(made)
 

@@ -35,13 +35,17 @@ BASE_URL = "HASIVU_REPORT_URL"
 def publish_artifacts(
     report: Report,
     folder: RunFolder,
-    markdown: str,
+    pages: Mapping[str, str],
     gate: Sequence[Mapping[str, str]],
     verdict: Mapping[str, str],
 ) -> None:
-    """Create `summary-`, `gate-`, `verdict-` and `report-<environment>`: page, gate table, one row, link."""
+    """Create a page for each of `pages` (as `summary-<environment>`), and `gate-`, `verdict-` and `report-`.
+
+    Those are the gate's table, the one row that a program reads, and the link to the whole report.
+    """
     environment = report.info.environment
-    create_markdown_artifact(key=_key("summary", environment), markdown=markdown, description=report.info.run)
+    for kind, markdown in pages.items():
+        create_markdown_artifact(key=_key(kind, environment), markdown=markdown, description=report.info.run)
     create_table_artifact(
         key=_key("gate", environment), table=[dict(row) for row in gate], description=report.info.run
     )

@@ -11,7 +11,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from prefect import task
+from prefect import get_run_logger, task
 from prefect.cache_policies import INPUTS, RUN_ID, TASK_SOURCE
 from prefect.context import FlowRunContext
 from prefect.runtime import deployment, flow_run
@@ -19,14 +19,16 @@ from prefect.runtime import deployment, flow_run
 from deployments.config import resolve_target
 from deployments.parameters import ValidationParams
 from storage.artifacts import publish_artifacts, report_link
-from storage.errors import NotMeasuredError
+from storage.errors import HasivuError, NotMeasuredError
 from storage.parquet import Store
 from storage.records import ComponentId, Manifest, Report
 from storage.runs import RunFolder, named_run
 from tasks import attempts, validation
 from tasks.history import keep_up
 from tasks.monitoring.notify import announce
+from tasks.printing import browser, print_executive
 from tasks.publish import artifact_markdown, gate_rows, publish_files, publish_report, verdict_row, write_report
+from tasks.report.executive import executive_markdown
 
 _POLICY = INPUTS + TASK_SOURCE + RUN_ID
 
@@ -139,6 +141,7 @@ def publish_stage(run: dict[str, str], judged: dict[str, Any]) -> dict[str, Any]
     keep_up(folder)
     _show(report, folder)
     if deployment.id:  # who runs by hand sees it; who cancels knows it
+        files += _printed(folder)
         announce(report, folder, report_link(folder))
     return {"files": files, **judged}
 
@@ -151,5 +154,17 @@ def publish_interrupted(run: dict[str, str], why: str) -> None:
     _show(report, folder)
 
 
+def _printed(folder: RunFolder) -> list[str]:
+    """The executive summary as PDF, where a browser is installed: a convenience, for which no run fails."""
+    if browser() is None:
+        return []
+    try:
+        return [print_executive(folder)]
+    except HasivuError as error:
+        get_run_logger().warning("the executive summary was not printed: %s", error)
+        return []
+
+
 def _show(report: Report, folder: RunFolder) -> None:
-    publish_artifacts(report, folder, artifact_markdown(report), gate_rows(report), verdict_row(report, folder))
+    pages = {"summary": artifact_markdown(report), "executive": executive_markdown(report)}
+    publish_artifacts(report, folder, pages, gate_rows(report), verdict_row(report, folder))

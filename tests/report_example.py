@@ -11,8 +11,10 @@ from storage.records import (
     Collected,
     ComponentId,
     ComponentResult,
+    EarlierRun,
     FailedComponent,
     Finding,
+    GateVerdict,
     Level,
     LoadSummary,
     MeasuredComponent,
@@ -23,6 +25,7 @@ from storage.records import (
     RunInfo,
     Severity,
     SkippedComponent,
+    Timeline,
     Trust,
     Unit,
     Window,
@@ -281,6 +284,7 @@ def example_results() -> list[ComponentResult]:
             ComponentId.LAMBDA,
             measurement("lambda.cold_start.p95", 3412.0, n=812, interval=(3190, 3688)),
             measurement("lambda.memory.efficiency", 0.44),
+            measurement("lambda.cost.month", 95.93, Unit.USD_PER_MONTH, n=80),
             *_functions(),
             findings=(
                 finding(
@@ -319,4 +323,50 @@ def example_results() -> list[ComponentResult]:
 
 def example_report(**changes: Any) -> Report:
     """The report of that day."""
-    return build(info(**changes), example_results(), THRESHOLDS, WEIGHTS)
+    return build(
+        info(**changes),
+        example_results(),
+        THRESHOLDS,
+        WEIGHTS,
+        timelines=example_timelines(),
+        earlier=example_trail(),
+    )
+
+
+def example_timelines() -> list[Timeline]:
+    """Five steps of the API and of the readers: a ramp, a stall without an answer, and a step without a request."""
+    phases = ("ramp", "steady", "steady", "steady", "")
+    return [
+        Timeline(
+            component=component,
+            metric=f"{component.value}.latency.p95",
+            start=START,
+            step_s=60,
+            limit=limit,
+            phases=phases,
+            sent=(1200, 3000, 3000, 3000, 0),
+            bad=(0, 12, 3000, 31, 0),
+            p50=(18.2, 33.1, None, 35.7, None),
+            p95=(121.5, 188.4, None, 243.9, None),
+            p99=(230.3, 391.6, None, 871.2, None),
+            wrong={"timeout": 3000, "status 503": 43},
+            judged=9000,
+            in_time=5710,
+        )
+        for component, limit in ((ComponentId.API, 200), (ComponentId.RFID, 100))
+    ]
+
+
+def example_trail() -> list[EarlierRun]:
+    """Three earlier runs, the last one better than the example."""
+    return [
+        EarlierRun(
+            run=f"2025030{day}T063000Z-00000{day}",
+            started=START - timedelta(days=3 - day),
+            release=f"v2.13.{day}",
+            score=value,
+            coverage=1,
+            verdict=GateVerdict.FAIL,
+        )
+        for day, value in enumerate((71.25, 80.5, 82.375))
+    ]

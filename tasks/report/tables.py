@@ -141,7 +141,12 @@ def named(metric: str, labels: Sequence[str] = ()) -> str:
 
 
 def not_measured(report: Report) -> tuple[tuple[str, str], ...]:
-    """What was not measured, and why: whole components, then single metrics, then parts."""
+    """What was not measured, and why: whole components, then judged metrics, then the other metrics and parts."""
+    return (*judged_gaps(report), *_other_gaps(report))
+
+
+def judged_gaps(report: Report) -> tuple[tuple[str, str], ...]:
+    """Components and judged metrics that were not measured, by their titles, and why."""
     lines = []
     for result in report.components:
         title = TITLES[result.component]
@@ -159,7 +164,7 @@ def not_measured(report: Report) -> tuple[tuple[str, str], ...]:
             for assessment in part.assessments
             if part.component in measured and assessment.score is None
         ]
-    return tuple(lines + _other_gaps(report))
+    return tuple(lines)
 
 
 def _other_gaps(report: Report) -> list[tuple[str, str]]:
