@@ -16,7 +16,7 @@ from deployments.parameters import ValidationParams, output_root
 from storage.artifacts import publish_artifacts
 from tasks import republish as backfill
 from tasks import retain
-from tasks.publish import artifact_markdown, gate_rows, verdict_row
+from tasks.publish import artifact_pages, gate_rows, verdict_row
 
 Environment = Literal["development", "staging", "production"]
 Keep = Annotated[int, Field(ge=1)]
@@ -54,7 +54,7 @@ def republish(environment: Environment, *, output: str = "", everything: bool = 
     _log(said)
     if done.newest:  # the page of an environment shows its newest run, so an older one may not come after it
         folder, report = done.newest
-        publish_artifacts(report, folder, artifact_markdown(report), gate_rows(report), verdict_row(report, folder))
+        publish_artifacts(report, folder, artifact_pages(report), gate_rows(report), verdict_row(report, folder))
     return Failed(message=f"{said[-1]}: {', '.join(done.left_out)}") if done.left_out else Completed(message=said[-1])
 
 

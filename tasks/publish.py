@@ -10,6 +10,7 @@ from storage.runs import RunFolder
 from storage.segments import mark_changed, mark_if_judged
 from tasks.judge.gate import exit_code
 from tasks.judge.score import display_grade
+from tasks.report.executive import executive_markdown
 from tasks.report.figures import check_limit, check_value
 from tasks.report.markdown import capped, step_summary
 from tasks.report.record import to_json
@@ -68,9 +69,12 @@ def publish_files(folder: RunFolder, report: Report) -> list[str]:
     return written + add_run(folder.store, report)
 
 
-def artifact_markdown(report: Report) -> str:
-    """The page that Prefect shows for a run."""
-    return capped(step_summary(report), _ARTIFACT_BYTES)
+def artifact_pages(report: Report) -> dict[str, str]:
+    """The pages that Prefect shows for a run, by their kind."""
+    return {
+        "summary": capped(step_summary(report), _ARTIFACT_BYTES),
+        "executive": capped(executive_markdown(report), _ARTIFACT_BYTES),
+    }
 
 
 def gate_rows(report: Report) -> list[dict[str, str]]:

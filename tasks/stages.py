@@ -27,8 +27,7 @@ from tasks import attempts, validation
 from tasks.history import keep_up
 from tasks.monitoring.notify import announce
 from tasks.printing import browser, print_executive
-from tasks.publish import artifact_markdown, gate_rows, publish_files, publish_report, verdict_row, write_report
-from tasks.report.executive import executive_markdown
+from tasks.publish import artifact_pages, gate_rows, publish_files, publish_report, verdict_row, write_report
 
 _POLICY = INPUTS + TASK_SOURCE + RUN_ID
 
@@ -166,5 +165,4 @@ def _printed(folder: RunFolder) -> list[str]:
 
 
 def _show(report: Report, folder: RunFolder) -> None:
-    pages = {"summary": artifact_markdown(report), "executive": executive_markdown(report)}
-    publish_artifacts(report, folder, pages, gate_rows(report), verdict_row(report, folder))
+    publish_artifacts(report, folder, artifact_pages(report), gate_rows(report), verdict_row(report, folder))
