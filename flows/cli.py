@@ -20,6 +20,7 @@ from deployments.config import Profile, build_config, needs_platform
 from deployments.masking import describe
 from deployments.parameters import Base, Overrides, ValidationParams, base_of, configure
 from flows.advise import advise
+from flows.history import baseline_app, history
 from flows.load import load
 from flows.optimize import optimize
 from flows.watch import watch
@@ -112,6 +113,8 @@ app.command(load, name="load", sort_key=1)
 app.command(advise, name="advise", sort_key=1)
 app.command(watch, name="watch", sort_key=3)
 app.command(optimize, name="optimize", sort_key=1)
+app.command(history, name="history", sort_key=2)
+app.command(baseline_app)
 
 
 @app.command(sort_key=1)

@@ -49,13 +49,14 @@ class HistoryRun(Record):
     score: float | None = None
     grade: str | None = None
     coverage: float | None = None
+    partial: bool | None = None
     notes: tuple[str, ...] = ()
     revision: int = 0
 
     @property
     def whole(self) -> bool:
-        """Whether the run has a report in which everything with weight was measured."""
-        return self.coverage is not None and self.coverage > 1 - 1e-9
+        """Whether the run has a report in which every component that the environment has was measured."""
+        return self.partial is False
 
 
 @dataclass(frozen=True)

@@ -148,6 +148,11 @@ def _run(folder: RunFolder, info: RunInfo, parts: Mapping[str, HistoryComponent]
     )
 
 
+def _absent(part: Mapping[str, Any]) -> bool:
+    """Whether a component of a report failed, or was left out by that run alone."""
+    return part["status"] == "failed" or (part["status"] == "skipped" and not part["switched_off"])
+
+
 def _report(folder: RunFolder) -> dict[str, Any] | str:
     """Verdict and score of the run's report; empty where it has none, a sentence where it cannot be read."""
     name = folder.orchestration("report.json")
@@ -161,6 +166,7 @@ def _report(folder: RunFolder) -> dict[str, Any] | str:
             "score": float(score["value"]),
             "grade": str(score["grade"]),
             "coverage": float(score["coverage"]),
+            "partial": any(_absent(part) for part in data["components"]),
         }
     except DamagedFileError as error:
         return str(error)

@@ -1,36 +1,67 @@
-"""Finds the run that another one is held against: the one that was asked for, or the previous release's."""
+"""Finds the run that another one is held against: by its name, a pinned name, a release, or the last good one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 
-from storage.errors import DamagedFileError, StorageError, UnknownRunError
+from storage.baselines import pinned
+from storage.errors import StorageError, UnknownRunError
+from storage.history import History, open_history
+from storage.history_records import HistoryRun
 from storage.parquet import Store
-from storage.records import Report, RunInfo
-from storage.runs import ANALYSIS, RunFolder
+from storage.records import GateVerdict, Report, RunInfo
+from storage.runs import RunFolder
 
-MOST_LOOKED_AT = 200
-"""How many runs, the newest first, are looked at for the previous release."""
+LAST_GOOD, LATEST = "last-good", "latest"
 
 
 def baseline_run(store: Store, environment: str, *, asked: str | None, release: str | None) -> str | None:
     """Name of the run to compare with, or None where there is none.
 
-    `asked` is a run or a release; where it names neither, that is an `UnknownRunError`. Without it a run of a release
-    is held against the newest whole run of another release, and a run of no release against nothing.
+    `asked` is as `find_baseline` takes it. Without it a run of a release is held against the newest whole run of
+    another release, and a run of no release against nothing.
     """
-    if asked is None and release is None:
+    if asked is not None:
+        return find_baseline(store, environment, asked)
+    if release is None:
         return None
-    for info in _runs(store, environment):
-        if asked in (info.run, info.release) if asked else info.release not in (None, release):
-            report = _report(RunFolder(store, environment, info.run))
-            if report is not None and (asked == info.run or not report.partial):
-                return info.run
-    if asked:
+    runs = open_history(store, environment).runs
+    return next((run.run for run in reversed(runs) if run.whole and run.release not in (None, release)), None)
+
+
+def find_baseline(store: Store, environment: str, asked: str) -> str:
+    """The run that `asked` names: a run, a pinned name, `last-good`, `latest`, or a release (its newest whole run).
+
+    Where it names none of these, that is an `UnknownRunError`.
+    """
+    history = open_history(store, environment)
+    found = _named(history, asked)
+    if found is None:
+        why = next((f"; {name}: {text}" for name, text in history.left_out.items() if name == asked), "")
         raise UnknownRunError(
-            f"baseline {asked!r} is neither a run of {environment} nor a release with a whole run under {store.root}"
+            f"baseline {asked!r} is no run of {environment} with a report, no pinned name, and no release with"
+            f" a whole run under {store.root}{why}"
         )
-    return None
+    return found
+
+
+def _named(history: History, asked: str) -> str | None:
+    judged = [run for run in history.runs if run.verdict is not None]
+    if any(run.run == asked for run in judged):
+        return asked
+    if asked == LAST_GOOD:
+        return last_good(history.runs)
+    pin = pinned(history.store, history.environment).get(asked)
+    if pin:
+        return pin.run
+    wanted = [run for run in judged if asked == LATEST or (run.release == asked and run.whole)]
+    return wanted[-1].run if wanted else None
+
+
+def last_good(runs: Sequence[HistoryRun]) -> str | None:
+    """The newest run that measured everything and passed its gate."""
+    good = [run.run for run in runs if run.whole and run.verdict == GateVerdict.PASS]
+    return good[-1] if good else None
 
 
 def baseline_report(store: Store, info: RunInfo) -> tuple[Report | None, str]:
@@ -41,20 +72,3 @@ def baseline_report(store: Store, info: RunInfo) -> tuple[Report | None, str]:
         return RunFolder(store, info.environment, info.baseline).report(), ""
     except StorageError as error:
         return None, f"The baseline {info.baseline} cannot be read, so nothing was compared: {error}"
-
-
-def _runs(store: Store, environment: str) -> Iterator[RunInfo]:
-    for run in reversed(store.folders(f"{ANALYSIS}/{environment}")[-MOST_LOOKED_AT:]):
-        folder = RunFolder(store, environment, run)
-        try:
-            if folder.opened_already():
-                yield folder.opened()[0]
-        except DamagedFileError:
-            continue  # a damaged run is no baseline
-
-
-def _report(folder: RunFolder) -> Report | None:
-    try:
-        return folder.report()
-    except DamagedFileError:
-        return None

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from deployments.config import RunConfig
+from deployments.config import RunConfig, load_environment, load_thresholds
 from storage.baselines import pinned
 from storage.compaction import compact
 from storage.errors import StorageError
 from storage.history import open_history
-from storage.history_records import HistoryComponent, HistoryRun
+from storage.history_records import HistoryComponent, HistoryRun, Series
 from storage.parquet import measurements_table
 from storage.records import ComponentResult, MeasuredComponent, RunInfo
 from storage.runs import RunFolder
-from tasks.judge.regressions import RUNS, Calendar, Seen, like, over_runs
+from tasks.judge.detect import MINIMUM_EFFECT, ChangePoint, change_points
+from tasks.judge.regressions import RUNS, Calendar, Seen, like, local_days, over_runs
 
 ACCEPTED = "accepted"
 """Name of the pinned baseline up to which an environment is accepted as it is."""
@@ -40,6 +41,17 @@ def over_history(folder: RunFolder, info: RunInfo, config: RunConfig, results: S
     seen = over_runs(series, config.thresholds, Calendar(config.environment.history.days_closed(), accepted))
     left_out = [f"{name} ({why})" for name, why in sorted(history.left_out.items()) if name != info.run]
     return Seen(seen.regressions, seen.compared, (*seen.notes, *_left_out(left_out), *history.notes[:_MOST_NAMED]))
+
+
+def with_changes(series: Sequence[Series], environment: str) -> list[tuple[Series, list[ChangePoint]]]:
+    """Each series with its changes of level, by the thresholds and the school year of the environment's file."""
+    thresholds, _ = load_thresholds(environment)
+    effects = {threshold.metric: threshold.minimum_effect for threshold in thresholds}
+    closed = load_environment(environment).history.days_closed()
+    return [
+        (one, change_points(one.values.tolist(), local_days(one), effects.get(one.metric, MINIMUM_EFFECT), closed))
+        for one in series
+    ]
 
 
 def _left_out(names: Sequence[str]) -> list[str]:

@@ -29,7 +29,7 @@ _PART_EFFECTS = 2
 _NIGHTS = 3
 _LOAD = ("users", "duration_s", "ramp_up_s", "pace_s")
 _LOCAL = timezone(timedelta(hours=5, minutes=30))
-"""Where the schools are: a weekday is theirs."""
+"""Where the schools are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,11 @@ def like(run: HistoryRun, other: HistoryRun) -> bool:
     """Whether two runs put the same load on the same kind of platform, so that their figures make one series."""
     same = all(run.settings.get(key) == other.settings.get(key) for key in _LOAD)
     return same and run.local == other.local
+
+
+def local_days(series: Series) -> list[datetime]:
+    """When the runs started, by the schools' clock: a weekday is theirs."""
+    return [run.started.astimezone(_LOCAL) for run in series.runs]
 
 
 def over_runs(series: Sequence[Series], thresholds: Sequence[Threshold], calendar: Calendar | None = None) -> Seen:
@@ -113,7 +118,7 @@ def _trusted(series: Series) -> Series:
 def _of_series(series: Series, threshold: Threshold, known: Calendar) -> list[Regression]:
     """All that a component's own figure shows."""
     values = series.values.tolist()
-    days = [run.started.astimezone(_LOCAL) for run in series.runs]
+    days = local_days(series)
     changes = change_points(values, days, threshold.minimum_effect, known.closed)
     found = [_level(series, change, threshold) for change in _standing(series, changes, threshold.direction, known)]
     found = [one for one in found if _matters(one, threshold)]
@@ -126,7 +131,7 @@ def _of_part(series: Series, threshold: Threshold | None, known: Calendar) -> li
     """Changes of level of a part that are confirmed and large: there are hundreds of parts, and each may err."""
     direction = threshold.direction if threshold else Direction.LOWER
     least = _PART_EFFECTS * (threshold.minimum_effect if threshold else 0.04)
-    days = [run.started.astimezone(_LOCAL) for run in series.runs]
+    days = local_days(series)
     changes = change_points(series.values.tolist(), days, least, known.closed)
     standing = [one for one in _standing(series, changes, direction, known) if one.status == "confirmed"]
     return [_level(series, change, threshold) for change in standing]
