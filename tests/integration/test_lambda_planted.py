@@ -25,6 +25,7 @@ from tasks.components.base import CollectContext, Progress, Samples
 from tasks.components.lambda_functions import LAMBDA
 from tasks.components.lambda_functions.account import Account
 from tasks.components.lambda_functions.collect import collect
+from tasks.components.lambda_functions.doctor import PERMISSIONS
 from tasks.components.lambda_functions.facts import facts_of
 from tasks.components.lambda_functions.inventory import read_inventory
 from tasks.components.lambda_functions.logs import Scanned, filter_events, insights_events
@@ -193,6 +194,17 @@ def test_money_in_the_platforms_words(whole: Run) -> None:
     assert f"successful calls of {FUNCTION_PREFIX}rfid-delivery-verification" in meals.note
 
 
+def test_a_route_without_function_is_named(whole: Run) -> None:
+    found = whole.findings["lambda.route_without_function:GET /reports/export"]
+    assert f"{FUNCTION_PREFIX}reports-export does not exist" in found.title
+
+
+def test_a_stage_that_serves_another_stages_functions_is_named(whole: Run) -> None:
+    (found,) = (f for f in whole.findings.values() if f.kind == "stage_mismatch")
+    assert "The stage prod of " in found.title
+    assert "80 functions of stage dev" in found.title
+
+
 def test_spoofed_lines_change_nothing(whole: Run) -> None:
     durations = whole.tables["samples"].column("duration_ms").to_pylist()
     assert 99999.0 not in durations
@@ -203,6 +215,8 @@ def test_the_analysis_tells_what_it_cost(whole: Run) -> None:
     requests = {row["permission"]: row["requests"] for row in whole.tables["requests"].to_pylist()}
     assert plan["requests to AWS"] == str(sum(requests.values()))
     assert sum(count for name, count in requests.items() if not name.startswith("logs:")) <= 20
+    assert int(plan["requests for inventory and metrics"]) <= 20
+    assert set(requests) - {"sts:GetCallerIdentity"} <= set(PERMISSIONS)
     assert requests["cloudwatch:GetMetricData"] == 2
     assert float(plan["dollars of this analysis"]) < 0.01
 
@@ -277,6 +291,23 @@ class TestRefusals:
         provisioned = {row["function"]: row["provisioned"] for row in found.tables["functions"].to_pylist()}
         assert provisioned[f"{FUNCTION_PREFIX}analytics-executive-dashboard"] == [("live", 5)]
 
+    @pytest.mark.parametrize(
+        "permission",
+        [
+            "tag:GetResources",
+            "apigateway:GET",
+            "events:ListRules",
+            "lambda:GetAccountSettings",
+            "cloudwatch:ListMetrics",
+        ],
+    )
+    def test_each_missing_right_is_named_with_the_statement_that_grants_it(self, permission: str) -> None:
+        with emulator("--deny", permission) as target:
+            found = run(target, short(**{"lambda_functions.max_log_events": "1"}))
+        assert any(f"{permission} is denied: allow it" in note for note in found.collected.notes)
+        assert any(f'"Action": ["{permission}"]' in note for note in found.collected.notes)
+        assert found.measurements["lambda.errors.ratio", ""].value is not None
+
     def test_without_the_inventory_nothing_is_measured(self) -> None:
         with emulator("--deny", "lambda:ListFunctions") as target, pytest.raises(NotMeasuredError) as caught:
             run(target, short())
@@ -317,6 +348,31 @@ class TestRefusals:
         unread = [each for each in facts.functions.values() if "within the time" in each.log_note]
         assert unread
         assert all(each.statistics is None for each in unread)
+
+
+def test_a_thousand_functions_behind_a_throttle_take_calls_in_proportion() -> None:
+    slow = ("--rate", "lambda=20", "--rate", "cloudwatch=15", "--rate", "tag=20")
+    with emulator("--extra", "920", *slow) as target:
+        account = Account(target, 120)
+        found = run(target, short(**{"lambda_functions.max_log_events": "1"}))
+        account.close()
+    requests = {row["permission"]: row["requests"] for row in found.tables["requests"].to_pylist()}
+    assert found.measurements["lambda.functions.count", ""].value == 1000
+    assert requests["cloudwatch:GetMetricData"] >= 16, "500 queries a call"
+    counted = sum(count for name, count in requests.items() if not name.startswith("logs:"))
+    assert counted <= 20 * 1000 / 82, "refused calls that were tried again among them"
+    assert float(found.collected.load_plan["dollars of this analysis"]) < 0.2
+    assert found.measurements["lambda.errors.ratio", ""].value is not None
+
+
+def test_figures_of_compute_optimizer_stand_beside_ours() -> None:
+    with emulator("--compute-optimizer") as target:
+        found = run(target, short())
+    oversized = f"{FUNCTION_PREFIX}analytics-strategic-insights"
+    assert found.measurements["lambda.memory.optimizer", oversized].value == 1024
+    assert "Compute Optimizer" in found.measurements["lambda.memory.optimizer", oversized].source
+    detail = found.findings[f"lambda.memory_oversized:{oversized}"].detail
+    assert "AWS Compute Optimizer: NotOptimized, MemoryOverprovisioned, 1024 MB" in detail
 
 
 def test_doctor_sees_every_permission(target: Target) -> None:

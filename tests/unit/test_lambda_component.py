@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import botocore.session
@@ -22,11 +24,13 @@ from tasks.components.lambda_functions import LAMBDA
 from tasks.components.lambda_functions.aggregates import AGGREGATES
 from tasks.components.lambda_functions.collect import LOGS, share_out
 from tasks.components.lambda_functions.criticality import Evidence, classify, configured
+from tasks.components.lambda_functions.doctor import PERMISSIONS
 from tasks.components.lambda_functions.facts import runtimes
 from tasks.components.lambda_functions.inventory import FUNCTIONS
 from tasks.components.lambda_functions.metrics import METRICS, MetricsRead
 from tasks.components.lambda_functions.reading import read
 from tasks.components.lambda_functions.reports import LogEvent, statistics
+from tasks.components.lambda_functions.triggers import TRIGGERS, by_function
 
 END = datetime(2026, 11, 20, 12, tzinfo=UTC)
 WINDOW = Window(start=END - timedelta(days=14), end=END)
@@ -65,6 +69,7 @@ class World:
         self.logs: list[dict[str, Any]] = []
         self.aggregates: list[dict[str, Any]] = []
         self.notes: tuple[str, ...] = ()
+        self.triggers: list[dict[str, Any]] = []
         self._count = 0
 
     def add(
@@ -131,6 +136,7 @@ class World:
                 "functions": pa.Table.from_pylist(self.functions, schema=FUNCTIONS),
                 "metrics": pa.Table.from_pylist(self.metrics, schema=METRICS),
                 "logs": pa.Table.from_pylist(self.logs, schema=LOGS),
+                "triggers": pa.Table.from_pylist(self.triggers, schema=TRIGGERS),
                 "aggregates": pa.Table.from_pylist(self.aggregates, schema=AGGREGATES),
             },
             Collected(window=WINDOW, fingerprint={"region": "ap-south-1"}, notes=self.notes),
@@ -322,6 +328,47 @@ class TestAdvise:
         assert f"lambda.no_traffic:{name('payments-advanced')}" not in world.findings()
 
 
+def trigger(
+    key: str, kind: str, detail: str, *, exists: bool = True, stages: Sequence[str] = ("dev",)
+) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "api": "dev-api (abc123)",
+        "stages": list(stages),
+        "detail": detail,
+        "function": name(key) if key else "",
+        "exists": exists,
+    }
+
+
+class TestFronts:
+    def test_routes_that_lead_nowhere(self) -> None:
+        world = World()
+        world.add("orders-get", repeat(200))
+        world.triggers = [
+            trigger("orders-get", "route", "GET /orders/{id}"),
+            trigger("gone", "route", "GET /gone", exists=False),
+            trigger("", "route", "GET /none", exists=False),
+        ]
+        found = world.findings()
+        assert set(found) == {f"lambda.route_without_function:GET /{path}" for path in ("gone", "none")}
+        validate(found["lambda.route_without_function:GET /gone"].remedy.commands[0])
+
+    @pytest.mark.parametrize(("stage", "expected"), [("dev", False), ("$default", False), ("production", True)])
+    def test_stages_named_otherwise_than_their_functions(self, stage: str, *, expected: bool) -> None:
+        world = World()
+        world.add("orders-get", repeat(200))
+        world.triggers = [trigger("orders-get", "route", "GET /orders/{id}", stages=(stage,))]
+        assert ("stage_mismatch" in {each.kind for each in world.findings().values()}) is expected
+
+
+def test_the_policy_document_grants_exactly_what_is_asked_for() -> None:
+    policy = json.loads((Path(__file__).parents[2] / "docs" / "lambda-policy.json").read_text())
+    granted = [action for statement in policy["Statement"] for action in statement["Action"]]
+    assert sorted(granted) == sorted(PERMISSIONS)
+    assert not any("*" in action for action in granted)
+
+
 class TestCriticality:
     ROW: Mapping[str, Any] = {"tags": {}, "sources": []}
 
@@ -347,6 +394,34 @@ class TestCriticality:
         assert (free[name("reports")].critical, free[name("reports")].evidence) == (True, Evidence.TAG)
         assert (free[name("orders-sync")].critical, free[name("orders-sync")].evidence) == (False, Evidence.TRIGGER)
         assert (free[name("orders-create")].critical, free[name("orders-create")].evidence) == (True, Evidence.NAME)
+
+    def test_what_only_a_schedule_calls_lets_nobody_wait(self) -> None:
+        rows = [{**self.ROW, "function": name("payments-retry")}, {**self.ROW, "function": name("orders-get")}]
+        triggers = by_function(
+            [trigger("payments-retry", "schedule", "rate(1 hour)"), trigger("orders-get", "route", "GET /o")]
+        )
+        found = classify(rows, {}, self.settings(), triggers)
+        assert (found[name("payments-retry")].critical, found[name("payments-retry")].evidence) == (
+            False,
+            Evidence.TRIGGER,
+        )
+        assert found[name("orders-get")].evidence is Evidence.NAME
+
+    def test_an_authorizer_is_critical_because_others_depend_on_it(self) -> None:
+        rows = [{**self.ROW, "function": name("gatekeeper")}]
+        found = classify(rows, {}, self.settings(), by_function([trigger("gatekeeper", "authorizer", "jwt")]))
+        assert (found[name("gatekeeper")].critical, found[name("gatekeeper")].evidence) == (True, Evidence.DEPENDENCY)
+
+    def test_a_route_that_writes_needs_less_traffic(self) -> None:
+        noon = int(datetime(2026, 11, 19, 7, tzinfo=UTC).timestamp() * 1000)
+        kinds = ["mobile"] * 96 + ["cart-save"] * 2 + ["cart-show"] * 2
+        events = [LogEvent(noon + i, line(i), name(kinds[i % 100])) for i in range(2000)]
+        rows = [{**self.ROW, "function": name(key)} for key in ("mobile", "cart-save", "cart-show")]
+        routes = by_function([trigger("cart-save", "route", "PUT /cart"), trigger("cart-show", "route", "GET /cart")])
+        found = classify(rows, statistics(events, timezone="Asia/Kolkata"), self.settings(), routes)
+        assert found[name("cart-save")].critical
+        assert "writes by PUT /cart" in found[name("cart-save")].detail
+        assert not found[name("cart-show")].critical
 
     def test_traffic_in_school_hours_goes_before_names(self) -> None:
         noon = int(datetime(2026, 11, 19, 7, tzinfo=UTC).timestamp() * 1000)  # 12:30 in Kolkata

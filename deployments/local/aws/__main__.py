@@ -33,7 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Seed, serve, and stop; prints the address once it is ready."""
     options = _parser().parse_args(arguments)
     parent = os.getppid()
-    application = Application(Guard(options.deny, dict(options.rate)))
+    guard = Guard(options.deny, dict(options.rate))
+    application = Application(guard, compute_optimizer=options.compute_optimizer)
     try:
         server = make_server(HOST, options.port, application, threaded=True, request_handler=_Handler)
     except SystemExit:  # how werkzeug says that the port is taken; it has printed why
@@ -76,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
         help="throttle beyond N calls a second",
     )
     parser.add_argument("--extra", type=int, default=0, help="this many more functions, of little traffic")
+    parser.add_argument("--compute-optimizer", action="store_true", help="switched on, with two recommendations")
     return parser
 
 

@@ -27,7 +27,9 @@ class Guard:
         if action in self._denied:
             user = f"arn:aws:iam::{ACCOUNT_ID}:user/local"
             message = f"User: {user} is not authorized to perform: {action} on resource: *"
-            raise AwsError("AccessDeniedException", message, status=403 if service == "lambda" else 400)
+            raise AwsError(
+                "AccessDeniedException", message, status=403 if service in {"lambda", "apigateway"} else 400
+            )
         if service in self._rates and not self._take(service):
             code, status = _THROTTLED.get(service, ("ThrottlingException", 400))
             raise AwsError(code, "Rate exceeded", status=status)

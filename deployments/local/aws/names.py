@@ -16,6 +16,15 @@ FUNCTION_PREFIX = f"{SERVICE}-{STAGE}-"
 API_ID = "a1b2c3d4e5"
 """The HTTP API that invokes the functions (in the SourceArn of their policies)."""
 
+ORPHAN_ROUTE = "GET /reports/export"
+"""A route of that API whose function was never deployed."""
+
+ORPHAN_FUNCTION = "reports-export"
+"""The key of that function."""
+
+STRANGE_STAGE = "prod"
+"""A stage of that API beside `dev`, which serves the same functions."""
+
 ALIAS = "live"
 """The alias that carries provisioned concurrency, where a function has any."""
 

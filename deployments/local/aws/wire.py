@@ -21,11 +21,13 @@ from deployments.local.aws import READY_PATH
 from deployments.local.aws.cloudwatch import CloudWatch
 from deployments.local.aws.corpus import Corpus
 from deployments.local.aws.errors import AwsError
+from deployments.local.aws.gateway import Events, Gateway
 from deployments.local.aws.guard import Guard
 from deployments.local.aws.lambda_api import LambdaApi
 from deployments.local.aws.logs import Logs
 from deployments.local.aws.logstore import groups
 from deployments.local.aws.names import REGION
+from deployments.local.aws.optimizer import ComputeOptimizer
 from deployments.local.aws.series import MetricStore
 from deployments.local.aws.tagging import Tagging, caller_identity
 
@@ -39,16 +41,18 @@ _GLOBAL = frozenset({"sts", "iam", "s3", "pricing", "compute-optimizer"})
 class Application:
     """The WSGI application; answers 503 until `seed` has been called."""
 
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: Guard, *, compute_optimizer: bool = False) -> None:
         self._guard = guard
+        self._compute_optimizer = compute_optimizer
         self._targets: dict[str, tuple[str, dict[str, Operation]]] | None = None
-        self._lambda: LambdaApi | None = None
+        self._rest_services: dict[str, LambdaApi | Gateway] = {}
 
     def seed(self, corpus: Corpus) -> None:
         """Make every service from the corpus; the application is ready afterwards."""
         cloudwatch = CloudWatch(MetricStore(corpus))
         logs = Logs(groups(corpus))
-        self._lambda = LambdaApi(corpus)
+        self._rest_services = {"lambda": LambdaApi(corpus), "apigateway": Gateway(corpus)}
+        events, optimizer = Events(corpus), ComputeOptimizer(corpus, enrolled=self._compute_optimizer)
         self._targets = {
             "GraniteServiceVersion20100801": (
                 "cloudwatch",
@@ -72,7 +76,14 @@ class Application:
             ),
             "ResourceGroupsTaggingAPI_20170126": ("tag", {"GetResources": Tagging(corpus).get_resources}),
             "AnyScaleFrontendService": ("application-autoscaling", _NOTHING_REGISTERED),
-            "ComputeOptimizerService": ("compute-optimizer", {"GetLambdaFunctionRecommendations": _not_opted_in}),
+            "AWSEvents": (
+                "events",
+                {"ListRules": events.list_rules, "ListTargetsByRule": events.list_targets_by_rule},
+            ),
+            "ComputeOptimizerService": (
+                "compute-optimizer",
+                {"GetLambdaFunctionRecommendations": optimizer.recommendations},
+            ),
         }
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
@@ -91,15 +102,15 @@ class Application:
         return response(environ, start_response)
 
     def _respond(self, request: Request, request_id: str) -> Response:
-        if self._targets is None or self._lambda is None:
+        if self._targets is None:
             return Response("seeding", status=503, content_type="text/plain")
         if request.path == READY_PATH:
             return Response("ready", content_type="text/plain")
         service = _signed_for(request)
         if target := request.headers.get("X-Amz-Target"):
             return self._json(target, request)
-        if service == "lambda":
-            return self._rest(self._lambda, request)
+        if service in self._rest_services:
+            return self._rest(service, request)
         form = parse_qs(request.get_data(as_text=True)) if request.method == "POST" else {}
         if form.get("Action") == ["GetCallerIdentity"]:
             return Response(caller_identity(request_id), content_type="text/xml")
@@ -120,12 +131,12 @@ class Application:
         body = json.dumps(operations[name](params), separators=(",", ":"))
         return Response(body, content_type=request.headers.get("Content-Type", "application/x-amz-json-1.1"))
 
-    def _rest(self, service: LambdaApi, request: Request) -> Response:
-        found = service.route(request.method, request.path, request.args)
+    def _rest(self, service: str, request: Request) -> Response:
+        found = self._rest_services[service].route(request.method, request.path, request.args)
         if found is None:
-            raise _unknown(f"lambda: {request.method} {request.path}")
+            raise _unknown(f"{service}: {request.method} {request.path}")
         name, answer = found
-        self._guard.admit("lambda", name)
+        self._guard.admit(service, name)
         return Response(json.dumps(answer()), content_type="application/json")
 
 
@@ -156,8 +167,3 @@ _NOTHING_REGISTERED: dict[str, Operation] = {
     "DescribeScheduledActions": lambda _params: {"ScheduledActions": []},
     "DescribeScalingPolicies": lambda _params: {"ScalingPolicies": []},
 }
-
-
-def _not_opted_in(_params: Mapping[str, Any]) -> dict[str, Any]:
-    message = "Aws account is not registered for recommendation."
-    raise AwsError("OptInRequiredException", message, status=403)

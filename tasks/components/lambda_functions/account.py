@@ -42,11 +42,17 @@ _SERVICES = {
     "logs": "logs",
     "sts": "sts",
     "resourcegroupstaggingapi": "tag",
+    "events": "events",
+    "apigateway": "apigateway",
+    "apigatewayv2": "apigateway",
+    "compute-optimizer": "compute-optimizer",
+    "pricing": "pricing",
 }
+_BY_METHOD = frozenset({"apigateway"})
+"""Services whose permissions name the HTTP method instead of the operation."""
+
 _NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, ProfileNotFound, SSOError)
-_DENIED = frozenset(
-    {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError", "OptInRequired"}
-)
+_DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"})
 _BAD_CREDENTIALS = frozenset(
     {
         "ExpiredToken",
@@ -75,6 +81,10 @@ class DeadlineError(NotMeasuredError):
     """The time for the analysis of the account is used up."""
 
 
+class NotEnrolledError(NotMeasuredError):
+    """A service that the account has not switched on."""
+
+
 class UnknownResourceError(NotMeasuredError):
     """What was asked for, such as a log group, does not exist."""
 
@@ -83,6 +93,12 @@ def statement(permissions: Iterable[str]) -> str:
     """The IAM policy statement, as JSON on one line, that grants some permissions."""
     actions = ", ".join(f'"{permission}"' for permission in sorted(permissions))
     return f'{{"Effect": "Allow", "Action": [{actions}], "Resource": "*"}}'
+
+
+def permission_of(service: str, operation: str) -> str:
+    """What an IAM policy must allow for an operation that reads."""
+    name = _SERVICES[service]
+    return f"{name}:GET" if name in _BY_METHOD else f"{name}:{operation}"
 
 
 class Account:
@@ -130,7 +146,7 @@ class Account:
             yield page
 
     def _guarded(self, service: str, operation: str, use: Callable[[Any, str], Any]) -> Any:
-        permission = f"{_SERVICES[service]}:{operation}"
+        permission = permission_of(service, operation)
         try:
             return use(self._client(service), _method(operation))
         except ClientError as error:
@@ -163,7 +179,7 @@ class Account:
         def check(*, event_name: str, **_: Any) -> None:
             if self.remaining_s <= 0:
                 raise DeadlineError(f"the analysis of the account took longer than its {self._seconds:.0f} s")
-            self.requests[f"{_SERVICES[service]}:{event_name.rpartition('.')[2]}"] += 1
+            self.requests[permission_of(service, event_name.rpartition(".")[2])] += 1
 
         return check
 
@@ -173,6 +189,9 @@ class Account:
             return NotMeasuredError(f"AWS refuses these credentials ({code}); renew them or set AWS_PROFILE")
         if code in _DENIED or code.startswith("AccessDenied"):
             return DeniedError(permission)
+        if code.startswith("OptInRequired"):
+            service = permission.partition(":")[0]
+            return NotEnrolledError(f"{service} is not switched on in this account")
         if code == "ResourceNotFoundException":
             return UnknownResourceError(f"{permission}: {_first_line(error.response['Error'].get('Message', code))}")
         return NotMeasuredError(

@@ -19,14 +19,22 @@ from deployments.config import LambdaSettings
 from storage.errors import NotMeasuredError
 from storage.records import Collected, ComponentId, Window
 from tasks.components.base import CollectContext, Progress, now
-from tasks.components.lambda_functions.account import Account, DeadlineError, DeniedError, UnknownResourceError
+from tasks.components.lambda_functions.account import (
+    Account,
+    DeadlineError,
+    DeniedError,
+    NotEnrolledError,
+    UnknownResourceError,
+)
 from tasks.components.lambda_functions.aggregates import AGGREGATES, read_aggregates
 from tasks.components.lambda_functions.cost import analysis_cost
 from tasks.components.lambda_functions.criticality import configured
 from tasks.components.lambda_functions.inventory import Inventory, read_inventory, read_reserved, tolerate
 from tasks.components.lambda_functions.logs import ALL_LINES, JSON_LINES, TEXT_LINES, Scanned, filter_events
 from tasks.components.lambda_functions.metrics import MetricsRead, read_metrics
+from tasks.components.lambda_functions.optimizer import RECOMMENDATIONS, read_recommendations
 from tasks.components.lambda_functions.reading import Reader
+from tasks.components.lambda_functions.triggers import TRIGGERS, read_routes, read_schedules
 
 DEADLINE_S = 900.0
 """How long the analysis of an account may take; what is not read by then is not measured."""
@@ -99,9 +107,14 @@ class _Collection:
         self._tell("functions")
         inventory = read_inventory(self._account, self._settings.name_prefix, self._settings.log_group)
         self._notes += inventory.notes
+        triggers = self._read_triggers(inventory)
         metrics = self._read_metrics(inventory)
+        recommended = self._read_recommendations(inventory)
         self._read_logs(inventory, metrics)
         self._write(inventory, metrics)
+        sink = self._context.sink
+        sink.write("triggers", pa.Table.from_pylist(triggers, schema=TRIGGERS))
+        sink.write("recommendations", pa.Table.from_pylist(recommended, schema=RECOMMENDATIONS))
         if not metrics.values and not len(self._logs.reader) and not self._logs.aggregates and self._notes:
             raise NotMeasuredError(f"neither metrics nor logs of the functions could be read: {self._notes[-1]}")
         return Collected(
@@ -110,6 +123,21 @@ class _Collection:
             fingerprint=_fingerprint(identity["Account"], self._account.region, inventory),
             notes=tuple(self._notes),
         )
+
+    def _read_triggers(self, inventory: Inventory) -> list[dict[str, Any]]:
+        self._tell("routes and schedules")
+        found: list[dict[str, Any]] = []
+        for what, read in (("routes of API Gateway", read_routes), ("schedules of EventBridge", read_schedules)):
+            found += tolerate(self._notes, what, partial(read, self._account, inventory)) or []
+        return found
+
+    def _read_recommendations(self, inventory: Inventory) -> list[dict[str, Any]]:
+        work = partial(read_recommendations, self._account, frozenset(inventory.names))
+        try:
+            return tolerate(self._notes, "advice of AWS Compute Optimizer", work) or []
+        except NotEnrolledError as error:
+            self._notes.append(f"no figures of AWS beside ours: {error}")
+            return []
 
     def _read_metrics(self, inventory: Inventory) -> MetricsRead:
         self._tell("metrics")
@@ -214,6 +242,9 @@ class _Collection:
         scanned = self._logs.scanned
         return {
             "requests to AWS": str(sum(self._account.requests.values())),
+            "requests for inventory and metrics": str(
+                sum(count for name, count in self._account.requests.items() if not name.startswith("logs:"))
+            ),
             "metrics asked": str(metrics.asked),
             "log events read": str(len(self._logs.reader)),
             "bytes scanned by Logs Insights": f"{scanned.bytes:.0f}",

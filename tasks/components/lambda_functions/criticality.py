@@ -1,7 +1,8 @@
 """Which functions serve lunch, with the evidence for it: what someone declared first, a function's name last.
 
-In this order: the environment file's list, tags, what triggers it, its share of traffic in school hours, its name.
-Where the environment file has a list, whoever wrote it has named them all: only a tag adds to it.
+In this order: the environment file's list, tags, what triggers it, its share of traffic in school hours (a route that
+writes counts thrice: what fails there is lost), whether others depend on it, its name. Where the environment file has
+a list, whoever wrote it has named them all: only a tag adds to it.
 """
 
 from __future__ import annotations
@@ -13,10 +14,15 @@ from typing import Any
 
 from deployments.config import LambdaSettings
 from tasks.components.lambda_functions.reports import FunctionStatistics
+from tasks.components.lambda_functions.triggers import AUTHORIZER, ROUTE, SCHEDULE, method_of
 
 CRITICAL_SHARE = 0.03
 """A function with this share of all invocations in school hours carries lunch (three times an even share of 80)."""
 
+WRITE_SHARE = CRITICAL_SHARE / 3
+"""The same for a function with a route that writes."""
+
+_WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _ENOUGH = 1000
 _TAGS = ("criticality", "critical", "tier", "importance")
 _YES = frozenset({"critical", "high", "true", "yes", "1", "tier1", "tier-1"})
@@ -31,6 +37,7 @@ class Evidence(StrEnum):
     TAG = "tag"
     TRIGGER = "trigger"
     TRAFFIC = "traffic in school hours"
+    DEPENDENCY = "dependency"
     NAME = "name"
 
 
@@ -47,11 +54,20 @@ def classify(
     functions: Sequence[Mapping[str, Any]],
     statistics: Mapping[str, FunctionStatistics],
     settings: LambdaSettings,
+    triggers: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
 ) -> dict[str, Criticality]:
-    """Judge each function (rows of the inventory, `tags` and `sources` among them) by the strongest evidence."""
+    """Judge each function (rows of the inventory, `tags` and `sources` among them) by the strongest evidence.
+
+    `triggers` are rows of `triggers.TRIGGERS` by function; none where they could not be read.
+    """
     listed = configured([row["function"] for row in functions], settings)
     shares = _school_shares(statistics, settings)
-    return {row["function"]: _judge(row, listed, shares, settings) for row in functions}
+    known = triggers or {}
+    return {
+        row["function"]: _declared(row, listed, settings)
+        or _observed(row["function"], row["sources"], known.get(row["function"], ()), shares)
+        for row in functions
+    }
 
 
 def configured(names: Sequence[str], settings: LambdaSettings) -> dict[str, str]:
@@ -73,9 +89,8 @@ def configured(names: Sequence[str], settings: LambdaSettings) -> dict[str, str]
     return found
 
 
-def _judge(
-    row: Mapping[str, Any], listed: Mapping[str, str], shares: Mapping[str, float], settings: LambdaSettings
-) -> Criticality:
+def _declared(row: Mapping[str, Any], listed: Mapping[str, str], settings: LambdaSettings) -> Criticality | None:
+    """What a person said of it."""
     name = row["function"]
     if name in listed:
         return Criticality(critical=True, evidence=Evidence.CONFIGURED, detail=f"listed as {listed[name]}")
@@ -83,14 +98,26 @@ def _judge(
         return tagged
     if settings.critical:
         return Criticality(critical=False, evidence=Evidence.CONFIGURED, detail="not among those listed")
-    if row["sources"]:
-        return Criticality(
-            critical=False, evidence=Evidence.TRIGGER, detail=f"fed by {row['sources'][0]}: nobody waits"
-        )
-    if shares:
-        share = shares.get(name, 0.0)
-        detail = f"{share:.1%} of invocations in school hours"
-        return Criticality(critical=share >= CRITICAL_SHARE, evidence=Evidence.TRAFFIC, detail=detail)
+    return None
+
+
+def _observed(
+    name: str, sources: Sequence[str], triggers: Sequence[Mapping[str, Any]], shares: Mapping[str, float]
+) -> Criticality:
+    """What was seen of it."""
+    routes = [row["detail"] for row in triggers if row["kind"] == ROUTE]
+    schedules = [row["detail"] for row in triggers if row["kind"] == SCHEDULE]
+    if not routes and (sources or schedules):
+        by = sources[0] if sources else schedules[0]
+        return Criticality(critical=False, evidence=Evidence.TRIGGER, detail=f"fed by {by}: nobody waits")
+    waits = any(row["kind"] == AUTHORIZER for row in triggers)
+    writes = next((route for route in routes if method_of(route) in _WRITES), "")
+    share = shares.get(name, 0.0)
+    if shares and (share >= CRITICAL_SHARE or (writes and share >= WRITE_SHARE) or not waits):
+        detail = f"{share:.1%} of invocations in school hours" + (f", writes by {writes}" if writes else "")
+        return Criticality(share >= (WRITE_SHARE if writes else CRITICAL_SHARE), Evidence.TRAFFIC, detail)
+    if waits:
+        return Criticality(critical=True, evidence=Evidence.DEPENDENCY, detail="authorizes the calls of others")
     part = next((part for part in _NAMES if part in name), None)
     detail = f"its name holds {part!r}" if part else "its name says nothing"
     return Criticality(critical=part is not None, evidence=Evidence.NAME, detail=detail)

@@ -9,7 +9,13 @@ from functools import partial
 from deployments.config import LambdaSettings, Target
 from storage.errors import NotMeasuredError, TargetUnreachableError
 from tasks.components.base import Check, now
-from tasks.components.lambda_functions.account import Account, DeniedError, UnknownResourceError, statement
+from tasks.components.lambda_functions.account import (
+    Account,
+    DeniedError,
+    NotEnrolledError,
+    UnknownResourceError,
+    statement,
+)
 
 DEADLINE_S = 30.0
 _NEVER = "hasivu-perf-doctor-probe"
@@ -24,11 +30,15 @@ PERMISSIONS = (
     "tag:GetResources",
     "cloudwatch:ListMetrics",
     "cloudwatch:GetMetricData",
+    "apigateway:GET",
+    "events:ListRules",
+    "events:ListTargetsByRule",
+    "compute-optimizer:GetLambdaFunctionRecommendations",
     "logs:FilterLogEvents",
     "logs:StartQuery",
     "logs:GetQueryResults",
 )
-"""All that a run asks for; sts:GetCallerIdentity needs no permission."""
+"""All that a run asks for; sts:GetCallerIdentity needs no permission. docs/lambda-policy.json grants them."""
 
 
 def check(settings: LambdaSettings, target: Target) -> list[Check]:
@@ -63,6 +73,8 @@ def _checks(account: Account, settings: LambdaSettings) -> Iterator[Check]:
 def _permission(permission: str, probe: Callable[[], object]) -> Check:
     try:
         probe()
+    except NotEnrolledError as error:
+        return Check(permission, ok=True, detail=f"{error}: its figures are not shown beside ours")
     except UnknownResourceError:
         return Check(permission, ok=True, detail="allowed")
     except DeniedError:
@@ -95,6 +107,13 @@ def _probes(account: Account, settings: LambdaSettings) -> Iterator[tuple[str, C
             StartTime=start,
             EndTime=end,
         ),
+    )
+    yield "apigateway:GET", partial(account.call, "apigatewayv2", "GetApis", MaxResults="1")
+    yield "events:ListRules", partial(account.call, "events", "ListRules", Limit=1)
+    yield "events:ListTargetsByRule", partial(account.call, "events", "ListTargetsByRule", Rule=_NEVER)
+    yield (
+        "compute-optimizer:GetLambdaFunctionRecommendations",
+        partial(account.call, "compute-optimizer", "GetLambdaFunctionRecommendations"),
     )
     yield "logs:FilterLogEvents", partial(account.call, "logs", "FilterLogEvents", logGroupName=group, limit=1)
     query = {"queryString": "limit 1", "startTime": int(start.timestamp()), "endTime": int(end.timestamp())}

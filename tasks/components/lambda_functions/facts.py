@@ -25,6 +25,7 @@ from tasks.components.lambda_functions.money import as_days, dollars_by_day, mea
 from tasks.components.lambda_functions.reading import Refused
 from tasks.components.lambda_functions.reports import FunctionStatistics, by_function, statistics_of
 from tasks.components.lambda_functions.spread import Day
+from tasks.components.lambda_functions.triggers import by_function as by_caller
 
 Floats = npt.NDArray[np.float64]
 
@@ -42,7 +43,7 @@ class FunctionFacts:
     """One function: its set-up (a row of the inventory), CloudWatch's figures, and its log's statistics if any.
 
     `log_note` says why there are no statistics. `arrivals` and `daily` (dollars by whole day) are known where single
-    invocations are.
+    invocations are. `triggers` are rows of `TRIGGERS`, `optimizer` is Compute Optimizer's row, if any.
     """
 
     name: str
@@ -56,6 +57,8 @@ class FunctionFacts:
     window: Window
     arrivals: Arrivals | None = None
     daily: Floats | None = None
+    triggers: tuple[Mapping[str, Any], ...] = ()
+    optimizer: Mapping[str, Any] | None = None
 
     def metric(self, name: str, statistic: str) -> float | None:
         """CloudWatch's figure, None where it has none."""
@@ -115,6 +118,7 @@ class Facts:
     has_metrics: bool
     notes: tuple[str, ...]
     account: Mapping[str, str] = field(default_factory=dict)
+    triggers: tuple[Mapping[str, Any], ...] = ()
     days: tuple[Day, ...] = ()
     meals_source: str = ""
 
@@ -143,7 +147,9 @@ def facts_of(samples: Samples, settings: LambdaSettings) -> Facts:
         {**row, "tags": dict(row["tags"]), "provisioned": dict(row["provisioned"])}
         for row in tables["functions"].to_pylist()
     ]
-    critical = classify(setups, statistics, settings)
+    triggers = by_caller(_rows(tables, "triggers"))
+    critical = classify(setups, statistics, settings, triggers)
+    advised = {row["function"]: row for row in _rows(tables, "recommendations")}
     region = samples.collected.fingerprint.get("region", "")
     window = samples.collected.window
     rows = by_function(tables["samples"])
@@ -164,6 +170,8 @@ def facts_of(samples: Samples, settings: LambdaSettings) -> Facts:
             window=window,
             arrivals=arrivals(rows[name], window, settings.timezone) if name in rows else None,
             daily=_daily(setup, region, rows.get(name), window, settings.timezone),
+            triggers=tuple(triggers.get(name, ())),
+            optimizer=advised.get(name),
         )
     meals, meals_source = _meals(rows, settings, window)
     return Facts(
@@ -171,10 +179,16 @@ def facts_of(samples: Samples, settings: LambdaSettings) -> Facts:
         window=window,
         has_metrics=bool(metrics),
         notes=samples.collected.notes,
-        account={row["key"]: row["value"] for row in tables["account"].to_pylist()} if "account" in tables else {},
+        account={row["key"]: row["value"] for row in _rows(tables, "account")},
+        triggers=tuple(_rows(tables, "triggers")),
         days=tuple(_days(functions, meals, window, settings)),
         meals_source=meals_source,
     )
+
+
+def _rows(tables: Mapping[str, pa.Table], name: str) -> list[dict[str, Any]]:
+    """The rows of a table that runs of before it was collected do not have."""
+    return tables[name].to_pylist() if name in tables else []
 
 
 def _daily(

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from storage.errors import NotMeasuredError
-from tasks.components.lambda_functions.account import Account, DeadlineError, UnknownResourceError
+from tasks.components.lambda_functions.account import Account, DeadlineError, NotEnrolledError, UnknownResourceError
 
 T = TypeVar("T")
 
@@ -34,24 +34,37 @@ _FUNCTIONS_FIELDS: list[pa.Field[Any]] = [
     pa.field("provisioned", pa.map_(pa.string(), pa.int32())),
     pa.field("tags", pa.map_(pa.string(), pa.string())),
     pa.field("sources", pa.list_(pa.string())),
+    pa.field("aliases", pa.list_(pa.string())),
 ]
 FUNCTIONS = pa.schema(_FUNCTIONS_FIELDS)
-"""One row per function. `reserved` is null where there is none or nobody asked; `provisioned` is by qualifier."""
+"""One row per function. `reserved` is null where there is none or nobody asked; `provisioned` is by qualifier.
+
+`aliases` are the aliases and versions that were called (CloudWatch's dimension Resource).
+"""
 
 
 @dataclass
 class Inventory:
-    """The functions of one environment, and what else the account said."""
+    """The functions of one environment (names with `prefix`), and what else the account said.
+
+    `account_names` are those of all functions in the account and region.
+    """
 
     functions: list[dict[str, Any]]
     concurrency_limit: int | None = None
     unreserved: int | None = None
+    prefix: str = ""
+    account_names: frozenset[str] = frozenset()
     notes: list[str] = field(default_factory=list)
 
     @property
     def names(self) -> list[str]:
         """Names of the functions, in order."""
         return [row["function"] for row in self.functions]
+
+    def owns(self, name: str) -> bool:
+        """Whether a function of that name is, or would be, one of the environment."""
+        return bool(name) and name.startswith(self.prefix)
 
     def table(self) -> pa.Table:
         """The rows of `FUNCTIONS`."""
@@ -67,18 +80,18 @@ def read_inventory(account: Account, prefix: str, log_group: str) -> Inventory:
 
     `log_group` is the template (`{function}`) for functions that name no log group of their own.
     """
-    rows = [
-        _function(configuration, log_group)
-        for page in account.pages("lambda", "ListFunctions")
-        for configuration in page.get("Functions", [])
-        if configuration["FunctionName"].startswith(prefix)
-    ]
+    listed = [each for page in account.pages("lambda", "ListFunctions") for each in page.get("Functions", [])]
+    rows = [_function(each, log_group) for each in listed if each["FunctionName"].startswith(prefix)]
     if not rows:
         raise NotMeasuredError(
             f"no function in {account.region} has a name that begins with {prefix!r}; "
             "set lambda_functions.name_prefix in the environment's file, or AWS_REGION"
         )
-    inventory = Inventory(sorted(rows, key=lambda row: str(row["function"])))
+    inventory = Inventory(
+        sorted(rows, key=lambda row: str(row["function"])),
+        prefix=prefix,
+        account_names=frozenset(each["FunctionName"] for each in listed),
+    )
     for what, step in _STEPS:
         tolerate(inventory.notes, what, partial(step, account, inventory))
     return inventory
@@ -88,7 +101,7 @@ def tolerate(notes: list[str], what: str, work: Callable[[], T]) -> T | None:
     """Do what may be denied: None and a note where it is, so that the rest is measured all the same."""
     try:
         return work()
-    except DeadlineError:
+    except (DeadlineError, NotEnrolledError):
         raise
     except NotMeasuredError as error:
         notes.append(f"{what} not measured: {error}")
@@ -118,6 +131,7 @@ def _function(configuration: dict[str, Any], log_group: str) -> dict[str, Any]:
         "provisioned": {},
         "tags": {},
         "sources": [],
+        "aliases": [],
     }
 
 
@@ -166,6 +180,21 @@ def _read_provisioned(account: Account, inventory: Inventory) -> None:
                 by_name[name]["provisioned"][qualifier] = found["RequestedProvisionedConcurrentExecutions"]
 
 
+def _read_aliases(account: Account, inventory: Inventory) -> None:
+    """Qualifiers that CloudWatch saw calls of, by one call for many functions rather than one for each."""
+    by_name = {row["function"]: row for row in inventory.functions}
+    wanted = [{"Name": "Resource"}]
+    pages = account.pages(
+        "cloudwatch", "ListMetrics", Namespace="AWS/Lambda", MetricName="Invocations", Dimensions=wanted
+    )
+    for page in pages:
+        for metric in page["Metrics"]:
+            dimensions = {each["Name"]: each["Value"] for each in metric["Dimensions"]}
+            name, _, qualifier = dimensions["Resource"].partition(":")
+            if qualifier and name in by_name and qualifier not in by_name[name]["aliases"]:
+                by_name[name]["aliases"].append(qualifier)
+
+
 def _with_provisioned_metric(account: Account) -> set[str]:
     pages = account.pages(
         "cloudwatch", "ListMetrics", Namespace="AWS/Lambda", MetricName="ProvisionedConcurrentExecutions"
@@ -197,4 +226,5 @@ _STEPS: tuple[tuple[str, Callable[[Account, Inventory], None]], ...] = (
     ("tags", _read_tags),
     ("event source mappings", _read_sources),
     ("provisioned concurrency", _read_provisioned),
+    ("aliases", _read_aliases),
 )

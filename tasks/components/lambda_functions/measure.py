@@ -7,7 +7,7 @@ SnapStart restores count as starts there, since a caller waits for them too.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -68,11 +68,25 @@ def measure(facts: Facts, settings: LambdaSettings) -> list[Measurement]:
     ]
     for each in facts.functions.values():
         found += of_function(each, facts)
+        if each.optimizer is not None:
+            value = _optimizer(each.optimizer)
+            found.append(
+                measurement("lambda.memory.optimizer", Unit.MB, value, facts.window, {"function": each.name})
+            )
         if each.criticality.critical:
             value = _ready(each, facts, settings)
             labels = {"function": each.name}
             found.append(measurement("lambda.provisioned.needed", Unit.COUNT, value, facts.window, labels))
     return found
+
+
+def _optimizer(row: Mapping[str, Any]) -> Value:
+    """The memory size that AWS Compute Optimizer ranks first; its own window, so its own count."""
+    source = f"AWS Compute Optimizer, {row['days'] or 0:.0f} days"
+    said = ", ".join([row["finding"], *(row["reasons"] or [])])
+    if row["memory_mb"] is None or not row["invocations"]:
+        return Value(None, 0, source, f"no data: it recommends no size ({said})")
+    return Value(float(row["memory_mb"]), row["invocations"], source, said)
 
 
 def _ready(function: FunctionFacts, facts: Facts, settings: LambdaSettings) -> Value:

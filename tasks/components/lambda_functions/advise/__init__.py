@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from deployments.config import LambdaSettings
 from storage.records import Finding, Measurement
-from tasks.components.lambda_functions.advise import health, starts
+from tasks.components.lambda_functions.advise import fronts, health, starts
 from tasks.components.lambda_functions.advise.memory import idle_memory, memory
 from tasks.components.lambda_functions.advise.rank import ranked
 from tasks.components.lambda_functions.facts import Facts, FunctionFacts
@@ -17,6 +17,8 @@ __all__ = ["advise"]
 def advise(facts: Facts, measurements: Sequence[Measurement], settings: LambdaSettings) -> list[Finding]:
     """All findings of a run, the most severe first, then by dollars and milliseconds that they are worth."""
     found = [*health.unsupported_runtimes(facts), *idle_memory(facts)]
+    found += health.no_traffic(facts)
+    found += [*fronts.orphan_routes(facts), *fronts.strange_stages(facts)]
     for function in facts.functions.values():
         found += _of(function, facts, measurements, settings)
     return ranked(found, measurements)
@@ -33,4 +35,3 @@ def _of(
     yield from health.errors(function, own)
     yield from health.throttles(function, own, facts)
     yield from health.bursts(function, own)
-    yield from health.no_traffic(function, facts, own)

@@ -42,6 +42,15 @@ def evidence(function: FunctionFacts, measurements: Sequence[Measurement], *metr
     return [pick(measurements, metric, function.name) for metric in metrics]
 
 
+def optimizer_note(function: FunctionFacts) -> str:
+    """What Compute Optimizer says of the function's memory, for a finding's detail; empty where it says nothing."""
+    row = function.optimizer
+    if row is None:
+        return ""
+    size = f", {row['memory_mb']} MB" if row["memory_mb"] is not None else ""
+    return f" AWS Compute Optimizer: {', '.join([row['finding'], *(row['reasons'] or [])])}{size}."
+
+
 def critical_note(function: FunctionFacts) -> str:
     """Why the function counts as critical, for a finding's detail; empty where it does not."""
     judged = function.criticality

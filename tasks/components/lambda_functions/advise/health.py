@@ -24,6 +24,7 @@ CROWD = 20
 """Calls within a minute from which a burst needs environments of its own."""
 
 _LISTED = 10
+_IDLE_APART = 5
 _CONCURRENCY_QUOTA = "L-B99A9384"
 
 
@@ -154,24 +155,41 @@ def bursts(function: FunctionFacts, measurements: Sequence[Measurement]) -> Iter
     )
 
 
-def no_traffic(function: FunctionFacts, facts: Facts, measurements: Sequence[Measurement]) -> Iterator[Finding]:
-    """Functions without an invocation in the whole window, by CloudWatch and by their log."""
-    del measurements
-    if not facts.has_metrics or function.invocations or function.statistics is not None:
-        return
-    days = round(function.window.seconds / 86_400)
-    yield finding(
+def no_traffic(facts: Facts) -> Iterator[Finding]:
+    """Functions without an invocation in the whole window, by CloudWatch and by their log; many are one finding."""
+    idle = [each for each in facts.functions.values() if facts.has_metrics and _unused(each)]
+    days = round(facts.window.seconds / 86_400)
+    if len(idle) <= _IDLE_APART:
+        for each in idle:
+            yield _no_traffic(each.name, f"{each.name} was not called once in {days} days", [each])
+    else:
+        yield _no_traffic("functions", f"{len(idle)} functions were not called once in {days} days", idle)
+
+
+def _unused(function: FunctionFacts) -> bool:
+    return not function.invocations and function.statistics is None
+
+
+def _no_traffic(subject: str, title: str, functions: Sequence[FunctionFacts]) -> Finding:
+    names = [each.name for each in functions]
+    listed = ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
+    they = "" if len(functions) == 1 else f" They are {listed}."
+    called = next((row["detail"] for each in functions for row in each.triggers), "")
+    by = f" A trigger exists all the same: {called}." if called else ""
+    return finding(
         "no_traffic",
-        function.name,
-        title=f"{function.name} was not called once in {days} days",
-        detail="Neither CloudWatch nor its log knows an invocation. It is attack surface and upkeep without use.",
+        subject,
+        title=title,
+        detail=f"Neither CloudWatch nor the log knows a call: attack surface and upkeep without use.{they}{by}",
         severity=Severity.INFO,
         impact=Level.LOW,
         effort=Level.LOW,
         remedy=Remedy(
             summary="Switch it off for a month by reserving no concurrency; if nobody misses it, delete it.",
-            commands=(on(function, "put-function-concurrency", "--reserved-concurrent-executions", "0"),),
-            rollback=(on(function, "delete-function-concurrency"),),
+            commands=tuple(
+                on(each, "put-function-concurrency", "--reserved-concurrent-executions", "0") for each in functions
+            ),
+            rollback=tuple(on(each, "delete-function-concurrency") for each in functions),
         ),
     )
 

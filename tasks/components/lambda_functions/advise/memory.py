@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from storage.records import Finding, Level, Measurement, PredictedChange, Remedy, Severity
 from tasks.components.lambda_functions.advise.commands import memory_patches, resize, undo_resize
-from tasks.components.lambda_functions.advise.finding import critical_note, evidence, finding
+from tasks.components.lambda_functions.advise.finding import critical_note, evidence, finding, optimizer_note
 from tasks.components.lambda_functions.facts import Facts, FunctionFacts
 from tasks.components.lambda_functions.reports import FunctionStatistics
 from tasks.components.lambda_functions.sizing import (
@@ -87,11 +87,16 @@ def _undersized(function: FunctionFacts, measurements: Sequence[Measurement], us
         "memory_undersized",
         function.name,
         title=f"{function.name} uses {used} of its {present} MB",
-        detail=f"Its largest use leaves {max(0, present - used)} MB.{died}{critical_note(function)}",
+        detail=(
+            f"Its largest use leaves {max(0, present - used)} MB.{died}{optimizer_note(function)}"
+            f"{critical_note(function)}"
+        ),
         severity=Severity.CRITICAL if killed and function.criticality.critical else Severity.WARNING,
         impact=Level.HIGH if killed else Level.MEDIUM,
         effort=Level.LOW,
-        evidence=evidence(function, measurements, "lambda.memory.efficiency", "lambda.errors.ratio"),
+        evidence=evidence(
+            function, measurements, "lambda.memory.efficiency", "lambda.errors.ratio", "lambda.memory.optimizer"
+        ),
         remedy=Remedy(
             summary=f"Give it {wanted} MB: the largest use seen and a quarter more.",
             commands=resize(function, wanted),
@@ -111,13 +116,19 @@ def _oversized(
         title=f"{function.name} never uses more than {used} of its {present} MB",
         detail=(
             f"Memory also buys CPU: what less of it would do to the duration is not known (insufficient evidence: "
-            f"{advice.reason}). Never go below {advice.floor_mb} MB.{critical_note(function)}"
+            f"{advice.reason}). Never go below {advice.floor_mb} MB.{optimizer_note(function)}"
+            f"{critical_note(function)}"
         ),
         severity=Severity.WARNING,
         impact=Level.LOW,
         effort=Level.LOW,
         evidence=evidence(
-            function, measurements, "lambda.memory.efficiency", "lambda.duration.p95", "lambda.cost.month"
+            function,
+            measurements,
+            "lambda.memory.efficiency",
+            "lambda.duration.p95",
+            "lambda.cost.month",
+            "lambda.memory.optimizer",
         ),
         remedy=Remedy(
             summary=(
@@ -204,13 +215,18 @@ def _better(function: FunctionFacts, measurements: Sequence[Measurement], advice
         detail=(
             f"By {advice.method}, against {advice.current_mb} MB: duration {duration:+.0%}, cost of duration "
             f"{cost:+.0%}; {advice.reason}."
-            f"{critical_note(function)}"
+            f"{optimizer_note(function)}{critical_note(function)}"
         ),
         severity=Severity.INFO,
         impact=Level.MEDIUM if min(cost, duration) < -0.2 else Level.LOW,  # noqa: PLR2004 - a fifth is felt
         effort=Level.LOW,
         evidence=evidence(
-            function, measurements, "lambda.duration.p95", "lambda.cost.month", "lambda.memory.efficiency"
+            function,
+            measurements,
+            "lambda.duration.p95",
+            "lambda.cost.month",
+            "lambda.memory.efficiency",
+            "lambda.memory.optimizer",
         ),
         remedy=Remedy(
             summary=f"Set its memory to {wanted} MB.",
