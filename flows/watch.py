@@ -1,21 +1,28 @@
-"""`hasivu-perf watch`: observes a database for as long as one likes, and says what is slow, blocked or lost."""
+"""`hasivu-perf watch`: observes an environment, or one database, as long as one likes, and tells what is wrong."""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from deployments.parameters import Base
-from storage.errors import ConfigurationError, ExitCode, NotMeasuredError, UsageError
+from storage.errors import ExitCode, NotMeasuredError, UsageError
 
 if TYPE_CHECKING:
-    from tasks.load.database.session import Server
-    from tasks.monitoring.database_watch import DatabaseWatch
+    from deployments.config import RunConfig, Target
+    from tasks.monitoring.database_watch import DatabaseWatch, Limits
+    from tasks.monitoring.watch.view import View
+    from tasks.monitoring.watch.watch import Watch
+
+Tell = Callable[[Any], None]
+"""Takes an event of a database, or an alert."""
 
 
 def watch(
@@ -24,84 +31,167 @@ def watch(
     dsn: Annotated[
         str | None, Parameter(help="postgresql://user:password@host:port/dbname instead of an environment.")
     ] = None,
+    components: Annotated[list[str] | None, Parameter(consume_multiple=True, help="Only these components.")] = None,
+    listen: Annotated[
+        str | None, Parameter(help="HOST:PORT of /metrics, such as 127.0.0.1:9464; another host needs a token.")
+    ] = None,
+    output: Annotated[str, Parameter(help="Folder or s3:// bucket of the runs whose figures are shown.")] = ".",
     slow_ms: Annotated[float, Parameter(help="Statements that take longer are told.")] = 100.0,
     repeat: Annotated[float, Parameter(help="Seconds in which a statement is told once.")] = 60.0,
     duration: Annotated[float | None, Parameter(help="Seconds to watch; without it until Ctrl-C.")] = None,
+    local: Annotated[bool, Parameter(help="Let the embedded platform stand in for the environment.")] = False,
     json: Annotated[bool, Parameter(name="--json", help="One JSON object a line on standard output.")] = False,
-    file: Annotated[Path | None, Parameter(help="Append the events to this file as JSON lines, too.")] = None,
-    prefect: Annotated[bool, Parameter(help="Send the events to the server of PREFECT_API_URL, too.")] = False,
+    file: Annotated[Path | None, Parameter(help="Append events and alerts to this file as JSON lines, too.")] = None,
+    prefect: Annotated[
+        bool, Parameter(help="Send events and alerts to the server of PREFECT_API_URL, which tells the channels.")
+    ] = False,
 ) -> ExitCode:
-    """Watch a database at less than 0.2 % of a core; statements are told without their constants.
+    """Watch an environment for less than 1 % of a core: database, cache, API, WebSocket and functions, and its runs.
+
+    Alerts by deployments/thresholds.toml, each once when it begins and once when it ends; /metrics for Prometheus
+    with --listen. With --dsn one database alone. Statements are told without their constants.
 
     Exit codes: 0 the duration is over, 2 wrong usage, 3 the database never answered, 130 interrupted.
     """
-    from tasks.monitoring.database_watch import KINDS, DatabaseWatch, JsonLines, Limits
+    from tasks.monitoring.database_watch import JsonLines, Limits
 
     if not slow_ms > 0 or not repeat >= 0 or (duration is not None and not duration > 0):
         raise UsageError("--slow-ms and --duration must be above 0, --repeat not below")
-    server = _server(environment, dsn)
-    told = [JsonLines(sys.stdout) if json else _say]
-    if prefect:
-        told.append(_to_prefect())
+    if (environment is None) == (dsn is None):
+        raise UsageError("name either an environment or --dsn")
+    asked = _Asked(Limits(slow_ms=slow_ms, repeat_s=repeat), duration, listen, output, json)
     with ExitStack() as stack:
+        told: list[Tell] = [JsonLines(sys.stdout)] if json else []
         if file is not None:
             told.append(JsonLines(stack.enter_context(_opened(file))))
-        watching = DatabaseWatch(server, Limits(slow_ms=slow_ms, repeat_s=repeat))
-        for kind in KINDS:
-            for listener in told:
-                watching.listeners.add(kind, listener)
-        stack.enter_context(watching)
-        _hold(watching, duration)
-    if not watching.status.looks:
-        raise NotMeasuredError(f"database {server.shown} did not answer in {duration:g} s: nothing was watched")
+        if prefect:
+            told.append(_to_prefect(stack))
+        if environment is None:
+            _watch_database(dsn or "", told, asked)
+        else:
+            config = _config(environment, components, local=local)
+            _watch_environment(config, _target(config, stack), told, asked)
     return ExitCode.PASS
 
 
-def _server(environment: str | None, dsn: str | None) -> Server:
-    """The database that is meant: exactly one of the two names it."""
-    from deployments.config import load_environment
-    from tasks.load.database.session import parse
+def _config(environment: str, components: list[str] | None, *, local: bool) -> RunConfig:
+    from deployments.config import build_config
 
-    if (environment is None) == (dsn is None):
-        raise UsageError("name either an environment or --dsn")
-    variable = "--dsn"
-    if environment is not None:
-        variable = load_environment(environment).variables.database_url
-        dsn = os.environ.get(variable)
-    if not dsn:
-        raise ConfigurationError([f"{variable} is not set: set it to postgresql://user:password@host:5432/dbname"])
+    return build_config(environment, components=tuple(components or ()), local=local)
+
+
+def _target(config: RunConfig, stack: ExitStack) -> Target:
+    """The addresses of the components that are watched, and no others."""
+    from deployments.config import NEEDS, needs_platform, resolve_target
+    from flows.host import hosted
+    from storage.records import ComponentId
+
+    if needs_platform(config):
+        stack.enter_context(hosted(config, lambda text: print(text, file=sys.stderr), prefect=False))  # noqa: T201
+    target = resolve_target(config)
+    wanted = {need for component in config.components for need in NEEDS[component]}
+    unwanted = {"api_url", "ws_url", "redis_url", "database_url"} - wanted
+    changes: dict[str, None] = dict.fromkeys(unwanted)
+    if ComponentId.LAMBDA not in config.components:
+        changes["aws_region"] = None
+    return target.model_copy(update=changes)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What the command was asked for besides."""
+
+    limits: Limits
+    duration: float | None
+    listen: str | None
+    output: str
+    json: bool
+
+
+def _watch_environment(config: RunConfig, target: Target, told: list[Tell], asked: _Asked) -> None:
+    from tasks.monitoring.watch.exporter import TOKEN, Exporter, place_of
+    from tasks.monitoring.watch.view import View
+    from tasks.monitoring.watch.watch import Watch
+
+    token = os.environ.get(TOKEN) or None
+    place = None if asked.listen is None else place_of(asked.listen, token)
+    watching = Watch(config, target, output=asked.output, limits=asked.limits)
+    view = View(watching.board, watching.alarm, config.thresholds)
+    watching.listeners += told if asked.json else [_shown_by(view), *told]
+    with ExitStack() as stack:
+        if place is not None:
+            exporter = Exporter(watching.registry, place, token)
+            stack.callback(exporter.close)
+            view.say(f"metrics: http://{place[0]}:{exporter.port}/metrics")
+        stack.enter_context(view)
+        stack.enter_context(watching)
+        _hold(watching, asked.duration, view.say)
+
+
+def _watch_database(dsn: str, told: list[Tell], asked: _Asked) -> None:
+    from tasks.load.database.session import parse
+    from tasks.monitoring.database_watch import KINDS, DatabaseWatch
+
     try:
-        return parse(dsn, variable)
+        server = parse(dsn, "--dsn")
     except NotMeasuredError as error:
         raise UsageError(str(error)) from None
+    watching = DatabaseWatch(server, asked.limits)
+    for kind in KINDS:
+        for listener in told if asked.json else [_say, *told]:
+            watching.listeners.add(kind, listener)
+    with watching:
+        _hold(watching, asked.duration, lambda text: print(text, file=sys.stderr))  # noqa: T201
+    if not watching.status.looks:
+        raise NotMeasuredError(f"database {server.shown} did not answer in {asked.duration:g} s: nothing was watched")
 
 
-def _hold(watching: DatabaseWatch, duration: float | None) -> None:
+def _hold(watching: DatabaseWatch | Watch, duration: float | None, say: Callable[[str], None]) -> None:
     """Wait, and say once what the role or the server keeps from being seen."""
     head = 2.0 if duration is None else min(2.0, duration)
     watching.wait(head)
-    for note in watching.status.notes:
-        sys.stderr.write(f"note: {note}\n")
+    for note in watching.notes:
+        say(f"note: {note}")
     watching.wait(None if duration is None else duration - head)
 
 
-def _say(event: Any) -> None:
-    from tasks.monitoring.database_watch import words
+def _shown_by(view: View) -> Tell:
+    """Alerts and events beside the table, or on standard output where nobody sees a table."""
+
+    def show(told: Any) -> None:
+        if view.live:
+            view.say(_words(told), getattr(told, "severity", ""))
+        else:
+            _say(told)
+
+    return show
+
+
+def _say(told: Any) -> None:
     from tasks.monitoring.live import to_terminal
     from tasks.report.text import one_line
 
-    to_terminal(f"{event.at:%H:%M:%S} {one_line(words(event))}")
+    to_terminal(f"{told.at:%H:%M:%S} {one_line(_words(told))}")
 
 
-def _to_prefect() -> Any:
+def _words(told: Any) -> str:
+    from tasks.monitoring.database_watch import words
+    from tasks.monitoring.watch.alarm import Alert
+
+    if isinstance(told, Alert):
+        return f"{told.severity if told.event == 'firing' else 'resolved'}: {told.words}"
+    return words(told)
+
+
+def _to_prefect(stack: ExitStack) -> Tell:
     if not os.environ.get("PREFECT_API_URL"):
         raise UsageError("--prefect needs PREFECT_API_URL: set it to the address of a Prefect server")
-    from tasks.monitoring.notify import observed
+    from tasks.monitoring.notify import saw
+    from tasks.monitoring.watch.outbox import Outbox
 
-    def send(event: Any) -> None:
-        observed(f"hasivu.database.{event.event}", f"hasivu.database.{event.database}", event.model_dump(mode="json"))
-
-    return send
+    outbox = Outbox(saw, "the Prefect server")
+    stack.callback(outbox.close, 5.0)
+    return outbox
 
 
 def _opened(file: Path) -> Any:

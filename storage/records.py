@@ -359,8 +359,22 @@ class Threshold(Record):
     gate: Finite | None = None
     critical: AlertLevel | None = None
     warning: AlertLevel | None = None
+    warning_beyond: AlertLevel | None = Field(
+        default=None, description="past it in the good direction: no spare left"
+    )
     minimum_effect: Finite = Field(default=0.04, gt=0)
     source: str = Field(min_length=1)
+
+    @property
+    def alerts(self) -> tuple[tuple[Severity, AlertLevel, bool], ...]:
+        """Each alert: how it weighs, when it pages, and whether values above its limit are the bad ones."""
+        lower = self.direction is Direction.LOWER
+        rows = (
+            (Severity.CRITICAL, self.critical, lower),
+            (Severity.WARNING, self.warning, lower),
+            (Severity.WARNING, self.warning_beyond, not lower),
+        )
+        return tuple((severity, level, above) for severity, level, above in rows if level is not None)
 
     @model_validator(mode="after")
     def _monotone(self) -> Self:

@@ -7,8 +7,6 @@ secret of one.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
 import httpx
@@ -21,10 +19,16 @@ from prefect.runtime import flow_run
 
 from storage.records import Report
 from storage.runs import RunFolder
-from tasks.monitoring.notices import Notice, messages
+from tasks.monitoring.database_watch.events import Event as AnyEvent
+from tasks.monitoring.notices import MOST_SUBJECT, Notice, inert, messages
+from tasks.monitoring.watch.alarm import Alert
 
 EVENT = "hasivu.run.notice"
 """Name of the event; its resource is `hasivu.run.<environment>.<run>.<reason>`, its payload the notice."""
+
+
+ALERT = "hasivu.watch.alert"
+"""Name of the events of a watch's alerts, followed by `.firing` or `.resolved`."""
 
 
 def announce(report: Report, folder: RunFolder, link: str) -> tuple[Notice, ...]:
@@ -69,12 +73,41 @@ def event_of(notice: Notice) -> Event:
     )
 
 
-def observed(name: str, resource: str, payload: Mapping[str, Any]) -> None:
-    """Emit an event that a watch saw; raises `httpx.HTTPError` or `PrefectException` where that fails."""
-    labels = {"prefect.resource.id": resource, "prefect.resource.name": str(payload.get("database", resource))}
-    event = Event(event=name, resource=Resource.model_validate(labels), payload=dict(payload))
+def saw(told: AnyEvent | Alert) -> None:
+    """Emit what a watch saw; raises `httpx.HTTPError` or `PrefectException` where the server does not take it."""
     with get_client(sync_client=True) as client:
-        client.request("POST", "/events", json=[event.model_dump(mode="json")])
+        client.request("POST", "/events", json=[seen(told).model_dump(mode="json")])
+
+
+def seen(told: AnyEvent | Alert) -> Event:
+    """The event of what a watch saw; an alert's has the same id however often it is sent."""
+    payload = told.model_dump(mode="json")
+    if not isinstance(told, Alert):
+        name = f"hasivu.database.{told.database}"
+        labels = {"prefect.resource.id": name, "prefect.resource.name": told.database}
+        return Event(event=f"hasivu.database.{told.event}", resource=Resource.model_validate(labels), payload=payload)
+    began = told.event == "firing"
+    subject = f"{told.environment.capitalize()}: {'' if began else 'over: '}{inert(told.title, MOST_SUBJECT)}"
+    labels = {
+        "prefect.resource.id": f"hasivu.watch.{told.environment}.{told.alert}",
+        "prefect.resource.name": subject,
+        "hasivu.environment": told.environment,
+        "hasivu.severity": told.severity,
+    }
+    words = {"reason": f"alert-{told.event}", "subject": subject, "body": _body(told)}
+    return Event(
+        id=uuid5(NAMESPACE_URL, f"{told.incident}.{told.event}"),
+        event=f"{ALERT}.{told.event}",
+        resource=Resource.model_validate(labels),
+        payload={**payload, **words},
+    )
+
+
+def _body(told: Alert) -> str:
+    since = "" if told.event == "firing" else f"\nIt began at {told.since:%Y-%m-%d %H:%M:%S} UTC."
+    return (
+        f"{inert(told.words, 300)}{since}\nAlert: {told.alert} ({told.severity})\nSource: {inert(told.source, 200)}"
+    )
 
 
 def _flow_run() -> list[RelatedResource]:

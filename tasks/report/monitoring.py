@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from storage.records import AlertLevel, Assessment, Direction, Report, Severity, Threshold
+from storage.records import AlertLevel, Assessment, Report, Severity
 from tasks.report.figures import NOT_MEASURED, figure, seconds
 from tasks.report.tables import not_measured
 from tasks.report.text import clean
@@ -29,35 +29,33 @@ class AlertRow:
 
 def alert_rows(report: Report) -> tuple[AlertRow, ...]:
     """Every alert limit of the run's thresholds, the critical ones first."""
-    rows = [_row(assessment, severity, level) for assessment, severity, level in _levels(report)]
+    rows = [_row(*one) for one in _levels(report)]
     return tuple(sorted(rows, key=lambda row: row.severity != SEVERITIES[Severity.CRITICAL]))
 
 
-def _levels(report: Report) -> Iterator[tuple[Assessment, Severity, AlertLevel]]:
+def _levels(report: Report) -> Iterator[tuple[Assessment, Severity, AlertLevel, bool]]:
     for part in report.score.components:
         for assessment in part.assessments:
-            limits = assessment.threshold
-            for severity, level in ((Severity.CRITICAL, limits.critical), (Severity.WARNING, limits.warning)):
-                if level is not None:
-                    yield assessment, severity, level
+            for severity, level, above in assessment.threshold.alerts:
+                yield assessment, severity, level, above
 
 
-def _row(assessment: Assessment, severity: Severity, level: AlertLevel) -> AlertRow:
+def _row(assessment: Assessment, severity: Severity, level: AlertLevel, above: bool) -> AlertRow:  # noqa: FBT001 - private
     limits, measurement = assessment.threshold, assessment.measurement
     value = measurement.value if measurement else None
     return AlertRow(
         metric=limits.metric,
         title=limits.title,
         severity=SEVERITIES[severity],
-        condition=f"{'>' if limits.direction is Direction.LOWER else '<'} {figure(level.limit, limits.unit)}",
+        condition=f"{'>' if above else '<'} {figure(level.limit, limits.unit)}",
         lasting=seconds(level.for_s),
         value=figure(value, limits.unit, unlike=level.limit),
-        state=_UNKNOWN if value is None else _FIRES if _past(limits, value, level.limit) else _CALM,
+        state=_UNKNOWN if value is None else _FIRES if _past(value, level.limit, above) else _CALM,
     )
 
 
-def _past(limits: Threshold, value: float, limit: float) -> bool:
-    return value > limit if limits.direction is Direction.LOWER else value < limit
+def _past(value: float, limit: float, above: bool) -> bool:  # noqa: FBT001 - private
+    return value > limit if above else value < limit
 
 
 def blind_spots(report: Report) -> tuple[tuple[str, str], ...]:

@@ -329,7 +329,9 @@ def start_command(*arguments: str, **variables: str) -> subprocess.Popen[str]:
 
 def test_the_command_prints_json_lines_and_ends_soon_after_ctrl_c(server: Database, tmp_path: Path) -> None:
     file = tmp_path / "events.jsonl"
-    running = start_command("staging", "--json", "--file", str(file), STAGING_DATABASE_URL=server.analysis)
+    running = start_command(
+        "staging", "--components", "database", "--json", "--file", str(file), STAGING_DATABASE_URL=server.analysis
+    )
     try:
         eventually(lambda: _watchers(server) > 0)
         time.sleep(1)
@@ -373,7 +375,7 @@ def test_wrong_usage_and_a_dead_server_are_said(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(UsageError, match="either an environment or --dsn"):
         watch()
     with pytest.raises(UsageError, match="STAGING_DATABASE_URL is not set"):
-        watch("staging")
+        watch("staging", components=["database"])
     with pytest.raises(UsageError, match="above 0"):
         watch(dsn="postgresql://u:p@127.0.0.1:1/d", slow_ms=0)
     with pytest.raises(UsageError, match="PREFECT_API_URL"):

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage.errors import UsageError
+from tasks.components.database.statements import FIELDS
 from tasks.monitoring.database_watch import JsonLines, Limits, Listeners, kind_of, words
 from tasks.monitoring.database_watch.budget import Pace
 from tasks.monitoring.database_watch.events import Back, Event, Lost, SlowQuery
@@ -26,10 +27,8 @@ from tasks.monitoring.database_watch.text import masked, shape
 
 def entry(calls: int, total_ms: float, max_ms: float, *, since: float | None = None) -> dict[str, Any]:
     """An entry of pg_stat_statements as a poll reads it."""
-    others = dict.fromkeys(
-        ("plans", "rows", "planning_ms", "blocks_hit", "blocks_read", "temp_written", "wal_bytes"), 0
-    )
-    return {"calls": calls, "total_ms": total_ms, "max_ms": max_ms, "stats_since": since, **others}
+    others = dict.fromkeys(FIELDS, 0)
+    return {**others, "calls": calls, "total_ms": total_ms, "max_ms": max_ms, "stats_since": since}
 
 
 KEY = (10, 4711, True)

@@ -31,6 +31,12 @@ FIELDS = (
 )
 """Counters that are summed over the window."""
 
+COLUMNS = (
+    "calls, plans, rows, total_exec_time AS total_ms, total_plan_time AS planning_ms, shared_blks_hit AS blocks_hit, "
+    "shared_blks_read AS blocks_read, temp_blks_written AS temp_written, wal_bytes::bigint AS wal_bytes"
+)
+"""Those of `FIELDS` as pg_stat_statements has them."""
+
 _DML = re.compile(
     r"^[\s(]*(/\*.*?\*/\s*)*(select|insert|update|delete|merge|with|values|table)\b", re.IGNORECASE | re.DOTALL
 )
@@ -67,9 +73,7 @@ def _counters(facts: Facts) -> str:
     toplevel = "toplevel" if facts.version >= PG14 else "true AS toplevel"
     since = "stats_since" if facts.version >= PG17 else "NULL::timestamptz AS stats_since"
     return (
-        f"SELECT userid, queryid, {toplevel}, {since}, calls, plans, rows, total_exec_time AS total_ms, "  # noqa: S608 - quoted
-        "total_plan_time AS planning_ms, shared_blks_hit AS blocks_hit, shared_blks_read AS blocks_read, "
-        "temp_blks_written AS temp_written, wal_bytes::bigint AS wal_bytes "
+        f"SELECT userid, queryid, {toplevel}, {since}, {COLUMNS} "  # noqa: S608 - quoted
         f"FROM {quoted(facts.extension or '')}.pg_stat_statements(false) "
         "WHERE dbid = %(database)s AND queryid IS NOT NULL"
     )

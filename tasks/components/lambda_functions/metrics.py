@@ -67,14 +67,20 @@ class MetricsRead:
 
 
 def read_metrics(
-    account: Account, names: Sequence[str], provisioned: Sequence[str], start: datetime, end: datetime
+    account: Account,
+    names: Sequence[str],
+    provisioned: Sequence[str],
+    start: datetime,
+    end: datetime,
+    *,
+    statistics: Sequence[tuple[str, str]] = STATISTICS,
 ) -> MetricsRead:
-    """Read every statistic of `STATISTICS`, and those of provisioned concurrency for the functions that have some.
+    """Read the statistics of each function, and those of provisioned concurrency for the functions that have some.
 
     `start` and `end` are whole minutes; the period is the window, so each figure is one data point.
     """
     period = int((end - start).total_seconds())
-    wanted = [(name, *statistic) for name, statistic in product(names, STATISTICS)]
+    wanted = [(name, *statistic) for name, statistic in product(names, statistics)]
     wanted += [(name, *statistic) for name, statistic in product(provisioned, PROVISIONED_STATISTICS)]
     read = MetricsRead(asked=len(wanted))
     points: dict[tuple[str, str, str], list[float]] = {}

@@ -33,11 +33,13 @@ class Limits:
 class Look:
     """What one look at pg_stat_activity saw: how many connections, the sessions that stand out, and who blocks them.
 
-    Only those that are `watched` are told of: sessions of this database that are not this program's.
+    Only those that are `watched` are told of: sessions of this database that are not this program's. `groups` counts
+    the sessions of all others by database (`here`), application and state.
     """
 
     connections: int
     sessions: Sequence[Row] = ()
+    groups: Sequence[Row] = ()
 
 
 @dataclass(frozen=True)

@@ -40,13 +40,14 @@ WITH s AS MATERIALIZED (
         OR state LIKE 'idle in transaction%' AND state_s >= {idle})
 )
 SELECT (SELECT count(*) FROM s) AS connections,
+       (SELECT coalesce(json_agg(g), '[]') FROM (
+          SELECT here, application, state, count(*) AS sessions FROM s WHERE application <> {own} GROUP BY 1, 2, 3) g
+       ) AS groups,
        (SELECT coalesce(json_agg(shown), '[]') FROM shown) AS sessions, {server_ms}"""
 
 _COUNTERS = """
 SELECT (SELECT coalesce(json_agg(p), '[]') FROM (
-          SELECT userid::bigint, queryid, {toplevel}, {since}, calls, plans, rows, total_exec_time AS total_ms,
-                 total_plan_time AS planning_ms, shared_blks_hit AS blocks_hit, shared_blks_read AS blocks_read,
-                 temp_blks_written AS temp_written, wal_bytes::bigint AS wal_bytes, max_exec_time AS max_ms
+          SELECT userid::bigint, queryid, {toplevel}, {since}, {columns}, max_exec_time AS max_ms
           FROM {schema}.pg_stat_statements(false)
           WHERE dbid = {database} AND queryid IS NOT NULL AND max_exec_time > {slow}) p) AS rows,
        {reset} AS reset, extract(epoch FROM statement_timestamp())::float8 AS at, {server_ms}"""
@@ -90,7 +91,7 @@ class Source:
     def look(self) -> tuple[Look, float]:
         """Look at the sessions; with the server's time in ms."""
         row = self.session.query(self.look_sql)[0]
-        return Look(row["connections"], row["sessions"]), row["server_ms"]
+        return Look(row["connections"], row["sessions"], row["groups"]), row["server_ms"]
 
     def counters(self) -> tuple[Counters, float]:
         """Poll the statements that ever were slower than the limit; with the server's time in ms."""
@@ -130,6 +131,7 @@ def _counters(facts: Facts, limits: Limits) -> str:
         facts,
         limits,
         toplevel="toplevel" if facts.version >= PG14 else "true AS toplevel",
+        columns=statements.COLUMNS,
         since=since if facts.version >= PG17 else "NULL::float8 AS stats_since",
         reset=reset if facts.version >= PG14 else "NULL::timestamptz",
         schema=schema,

@@ -29,7 +29,7 @@ from tasks.load.database.session import QueryError, Server, Session
 from tasks.monitoring.database_watch.budget import LOOK_SHARE, POLL_SHARE, UNSEEN_MS, Pace
 from tasks.monitoring.database_watch.deliver import Listeners
 from tasks.monitoring.database_watch.events import Back, Event, Lost
-from tasks.monitoring.database_watch.judge import Counters, Limits
+from tasks.monitoring.database_watch.judge import Counters, Limits, Look
 from tasks.monitoring.database_watch.look import Source
 from tasks.monitoring.database_watch.teller import EventTeller
 from tasks.monitoring.database_watch.watchdog import LazyWatchdog
@@ -74,11 +74,18 @@ class Status:
 class DatabaseWatch:
     """Watches one database; `start` returns at once, and events go to `listeners`."""
 
-    def __init__(self, server: Server, limits: Limits | None = None, listeners: Listeners | None = None) -> None:
-        """Nothing is asked before `start`."""
+    def __init__(
+        self,
+        server: Server,
+        limits: Limits | None = None,
+        listeners: Listeners | None = None,
+        saw: Callable[[Look, Facts], None] = lambda _look, _facts: None,
+    ) -> None:
+        """Nothing is asked before `start`. `saw` is given each look at the sessions, in the watch's own thread."""
         self.server = server
         self.limits = limits or Limits()
         self.listeners = listeners or Listeners()
+        self._saw = saw
         self._teller = EventTeller(server.shown, self.limits, self._tell)
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -125,6 +132,11 @@ class DatabaseWatch:
             raise HasivuError(self._described())
 
     @property
+    def notes(self) -> Sequence[str]:
+        """What the role or the server keeps from being seen."""
+        return self._facts.notes if self._facts is not None else ()
+
+    @property
     def status(self) -> Status:
         """How it is doing at this moment."""
         return Status(
@@ -137,7 +149,7 @@ class DatabaseWatch:
             dropped=self.listeners.dropped,
             look_ms=self._looking.cost_ms,
             poll_ms=self._polling.cost_ms,
-            notes=self._facts.notes if self._facts is not None else (),
+            notes=self.notes,
         )
 
     def __enter__(self) -> Self:
@@ -240,7 +252,11 @@ class DatabaseWatch:
     def _look(self, source: Source) -> tuple[float, Callable[[], None]]:
         seen, server_ms = source.look()
         self._looks += 1
-        return server_ms, lambda: self._teller.saw(source, seen, time.monotonic())
+        return server_ms, lambda: self._told(source, seen)
+
+    def _told(self, source: Source, seen: Look) -> None:
+        self._saw(seen, source.facts)
+        self._teller.saw(source, seen, time.monotonic())
 
     def _poll(self, source: Source) -> tuple[float, Callable[[], None]]:
         polled, server_ms = source.counters()

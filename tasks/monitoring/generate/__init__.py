@@ -1,0 +1,1 @@
+"""Prometheus rules and their tests, made from thresholds.toml. Pure."""

@@ -1,0 +1,1 @@
+"""The probes: each looks at one target, lightly, and reads only."""

@@ -1,0 +1,346 @@
+"""The watch's judgement on recorded moments: windows, targets, alerts that begin and end once, names, the address."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from deployments.config import load_thresholds
+from storage.errors import UsageError
+from storage.records import Measurement, Unit, Window
+from tasks.monitoring.watch import names
+from tasks.monitoring.watch.alarm import Alarm, Alert
+from tasks.monitoring.watch.board import Board
+from tasks.monitoring.watch.exporter import BoardCollector, Exporter, place_of, registry_of
+from tasks.monitoring.watch.outbox import Outbox
+from tasks.monitoring.watch.probe import Looked, Runner
+from tasks.monitoring.watch.probes.api import area_of
+from tasks.monitoring.watch.rules import PARTS, rules
+from tasks.monitoring.watch.window import Counters, Samples
+
+THRESHOLDS, _ = load_thresholds()
+BEGIN = datetime(2026, 3, 2, 6, 30, tzinfo=UTC)
+WINDOW = Window(start=BEGIN, end=BEGIN + timedelta(minutes=2))
+
+
+def measured(metric: str, value: float | None, unit: Unit = Unit.RATIO) -> Measurement:
+    note = "" if value is not None else "no data: nobody asked"
+    return Measurement(metric=metric, value=value, unit=unit, n=60, source="a test", window=WINDOW, note=note)
+
+
+# --- windows ---
+
+
+def test_a_percentile_speaks_of_its_window_alone_and_needs_enough_answers() -> None:
+    samples = Samples(100.0)
+    for second in range(200):
+        samples.add(float(second), 1000.0 if second < 90 else 10.0)
+    found = samples.p95("api.latency.p95", WINDOW, "a test")
+    assert (found.value, found.n) == (10.0, 101)
+    few = Samples(100.0)
+    for second in range(19):
+        few.add(float(second), 10.0)
+    assert few.p95("api.latency.p95", WINDOW, "a test").value is None
+
+
+def test_what_failed_counts_as_failed_and_not_as_fast() -> None:
+    samples = Samples(100.0)
+    for second in range(50):
+        samples.add(float(second), None if second % 10 == 0 else 20.0)
+    errors = samples.failures("api.errors.ratio", WINDOW, "a test")
+    assert (errors.value, errors.n) == (0.1, 50)
+    assert samples.p95("api.latency.p95", WINDOW, "a test").n == 45
+
+
+def test_counters_that_fall_begin_anew() -> None:
+    counters = Counters(60.0)
+    counters.add(0.0, {"hits": 100})
+    counters.add(30.0, {"hits": 150})
+    assert counters.gained("hits") == 50
+    counters.add(40.0, {"hits": 5})
+    assert counters.gained("hits") == 0
+    for second in range(50, 150, 10):
+        counters.add(float(second), {"hits": 5 + second})
+    assert counters.spans == 60.0
+    assert counters.gained("hits") == 60.0
+
+
+# --- targets ---
+
+
+def test_one_miss_is_no_outage_and_an_outage_counts_once() -> None:
+    board = Board(["api"])
+    seen = []
+    for second, problem in enumerate(["", "gone", "", "gone", "gone", "gone", "", ""]):
+        back = board.ended("api", problem, float(second))
+        seen.append((board.targets()["api"].up, back))
+    assert [up for up, _ in seen] == [True, True, True, True, False, False, True, True]
+    assert [back for _, back in seen].index(True) == 6
+    assert board.targets()["api"].outages == 1
+
+
+def test_a_look_that_hangs_is_a_target_that_does_not_answer() -> None:
+    board = Board(["api"])
+    board.ended("api", "", 0.0)
+    board.begins("api", 10.0)
+    target = board.targets()["api"]
+    assert target.answers(9.0) is True
+    assert target.answers(11.0) is False
+
+
+# --- alerts ---
+
+
+class Story:
+    """A watch's alarm, told second by second what is known."""
+
+    def __init__(self) -> None:
+        self.board = Board(list(PARTS))
+        self.alarm = Alarm("staging", rules(THRESHOLDS, list(PARTS)))
+        self.now = 0.0
+        self.told: list[Alert] = []
+
+    def pass_by(self, seconds: int, values: dict[str, float | None] | None = None, down: Sequence[str] = ()) -> None:
+        for _ in range(seconds):
+            self.now += 1
+            for target in PARTS:
+                self.board.ended(target, "gone" if target in down else "", self.now)
+            self.board.put([measured(metric, value) for metric, value in (values or {}).items()], self.now)
+            at = BEGIN + timedelta(seconds=self.now)
+            self.told += self.alarm.evaluate(self.board.targets(), self.board.known(), self.now, at)
+
+    def events(self) -> list[tuple[str, str]]:
+        return [(one.event, one.alert) for one in self.told]
+
+
+LOW = "HasivuCacheHitsRatioLowWarning"
+
+
+def test_an_alert_begins_after_its_time_and_is_told_once_when_it_begins_and_when_it_ends() -> None:
+    story = Story()
+    story.pass_by(599, {"cache.hits.ratio": 0.5})
+    assert story.told == []
+    assert story.alarm.pending(LOW)
+    story.pass_by(3000, {"cache.hits.ratio": 0.5})
+    assert story.events() == [("firing", LOW)]
+    story.pass_by(59, {"cache.hits.ratio": 0.95})
+    assert story.events() == [("firing", LOW)]
+    story.pass_by(600, {"cache.hits.ratio": 0.95})
+    assert story.events() == [("firing", LOW), ("resolved", LOW)]
+    began, ended = story.told
+    assert began.incident == ended.incident
+    assert began.words == "Cache hit ratio: 50 %, below 90 % for 600 s, n = 60"
+    assert (began.value, began.limit, began.n, began.source) == (0.5, 0.9, 60, "a test")
+
+
+def test_a_short_dip_tells_nothing_and_one_that_flaps_is_one_incident() -> None:
+    story = Story()
+    for _ in range(10):
+        story.pass_by(590, {"cache.hits.ratio": 0.5})
+        story.pass_by(1, {"cache.hits.ratio": 0.95})
+    assert story.told == []
+    story.pass_by(601, {"cache.hits.ratio": 0.5})
+    for _ in range(20):
+        story.pass_by(30, {"cache.hits.ratio": 0.95})
+        story.pass_by(30, {"cache.hits.ratio": 0.5})
+    assert story.events() == [("firing", LOW)]
+
+
+def test_a_value_at_its_limit_is_within_it() -> None:
+    story = Story()
+    story.pass_by(5000, {"cache.hits.ratio": 0.90, "api.errors.ratio": 0.01, "lambda.memory.efficiency": 0.9})
+    assert story.told == []
+
+
+def test_a_target_that_is_down_is_the_only_incident() -> None:
+    story = Story()
+    story.pass_by(10, {"api.errors.ratio": 0.0})
+    story.pass_by(1200, {"api.errors.ratio": 1.0}, down=["api"])
+    assert story.events() == [("firing", "HasivuApiDown")]
+    story.pass_by(100, {"api.errors.ratio": 0.0})
+    assert story.events() == [("firing", "HasivuApiDown"), ("resolved", "HasivuApiDown")]
+    assert story.told[0].words == "the API does not answer: gone"
+
+
+def test_what_is_not_measured_neither_begins_nor_ends_an_alert() -> None:
+    story = Story()
+    story.pass_by(601, {"cache.hits.ratio": 0.5})
+    story.pass_by(1000, {"cache.hits.ratio": None})
+    assert story.events() == [("firing", LOW)]
+    quiet = Story()
+    quiet.pass_by(5000, {"cache.hits.ratio": None})
+    assert quiet.told == []
+
+
+def test_the_seeds_alerts_are_all_there_with_their_limits() -> None:
+    found = {
+        (rule.threshold.metric, rule.above, rule.limit, rule.severity)
+        for rule in rules(THRESHOLDS, list(PARTS))
+        if rule.threshold
+    }
+    assert found == {
+        ("api.latency.p95", True, 500, "critical"),
+        ("api.errors.ratio", True, 0.01, "critical"),
+        ("database.pool.utilisation", True, 0.85, "critical"),
+        ("lambda.cold_start.p95", True, 3000, "critical"),
+        ("cache.hits.ratio", False, 0.90, "warning"),
+        ("lambda.memory.efficiency", True, 0.90, "warning"),
+        ("lambda.memory.efficiency", False, 0.30, "warning"),
+        ("rfid.throughput", False, 200, "warning"),
+    }
+
+
+# --- /metrics ---
+
+
+@pytest.mark.parametrize(
+    ("metric", "unit", "name"),
+    [
+        ("api.latency.p95", Unit.MS, "hasivu_api_latency_p95_seconds"),
+        ("api.errors.ratio", Unit.RATIO, "hasivu_api_errors_ratio"),
+        ("database.pool.utilisation", Unit.RATIO, "hasivu_database_pool_utilisation_ratio"),
+        ("rfid.throughput", Unit.PER_SECOND, "hasivu_rfid_throughput_per_second"),
+    ],
+)
+def test_names_are_prometheus_names_in_base_units(metric: str, unit: Unit, name: str) -> None:
+    assert names.exported_name(metric, unit) == name
+
+
+def exported(board: Board) -> dict[str, list[Any]]:
+    alarm = Alarm("staging", rules(THRESHOLDS, list(PARTS)))
+    shown = BoardCollector("staging", "1", board, alarm, {one.metric: one for one in THRESHOLDS})
+    exporter = Exporter(registry_of(shown), ("127.0.0.1", 0), None)
+    try:
+        text = httpx.get(f"http://127.0.0.1:{exporter.port}/metrics", trust_env=False).text
+    finally:
+        exporter.close()
+    return {family.name: family.samples for family in text_string_to_metric_families(text)}
+
+
+def test_a_value_is_exported_in_its_base_unit_and_one_that_is_missing_not_at_all() -> None:
+    board = Board(list(PARTS))
+    board.put([measured("api.latency.p95", 420.0, Unit.MS), measured("cache.hits.ratio", None)])
+    board.ended("api", "")
+    found = exported(board)
+    (latency,) = found["hasivu_api_latency_p95_seconds"]
+    assert (latency.value, latency.labels) == (0.42, {"environment": "staging"})
+    assert found["hasivu_cache_hits_ratio"] == []
+    measured_ = {one.labels["metric"]: one.value for one in found["hasivu_measured"]}
+    assert measured_ == {"api.latency.p95": 1.0, "cache.hits.ratio": 0.0}
+    assert [(one.labels["target"], one.value) for one in found["hasivu_target_up"]] == [("api", 1.0)]
+    assert set(found) - {"process_open_fds", "process_max_fds", "process_virtual_memory_bytes"} <= {
+        name.removesuffix("_total") for name in names.series_names(THRESHOLDS)
+    } | {"process_start_time_seconds"}
+
+
+def test_a_token_is_needed_where_one_is_set() -> None:
+    exporter = Exporter(registry_of(), ("127.0.0.1", 0), "c4nary" * 4)
+    url = f"http://127.0.0.1:{exporter.port}/metrics"
+    try:
+        assert httpx.get(url, trust_env=False).status_code == 401
+        assert httpx.get(url, headers={"authorization": "Bearer wrong"}, trust_env=False).status_code == 401
+        good = httpx.get(url, headers={"authorization": f"Bearer {'c4nary' * 4}"}, trust_env=False)
+        assert "process_cpu_seconds_total" in good.text
+        assert "c4nary" not in good.text
+        assert httpx.get(f"{url}x", headers=good.request.headers, trust_env=False).status_code == 404
+    finally:
+        exporter.close()
+
+
+def test_an_address_that_others_reach_needs_a_token() -> None:
+    assert place_of("127.0.0.1:9464", None) == ("127.0.0.1", 9464)
+    assert place_of("[::1]:1", None) == ("::1", 1)
+    assert place_of("10.0.0.1:9464", "x" * 16) == ("10.0.0.1", 9464)
+    for open_to_others in ("10.0.0.1:80", "[::]:80", "perf.example:80"):
+        with pytest.raises(UsageError, match="HASIVU_WATCH_TOKEN"):
+            place_of(open_to_others, "short")
+    with pytest.raises(UsageError, match="HOST:PORT"):
+        place_of("9464x", None)
+
+
+# --- threads ---
+
+
+class Flaky:
+    """A probe whose looks are told beforehand."""
+
+    target, every_s, limit_s = "api", 0.01, 1.0
+
+    def __init__(self, *problems: str) -> None:
+        self.problems = list(problems)
+        self.backs = 0
+        self.done = threading.Event()
+
+    def look(self, now: float) -> Looked:
+        if not self.problems:
+            self.done.set()
+            return Looked()
+        problem = self.problems.pop(0)
+        if problem == "mistake":
+            raise KeyError("c4nary")
+        return Looked(problem=problem)
+
+    def back(self) -> None:
+        self.backs += 1
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_probe_is_told_when_its_target_is_back() -> None:
+    probe, board = Flaky("", "gone", "gone", "gone", ""), Board(["api"])
+    runner = Runner(probe, board, repr)
+    runner.start()
+    assert probe.done.wait(10)
+    runner.stop()
+    runner.join(5)
+    assert (probe.backs, board.targets()["api"].up) == (1, True)
+
+
+def test_a_mistake_of_a_probe_is_kept_for_whoever_waits() -> None:
+    runner = Runner(Flaky("mistake"), Board(["api"]), lambda error: type(error).__name__)
+    runner.start()
+    runner.join(5)
+    assert runner.error == "KeyError"
+
+
+def test_a_message_is_sent_again_until_it_arrives_and_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.monitoring.watch.outbox._DELAYS_S", (0.01,))
+    got: list[int] = []
+    tries: list[int] = []
+
+    def send(number: int) -> None:
+        tries.append(number)
+        if len(tries) < 4:
+            raise OSError
+        got.append(number)
+
+    outbox = Outbox(send, "nobody")
+    outbox(1)
+    outbox(2)
+    until = time.monotonic() + 10
+    while len(got) < 2:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    outbox.close(5)
+    assert (got, tries, outbox.lost) == ([1, 2], [1, 1, 1, 1, 2], 0)
+
+
+@pytest.mark.parametrize(
+    ("path", "area"),
+    [
+        ("/orders/{orderId}", "orders"),
+        ("/api/v1/mobile/tracking/orders/{id}", "mobile"),
+        ("/", "root"),
+        ("/health", "health"),
+    ],
+)
+def test_the_area_of_a_path_is_its_first_word(path: str, area: str) -> None:
+    assert area_of(path) == area
