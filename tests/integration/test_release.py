@@ -18,7 +18,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-import yaml  # type: ignore[import-untyped]
+import yaml
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import ArtifactCreate, DeploymentUpdate
 from prefect.client.schemas.objects import FlowRun, State

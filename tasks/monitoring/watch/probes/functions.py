@@ -57,7 +57,7 @@ class FunctionsProbe:
             facts = self._facts(account, inventory, metrics, over)
         finally:
             account.close()
-        found = [one for one in measure(facts) if one.metric in WATCHED and not one.labels]
+        found = [one for one in measure(facts, self._settings) if one.metric in WATCHED and not one.labels]
         return Looked(found, _figures(inventory.names, metrics))
 
     def _known(self, account: Account, now: float) -> Inventory:
