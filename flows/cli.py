@@ -230,6 +230,29 @@ def schema() -> ExitCode:
     return ExitCode.PASS
 
 
+@app.command(sort_key=2)
+def applied(
+    run: str = "latest",
+    *,
+    do: Annotated[list[str] | None, Parameter(help="Id of a finding, or an unambiguous part of one.")] = None,
+    by: Annotated[str | None, Parameter(help="Who did it; by default who asks.")] = None,
+    output: Output = ".",
+) -> ExitCode:
+    """Note that remedies of a run were carried out: the next run shows what they did beside what was predicted."""
+    from flows.judging import note_applied
+
+    return note_applied(_find(run, output), do or (), by)
+
+
+@app.command(sort_key=2)
+def calibration(environment: Profile = "development", *, output: Output = ".", json: Json = False) -> ExitCode:
+    """Say how good each kind of advice was: hit rate, bias, and how often the interval held."""
+    from flows.judging import show_calibration
+    from storage.parquet import Store
+
+    return show_calibration(Store(_absolute(output)), environment, as_json=json)
+
+
 @app.command(sort_key=3)
 def doctor(environment: Profile = "development", *, local: Local = False) -> ExitCode:
     """Say what is there and what is missing, per variable, address and right, without any load."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import sys
@@ -13,6 +14,7 @@ from storage.errors import ExitCode, UsageError
 from storage.runs import RunFolder
 
 if TYPE_CHECKING:
+    from storage.parquet import Store
     from storage.records import Report
 
 
@@ -46,6 +48,34 @@ def prove(folder: RunFolder, profile: str | None, *, as_json: bool) -> ExitCode:
     outcome = gate_self_test(folder, config)
     to_terminal(outcome.model_dump_json(indent=2) if as_json else "\n".join(self_test_lines(outcome)))
     return ExitCode.GATE_FAILED if outcome.holes else ExitCode.PASS
+
+
+def note_applied(folder: RunFolder, do: Sequence[str], by: str | None) -> ExitCode:
+    """Note that remedies were carried out, so that the next run verifies what they did."""
+    from tasks.ledger import mark_applied
+    from tasks.monitoring.live import to_terminal
+
+    if not do:
+        raise UsageError("say what was done: --do FINDING")
+    for one in mark_applied(folder, do, by or getpass.getuser()):
+        metrics = ", ".join(change.metric for change in one.changes)
+        to_terminal(f"{one.finding}: the next run shows {metrics} beside what was predicted")
+    return ExitCode.PASS
+
+
+def show_calibration(store: Store, environment: str, *, as_json: bool) -> ExitCode:
+    """Print how good each kind of advice was in an environment."""
+    from tasks.judge.calibrate import calibrations
+    from tasks.ledger import ledger
+    from tasks.monitoring.live import to_terminal
+    from tasks.report.predictions import calibration_lines
+
+    problems: list[str] = []
+    found = calibrations(ledger(store, environment, problems=problems))
+    rows = [one.model_dump(mode="json") for one in found]
+    to_terminal(json.dumps(rows, indent=2) if as_json else "\n".join(calibration_lines(found)))
+    sys.stderr.write("".join(f"{problem}\n" for problem in problems))
+    return ExitCode.INCOMPLETE if problems else ExitCode.PASS
 
 
 def _tell_github(report: Report) -> None:

@@ -34,7 +34,7 @@ from storage.records import (
 from storage.runs import RunFolder
 from storage.segments import mark_if_judged
 from storage.version import code_version
-from tasks import attempts, progress, recovery
+from tasks import attempts, ledger, progress, recovery
 from tasks.baseline import baseline_report, baseline_run
 from tasks.components import COMPONENTS
 from tasks.components.base import CollectContext, Samples
@@ -277,7 +277,9 @@ def judge(
     left = {component: folder.component(ComponentId(component)).manifest() for component in failures}
     incomplete = {component: manifest for component, manifest in left.items() if manifest and manifest.missing}
     results = results_of(folder, config, {**incomplete, **manifests}, failures, attempt)
-    return self_tested(folder, config, _report(folder, info, config, results, attempts.judged(folder)))
+    report = self_tested(folder, config, _report(folder, info, config, results, attempts.judged(folder)))
+    ledger.keep(folder, report.verifications)
+    return report
 
 
 def self_tested(folder: RunFolder, config: RunConfig, report: Report) -> Report:
@@ -313,6 +315,9 @@ def _report(
     measured = [one for result in results if isinstance(result, MeasuredComponent) for one in result.measurements]
     found = against(info, measured, baseline, config.thresholds) if baseline else Comparison()
     seen = over_history(folder, info, config, results)
+    problems: list[str] = []
+    known = ledger.ledger(folder.store, folder.environment, before=info.started, problems=problems)
+    verifications = ledger.verify(folder, info, measured, known, problems)
     return build(
         info,
         results,
@@ -327,6 +332,7 @@ def _report(
             *([problem] if problem else []),
             *seen.notes,
             *recovery.notes(folder),
+            *problems,
         ),
         indicative=config.environment.indicative or config.local,
         timelines=timelines(folder, config, results),
@@ -334,6 +340,8 @@ def _report(
         policy=config.gate,
         waivers=config.waivers,
         on=datetime.now(UTC).date() if today else None,
+        ledger=known,
+        verifications=verifications,
     )
 
 

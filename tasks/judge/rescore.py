@@ -100,8 +100,7 @@ def _measured(outcome: Score) -> dict[str, Assessment]:
 
 def _joined(measured: Assessment, group: Sequence[PredictedChange]) -> Patch:
     threshold, before = measured.threshold, _value(measured)
-    adds = threshold.unit is Unit.RATIO or before <= 0 or any(one.value <= 0 for one in group)
-    scale = _Scale(before, adds=adds)
+    scale = scale_of(threshold.unit, before, [one.value for one in group])
     centre = math.fsum(scale.effect(one.value) for one in group)
     value = possible(threshold, scale.value(centre))
     spreads = [_spread(scale, one) for one in group]
@@ -114,20 +113,27 @@ def _joined(measured: Assessment, group: Sequence[PredictedChange]) -> Patch:
 
 
 @dataclass(frozen=True)
-class _Scale:
+class Scale:
     """Effects on a measured value: differences, or logarithms of factors."""
 
     before: float
     adds: bool
 
     def effect(self, value: float) -> float:
+        """What makes `before` the value."""
         return value - self.before if self.adds else math.log(max(value, 1e-12) / self.before)
 
     def value(self, effect: float) -> float:
+        """What an effect makes of `before`."""
         return self.before + effect if self.adds else self.before * math.exp(effect)
 
 
-def _spread(scale: _Scale, one: PredictedChange) -> tuple[float, float] | None:
+def scale_of(unit: Unit, before: float, values: Iterable[float]) -> Scale:
+    """On which scale effects on a value join: differences for ratios, and where a logarithm has no meaning."""
+    return Scale(before, adds=unit is Unit.RATIO or before <= 0 or any(value <= 0 for value in values))
+
+
+def _spread(scale: Scale, one: PredictedChange) -> tuple[float, float] | None:
     """How far the effect may lie below and above the predicted one."""
     if one.interval is None:
         return None

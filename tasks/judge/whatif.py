@@ -40,7 +40,7 @@ def whatif(report: Report, do: Sequence[str], values: Mapping[str, float] | None
     `do` holds ids of findings, unambiguous parts of ids, or `all`. A value that is set is taken as it is, whatever
     remedies predict of that metric. Raises `UsageError` for what the run does not hold.
     """
-    chosen = _chosen(report, do)
+    chosen = chosen_findings(report, do)
     settings = [_setting(report, metric, value) for metric, value in (values or {}).items()]
     fixed = {one.metric for one in settings}
     steps: list[Step] = []
@@ -57,7 +57,7 @@ def whatif(report: Report, do: Sequence[str], values: Mapping[str, float] | None
     return WhatIf(report.info.run, report.score.value, tuple(steps), after, _checks(report, chosen, after))
 
 
-def _chosen(report: Report, do: Sequence[str]) -> list[Finding]:
+def chosen_findings(report: Report, do: Sequence[str]) -> list[Finding]:
     """The findings that are meant, in the order of the roadmap, each once."""
     order = {item.finding: place for place, item in enumerate(report.roadmap)}
     meant = [one for name in do for one in _meant(report, name)]

@@ -19,14 +19,17 @@ from storage.records import (
     Threshold,
     Timeline,
     Trust,
+    Verification,
     Waiver,
 )
+from tasks.judge.calibrate import calibrations
 from tasks.judge.coherence import one_target, unknown_target
 from tasks.judge.explain import explained
 from tasks.judge.freshness import fresh
 from tasks.judge.gate import STRICT, asked_components, gate, is_release_gate, left_out
 from tasks.judge.roadmap import failure_findings, ordered, roadmap
 from tasks.judge.score import score
+from tasks.judge.verify import with_ledger
 from tasks.judge.waivers import sentence
 from tasks.report.words import TITLES, title_list
 
@@ -47,6 +50,8 @@ def build(
     policy: GatePolicy = STRICT,
     waivers: Sequence[Waiver] = (),
     on: date | None = None,
+    ledger: Sequence[Verification] = (),
+    verifications: Sequence[Verification] = (),
 ) -> Report:
     """The report of a run. Pure: the same inputs give the same report.
 
@@ -54,11 +59,15 @@ def build(
     gate then leaves the check of regressions out. `attempts` are all goes at measuring this run; `indicative`
     says that the gate takes load figures which are no more than that; `policy` is how strict it is; `on` is the day
     by which waivers end, by default that of the run; `notes` go before the report's own; `timelines` and `earlier`
-    are kept as they are.
+    are kept as they are. `ledger` is what was verified before, which corrects predictions; `verifications` is
+    what this run verified.
     """
     arranged = tuple(fresh(info, result) for result in _arranged(results))
     outcome = explained(score(arranged, thresholds, weights))
-    found = [finding for result in _measured(arranged) for finding in result.findings]
+    known = calibrations(ledger)
+    figures = [one for result in _measured(arranged) for one in result.measurements]
+    advised = [finding for result in _measured(arranged) for finding in result.findings]
+    found = with_ledger(advised, figures, known)
     findings = ordered([*found, *failure_findings(arranged, info.environment)])
     judged = gate(
         outcome,
@@ -95,6 +104,8 @@ def build(
         ),
         timelines=tuple(timelines),
         earlier=tuple(earlier),
+        verifications=tuple(verifications),
+        calibration=known,
     )
 
 

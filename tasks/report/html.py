@@ -25,6 +25,7 @@ from tasks.report.attempts import goes
 from tasks.report.cards import cards, methods
 from tasks.report.charts import loss_bars, range_charts, score_scale
 from tasks.report.monitoring import alert_rows
+from tasks.report.predictions import after_words, calibration_rows, verified_rows
 from tasks.report.since import since
 from tasks.report.tables import evidence, label_text, load_rows, not_measured, pairs, parts_tables
 from tasks.report.text import clean, shorten
@@ -80,6 +81,8 @@ def html(report: Report) -> bytes:
             "units": {t.metric: t.unit for t in thresholds} | {m.metric: m.unit for m in measurements},
             "shown": {finding.id for finding in report.findings[:MOST_FINDINGS]},
             "severities": SEVERITIES,
+            "verified": verified_rows(report.verifications),
+            "calibrated": calibration_rows(report.calibration),
             "titles": TITLES,
             "most_findings": MOST_FINDINGS,
             "most_titles": MOST_TITLES,
@@ -121,6 +124,7 @@ def _environment() -> Environment:
         "check_value": figures.check_value,
         "check_limit": figures.check_limit,
         "check_word": check_word,
+        "after_words": after_words,
         "check_detail": check_detail,
         "margin": figures.margin,
         "truncated": truncated,

@@ -15,6 +15,7 @@ from tasks.report.advice import index_rows
 from tasks.report.attempts import goes
 from tasks.report.cards import cards, methods
 from tasks.report.figures import check_limit, check_value, figure, margin, moment, share
+from tasks.report.predictions import after_words, calibration_rows, verified_rows
 from tasks.report.since import change_words
 from tasks.report.tables import (
     PartsTable,
@@ -89,6 +90,8 @@ def technical_markdown(report: Report) -> str:
         _indexes(report),
         _findings(report),
         _roadmap(report),
+        _verified(report),
+        _advice(report),
         *_parts(parts_tables(report)),
         _method(report),
     ]
@@ -238,7 +241,7 @@ def _roadmap(report: Report) -> str:
     months = [
         f"### Month {month}\n\n"
         + _numbered(
-            f"{escape(item.title, 200)} (impact {item.impact}, effort {item.effort})"
+            f"{escape(item.title, 200)} (impact {item.impact}, effort {item.effort}{after_words(item)})"
             for item in report.roadmap
             if item.month == month
         )
@@ -246,6 +249,18 @@ def _roadmap(report: Report) -> str:
         if any(item.month == month for item in report.roadmap)
     ]
     return "## Roadmap\n\n" + "\n\n".join(months) if months else ""
+
+
+def _verified(report: Report) -> str:
+    heads = ("What was done", "Figure", "Before", "Predicted", "80 % interval", "Actual", "Verdict")
+    rows = (tuple(escape(cell, 160) for cell in row) for row in verified_rows(report.verifications))
+    return "## Predicted, then measured\n\n" + table(heads, rows) if report.verifications else ""
+
+
+def _advice(report: Report) -> str:
+    heads = ("Kind of advice", "Metric", "Verified", "Hit rate", "Bias", "Within the interval", "Later predictions")
+    rows = (tuple(escape(cell, 160) for cell in row) for row in calibration_rows(report.calibration))
+    return "## How good the advice was\n\n" + table(heads, rows) if report.calibration else ""
 
 
 def _parts(tables: Iterable[PartsTable]) -> list[str]:
