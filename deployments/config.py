@@ -187,6 +187,8 @@ class DatabaseSettings(Settings):
     top: int = Field(default=20, ge=1)
     pool_size: int | None = Field(default=None, ge=1, description="connections that the application may open")
     application: str | None = Field(default=None, description="application_name of the application's pool")
+    memory_mb: int | None = Field(default=None, gt=0, description="of the server's machine, where it is another one")
+    cores: int | None = Field(default=None, gt=0, description="of the server's machine, where it is another one")
     pooler_variable: str | None = Field(
         default=None,
         pattern=r"^[A-Z_][A-Z0-9_]*$",

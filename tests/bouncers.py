@@ -22,6 +22,8 @@ needs_pgbouncer = pytest.mark.skipif(shutil.which("pgbouncer") is None, reason="
 def bouncer(guardian: Guardian, url: str, folder: Path) -> Iterator[str]:
     """The address of a pooler before the server of `url`, for its role; it ends with the guardian.
 
+    The role may also ask the console, which is the database `pgbouncer` at the same address.
+
     The role should have no settings of its own: PgBouncer would not pass them on.
     """
     parts = urlsplit(url)
@@ -36,6 +38,7 @@ def bouncer(guardian: Guardian, url: str, folder: Path) -> Iterator[str]:
         settings.write_text(
             f"[databases]\nhasivu = host=127.0.0.1 port={parts.port} dbname=hasivu\n"
             f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nauth_type = plain\nauth_file = {users}\n"
+            f"stats_users = {parts.username}\n"
             "pool_mode = transaction\ndefault_pool_size = 3\nunix_socket_dir =\n"
         )
         return Service("pgbouncer", (*how.prefix, program, str(settings)), cwd=folder, user=how.user)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from tasks.components.database import queries
+from tasks.components.database import queries, server
 from tasks.components.database.facts import Facts
 from tasks.load.database.session import QueryError, Row, Session
 
@@ -21,6 +21,7 @@ class Snapshot:
     database: Row | None = None
     tables: list[Row] | None = None
     indexes: list[Row] | None = None
+    standing: server.Standing | None = None
     problems: list[str] = field(default_factory=list)
 
 
@@ -31,6 +32,8 @@ def snapshot(session: Session, facts: Facts) -> Snapshot:
     found.database = database[0] if database else None
     found.tables = _sized(session, queries.TABLES, "tables", found.problems)
     found.indexes = _sized(session, queries.indexes(facts.version), "indexes", found.problems)
+    found.standing = server.read(session)
+    found.problems += found.standing.problems
     return found
 
 
@@ -98,6 +101,31 @@ def _gain(before: int | None, now: int | None) -> int | None:
     if before is None or now is None:
         return None
     return now - before if now >= before else now
+
+
+def tables(first: Snapshot, last: Snapshot) -> list[dict[str, Any]]:
+    """Rows of the table `tables`; growth is null where a size was not read at both ends."""
+    before = {row["oid"]: row["total_bytes"] for row in first.tables or ()}
+    rows = with_deltas(first.tables, last.tables, queries.TABLE_COUNTERS)
+    for row in rows:
+        old, new = before.get(row["oid"]), row["total_bytes"]
+        row["grown_bytes"] = new - old if last.tables is not None and None not in {old, new} else None
+    return rows
+
+
+def gauges(first: Snapshot, last: Snapshot) -> list[dict[str, Any]]:
+    """Rows of the table `gauges`, those that were read at the window's end."""
+    if last.standing is None:
+        return []
+    before = first.standing.gauges if first.standing else {}
+    return [{"name": name, "first": before.get(name), "last": value} for name, value in last.standing.gauges.items()]
+
+
+def server_counters(first: Snapshot, last: Snapshot) -> list[dict[str, Any]]:
+    """Counters of the whole server, for the table `counters`."""
+    if first.standing is None or last.standing is None:
+        return []
+    return counters(first.standing.counters, {**dict.fromkeys(first.standing.counters), **last.standing.counters})
 
 
 def counters(first: Row | None, last: Row | None) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from deployments.config import RunConfig
 from storage.errors import NotMeasuredError
 from storage.records import Collected, ComponentId, Window
 from tasks.components.base import CollectContext, Progress, now
-from tasks.components.database import catalog, facts, index_advice, plans, queries, statements, timing
+from tasks.components.database import catalog, facts, index_advice, machine, plans, statements, timing
 from tasks.components.database.pools import Pools
 from tasks.components.database.sampling import Sampler, Seen
 from tasks.components.database.schemas import table
@@ -200,14 +200,21 @@ class Collector:
         session = self._alive()
         problems: list[str] = []
         written = {
-            "counters": catalog.counters(first.database, last.database),
+            "counters": [
+                *catalog.counters(first.database, last.database),
+                *catalog.server_counters(first, last),
+            ],
+            "gauges": catalog.gauges(first, last),
+            "replicas": last.standing.replicas if last.standing else [],
+            "slots": last.standing.slots if last.standing else [],
+            "prepared": last.standing.prepared if last.standing else [],
             "activity": seen.activity,
             "sessions": seen.sessions,
             "locks": seen.locks,
             "pools": seen.pools,
             "statements": rows,
-            "tables": _tables(first, last),
-            "indexes": catalog.with_deltas(first.indexes, last.indexes, ("scans",)),
+            "tables": catalog.tables(first, last),
+            "indexes": catalog.with_deltas(first.indexes, last.indexes, ("scans", "blocks_hit", "blocks_read")),
             "columns": catalog.columns(session, problems) if session else [],
             "foreign_keys": catalog.foreign_keys(session, problems) if session else [],
             "sequences": catalog.sequences(session, problems) if session else [],
@@ -218,7 +225,12 @@ class Collector:
         self.notes += [*problems, *seen.deltas.notes]
         if catalog.was_reset(first.database, last.database):
             self.notes.append("the database's statistics were reset within the window: its counters are lower bounds")
-        sink.write("facts", table("facts", _facts(known, last, seen, advised.facts)))
+        more = {
+            "local": str(self.context.target.local).lower(),
+            **advised.facts,
+            **(machine.facts(session, self.settings) if session else {}),
+        }
+        sink.write("facts", table("facts", _facts(known, last, seen, more)))
         for name, content in written.items():
             sink.write(name, table(name, content))
 
@@ -278,11 +290,7 @@ def fingerprint(known: facts.Facts) -> dict[str, str]:
     }
 
 
-def _tables(first: catalog.Snapshot, last: catalog.Snapshot) -> list[dict[str, Any]]:
-    return catalog.with_deltas(first.tables, last.tables, queries.TABLE_COUNTERS)
-
-
-def _facts(known: facts.Facts, last: catalog.Snapshot, seen: Seen, advice: Mapping[str, str]) -> list[dict[str, str]]:
+def _facts(known: facts.Facts, last: catalog.Snapshot, seen: Seen, more: Mapping[str, str]) -> list[dict[str, str]]:
     reset: datetime | None = catalog.since(last.database)
     values = {
         **known.values,
@@ -292,7 +300,7 @@ def _facts(known: facts.Facts, last: catalog.Snapshot, seen: Seen, advice: Mappi
         "reads_problem": seen.reads_problem,
         "samples_taken": str(seen.samples),
         "samples_missed": str(seen.missed),
-        **advice,
+        **more,
     }
     return [{"name": name, "value": value} for name, value in values.items()]
 

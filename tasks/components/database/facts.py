@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,19 +19,31 @@ SETTINGS = (
     "shared_buffers",
     "effective_cache_size",
     "work_mem",
+    "hash_mem_multiplier",
     "maintenance_work_mem",
+    "autovacuum_work_mem",
     "random_page_cost",
+    "fsync",
+    "full_page_writes",
+    "synchronous_commit",
     "track_io_timing",
     "track_activities",
     "track_counts",
     "autovacuum",
+    "autovacuum_max_workers",
     "autovacuum_vacuum_threshold",
     "autovacuum_vacuum_scale_factor",
     "autovacuum_vacuum_max_threshold",
     "autovacuum_freeze_max_age",
     "idle_in_transaction_session_timeout",
     "statement_timeout",
+    "checkpoint_timeout",
+    "checkpoint_completion_target",
     "max_wal_size",
+    "max_slot_wal_keep_size",
+    "max_worker_processes",
+    "max_parallel_workers",
+    "max_parallel_workers_per_gather",
     "default_statistics_target",
     "pg_stat_statements.max",
     "pg_stat_statements.track",
@@ -50,7 +63,8 @@ _EXTENSION = """
 SELECT n.nspname AS schema, e.extversion AS version
 FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace
 WHERE e.extname = 'pg_stat_statements'"""
-_SETTINGS = "SELECT name, setting, unit FROM pg_catalog.pg_settings WHERE name = ANY(%(names)s)"
+_SETTINGS = "SELECT name, setting, unit, pending_restart FROM pg_catalog.pg_settings WHERE name = ANY(%(names)s)"
+_PAGES = re.compile(r"(\d+)kB")
 _SIZE = "SELECT pg_catalog.pg_database_size(current_database()) AS bytes"
 
 
@@ -86,6 +100,16 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
+def shown(setting: str, unit: str | None) -> str:
+    """A setting as SET takes it: pages (unit "8kB") become kilobytes; "-1" has no unit."""
+    if setting.startswith("-"):
+        return setting
+    pages = _PAGES.fullmatch(unit or "")
+    if pages:
+        return f"{int(setting) * int(pages[1])}kB"
+    return f"{setting}{unit or ''}"
+
+
 def read(session: Session) -> Facts:
     """Read all facts; `QueryError` where even the first question has no answer."""
     identity = session.query(_IDENTITY)[0]
@@ -96,7 +120,8 @@ def read(session: Session) -> Facts:
     values["pooler"] = _text(session.pooled)
     values["size_bytes"] = _size(session)
     values["pg_stat_statements"] = extension or ""
-    values |= {f"setting.{row['name']}": f"{row['setting']}{row['unit'] or ''}" for row in settings}
+    values |= {f"setting.{row['name']}": shown(row["setting"], row["unit"]) for row in settings}
+    values["pending_restart"] = ", ".join(sorted(row["name"] for row in settings if row["pending_restart"]))
     return Facts(
         version=session.version,
         database=identity["database"],

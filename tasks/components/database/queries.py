@@ -88,13 +88,15 @@ SELECT c.oid, x.indrelid AS table_oid, n.nspname AS schema, t.relname AS table, 
        EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conindid = c.oid) AS constraint,
        EXISTS (SELECT FROM pg_catalog.pg_inherits h WHERE h.inhrelid = c.oid) AS attached,
        c.relkind = 'I' AS partitioned,
-       pg_catalog.pg_get_indexdef(x.indexrelid) AS definition, {bytes} AS bytes, s.idx_scan AS scans
+       pg_catalog.pg_get_indexdef(x.indexrelid) AS definition, {bytes} AS bytes, c.reltuples::float8 AS entries,
+       c.relpages AS pages, s.idx_scan AS scans, o.idx_blks_hit AS blocks_hit, o.idx_blks_read AS blocks_read
 FROM pg_catalog.pg_index x
 JOIN pg_catalog.pg_class c ON c.oid = x.indexrelid
 JOIN pg_catalog.pg_am a ON a.oid = c.relam
 JOIN pg_catalog.pg_class t ON t.oid = x.indrelid
 JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace
 LEFT JOIN pg_catalog.pg_stat_user_indexes s ON s.indexrelid = c.oid
+LEFT JOIN pg_catalog.pg_statio_user_indexes o ON o.indexrelid = c.oid
 WHERE t.relkind IN ('r', 'm', 'p') AND {user}"""
 
 

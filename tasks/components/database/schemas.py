@@ -24,7 +24,31 @@ FACTS = _schema(name=_TEXT, value=_TEXT)
 """One row per fact of the server: version, rights, settings (`setting.…`), reset times, notes of the collection."""
 
 COUNTERS = _schema(name=_TEXT, first=_FLOAT, last=_FLOAT, delta=_FLOAT)
-"""pg_stat_database of this database at both ends."""
+"""pg_stat_database of this database, and counters of WAL, checkpoints and archiver, at both ends.
+
+`checkpoints.since` is no counter: it is when their statistics were reset, in seconds of the epoch.
+"""
+
+GAUGES = _schema(name=_TEXT, first=_FLOAT, last=_FLOAT)
+"""Ages of transactions and multixacts in this database, and how far a replica is behind in its replay."""
+
+REPLICAS = _schema(name=_TEXT, state=_TEXT, sync_state=_TEXT, unsent_bytes=_FLOAT, lag_bytes=_FLOAT, lag_s=_FLOAT)
+"""Replicas that stream from this server, at the window's end."""
+
+SLOTS = _schema(
+    name=_TEXT,
+    kind=_TEXT,
+    database=_TEXT,
+    active=_BOOL,
+    wal_status=_TEXT,
+    invalid=_TEXT,  # why the server gave it up (17+)
+    retained_bytes=_FLOAT,
+    held_transactions=_INT,
+)
+"""Replication slots at the window's end: the WAL that each keeps, and the age of what it holds back from vacuum."""
+
+PREPARED = _schema(name=_TEXT, user=_TEXT, age_s=_FLOAT)
+"""Prepared transactions of this database that nobody has ended."""
 
 ACTIVITY = _schema(
     sample=_INT,
@@ -103,6 +127,7 @@ TABLES = _schema(
     pages=_INT,
     bytes=_INT,
     total_bytes=_INT,
+    grown_bytes=_INT,  # of total_bytes, within the window
     index_bytes=_INT,
     live=_INT,
     dead=_INT,
@@ -153,8 +178,12 @@ INDEXES = _schema(
     attached=_BOOL,  # a part of a partitioned index: cannot be dropped alone
     definition=_TEXT,
     bytes=_INT,
+    entries=_FLOAT,  # estimated
+    pages=_INT,
     scans=_INT,
     scans_delta=_INT,
+    blocks_hit_delta=_INT,
+    blocks_read_delta=_INT,
 )
 """All indexes of those tables."""
 
@@ -224,6 +253,10 @@ ADVICE_REFUSED = _schema(statement=_TEXT, reason=_TEXT)
 SCHEMAS: Mapping[str, pa.Schema] = {
     "facts": FACTS,
     "counters": COUNTERS,
+    "gauges": GAUGES,
+    "replicas": REPLICAS,
+    "slots": SLOTS,
+    "prepared": PREPARED,
     "activity": ACTIVITY,
     "sessions": SESSIONS,
     "locks": LOCKS,

@@ -9,12 +9,19 @@ from storage.records import Finding, Measurement
 from tasks.components.base import Samples
 from tasks.components.database.advise import (
     capacity,
+    checkpoints,
     foreign_keys,
+    growth,
     invalid,
+    memory,
     missing_index,
+    pooler,
+    read_heavy,
     redundant,
+    replication,
     rewrites,
     sequences,
+    settings,
     slow,
     transactions,
     unused,
@@ -32,8 +39,15 @@ CHECKS: tuple[Callable[[Case], list[Finding]], ...] = (
     vacuum.check,
     sequences.check,
     capacity.check,
+    pooler.check,
+    replication.check,
+    checkpoints.check,
+    settings.check,
+    memory.check,
+    growth.check,
     slow.check,
     *rewrites.CHECKS,
+    read_heavy.check,
 )
 """All checks, in the order in which their findings are listed."""
 

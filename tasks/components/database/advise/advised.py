@@ -31,6 +31,11 @@ class Advice:
     evidence: Mapping[str, Any]
 
     @property
+    def shown(self) -> str:
+        """What the index holds, as SQL: its keys and all that follows them."""
+        return self.sql.partition(" USING ")[2].partition(" ")[2] or ", ".join(self.columns)
+
+    @property
     def tested(self) -> str:
         """How it was tested, for a sentence."""
         return f"tested: {self.evidence['tested']}, confidence {self.evidence['confidence']}"

@@ -101,14 +101,13 @@ def _why(case: Case) -> str:
 def _of_advice(case: Case, candidate: Candidate, advice: advised.Advice, part: float | None) -> Finding:
     make, undo = create(case, candidate)
     where = qualified(candidate.table)
-    columns = ", ".join(column or "expression" for column in candidate.columns)
     weight = f"These statements took {part:.0%} of the database time of the window. " if part is not None else ""
     impact = weight_of(case, candidate)
     words = (advised.effects(advice), weight, advised.plans(advice), advised.price(advice))
     return finding(
         "missing_index",
         f"{where}({','.join(column or 'expression' for column in candidate.columns)})",
-        title=f"Add an index on {where} ({columns}): {advice.evidence['reason']}",
+        title=f"Add an index on {where} {advice.shown}: {advice.evidence['reason']}",
         detail=f"{' '.join(word.strip() for word in words if word)} {advice.tested.capitalize()}.",
         severity=Severity.INFO if impact is Level.LOW else Severity.WARNING,
         impact=impact,

@@ -20,7 +20,15 @@ from tasks.components.database.measure.objects import (
     table_figures,
 )
 from tasks.components.database.measure.reads import reads
-from tasks.components.database.measure.sessions import connections, idle_in_transaction, pool, sessions
+from tasks.components.database.measure.server import pools, replication, wraparound, written
+from tasks.components.database.measure.sessions import (
+    by_application,
+    connections,
+    idle_in_transaction,
+    pool,
+    sessions,
+    waits,
+)
 
 __all__ = ["METRICS", "Data", "index_figures", "measure", "sequence_share", "statement_figures", "table_figures"]
 
@@ -49,7 +57,13 @@ def measure(samples: Samples, config: RunConfig) -> list[Measurement]:
         cache,
         idle_in_transaction,
         sessions,
+        by_application,
+        waits,
         deadlocks,
+        written,
+        replication,
+        wraparound,
+        pools,
         by_statement,
         by_table,
         by_index,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,11 @@ from tasks.components.base import Samples
 
 CACHE_BLOCKS = 100
 """Fewer blocks tell nothing of a cache."""
+
+_SIZE = re.compile(r"(\d+)(B|kB|MB|GB|TB)")
+_UNITS = {"B": 1, "kB": 2**10, "MB": 2**20, "GB": 2**30, "TB": 2**40}
+_TIME = re.compile(r"(\d+)(us|ms|s|min|h|d)?")
+_TIMES = {"us": 1e-3, "ms": 1.0, "s": 1e3, "min": 6e4, "h": 3.6e6, "d": 8.64e7}
 
 Rows = list[dict[str, Any]]
 
@@ -39,6 +45,20 @@ class Data:
             return float(self.facts.get(name, ""))
         except ValueError:
             return None
+
+    def bytes(self, name: str) -> float | None:
+        """A setting of memory or of WAL in bytes; None where it is unknown, or no size ("-1")."""
+        found = _SIZE.fullmatch(self.facts.get(name, ""))
+        return float(found[1]) * _UNITS[found[2]] if found else None
+
+    def milliseconds(self, name: str) -> float | None:
+        """A setting of time in milliseconds; None where it is unknown."""
+        found = _TIME.fullmatch(self.facts.get(name, ""))
+        return float(found[1]) * _TIMES[found[2] or "ms"] if found else None
+
+    def delta(self, name: str) -> float | None:
+        """What a counter of the server added within the window; None where it could not be read at both ends."""
+        return next((row["delta"] for row in self.rows("counters") if row["name"] == name), None)
 
     def measurement(
         self, metric: str, value: float | None, unit: Unit, n: int, source: str, **other: Any

@@ -83,12 +83,22 @@ def _table_state(data: Data, row: Mapping[str, Any], labels: Mapping[str, str]) 
         size = float(row["total_bytes"] or row["bytes"])
         source = "pg_total_relation_size at the window's end" if row["total_bytes"] else "pages of the catalogue"
         found.append(data.measurement("database.table.size", size, Unit.BYTES, 1, source, labels=labels))
+    if row["grown_bytes"] is not None:
+        source = "pg_total_relation_size, difference over the window"
+        grown = float(row["grown_bytes"])
+        found.append(data.measurement("database.table.growth", grown, Unit.BYTES, 1, source, labels=labels))
+    source = "pg_statio_user_tables, window: heap and index blocks hit ÷ (hit + read)"
+    return found + _hits(data, row, "database.table.hits_ratio", source, labels)
+
+
+def _hits(
+    data: Data, row: Mapping[str, Any], metric: str, source: str, labels: Mapping[str, str]
+) -> list[Measurement]:
     asked = (row["blocks_hit_delta"] or 0) + (row["blocks_read_delta"] or 0)
-    if asked >= CACHE_BLOCKS:
-        source = "pg_statio_user_tables, window: heap and index blocks hit ÷ (hit + read)"
-        ratio = row["blocks_hit_delta"] / asked
-        found.append(data.measurement("database.table.hits_ratio", ratio, Unit.RATIO, asked, source, labels=labels))
-    return found
+    if asked < CACHE_BLOCKS:
+        return []
+    ratio = (row["blocks_hit_delta"] or 0) / asked
+    return [data.measurement(metric, ratio, Unit.RATIO, asked, source, labels=labels)]
 
 
 def by_index(data: Data, _: RunConfig) -> list[Measurement]:
@@ -112,7 +122,8 @@ def index_figures(data: Data, row: Mapping[str, Any]) -> list[Measurement]:
         source = f"pg_stat_user_indexes.idx_scan since {data.facts.get('statistics_since') or 'the statistics began'}"
         scans = float(row["scans"])
         found.append(data.measurement("database.index.scans", scans, Unit.COUNT, 1, source, labels=labels))
-    return found
+    source = "pg_statio_user_indexes, window: index blocks hit ÷ (hit + read)"
+    return found + _hits(data, row, "database.index.hits_ratio", source, labels)
 
 
 def sequence_share(row: Mapping[str, Any]) -> float | None:

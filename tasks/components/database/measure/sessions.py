@@ -130,3 +130,52 @@ def sessions(data: Data, _: RunConfig) -> list[Measurement]:
         most = float(max(blocked.values(), default=0))
         found.append(data.measurement("database.blocked.count", most, Unit.COUNT, samples, source))
     return found
+
+
+GROUPS_SHOWN = 20
+
+
+def by_application(data: Data, _: RunConfig) -> list[Measurement]:
+    """Connections by application and state, p95 over the samples; of this database, ours left out."""
+    if _sessions_problem(data):
+        return []
+    source = "pg_stat_activity sampled: connections of the application in the state, p95"
+    groups = {
+        (row["application"] or "(no application_name)", row["state"] or "unknown")
+        for row in data.rows("activity")
+        if row["sessions"] and row["database"] and not row["own"]
+    }
+    found = []
+    for application, state in groups:
+        seen = _per_sample(
+            data,
+            lambda row, application=application, state=state: (
+                bool(row["database"])
+                and not row["own"]
+                and (row["application"] or "(no application_name)") == application
+                and (row["state"] or "unknown") == state
+            ),
+        )
+        labels = {"application": application, "state": state}
+        value = percentile(seen, 0.95)
+        metric = "database.connections.count"
+        found.append(data.measurement(metric, value, Unit.COUNT, len(seen), source, labels=labels))
+    return sorted(found, key=lambda one: -(one.value or 0))[:GROUPS_SHOWN]
+
+
+def waits(data: Data, _: RunConfig) -> list[Measurement]:
+    """Sessions at work, on average, by what they wait for: the processor, or PostgreSQL's name of the wait."""
+    samples = data.number("samples_taken") or 0
+    if _sessions_problem(data) or not samples:
+        return []
+    sums: dict[str, float] = defaultdict(float)
+    for row in data.rows("activity"):
+        if row["sessions"] and row["database"] and not row["own"] and row["state"] == "active":
+            sums[f"{row['wait_type']}:{row['wait']}" if row["wait_type"] else "on the processor"] += row["sessions"]
+    source = "pg_stat_activity sampled: active sessions in this wait, mean over the samples"
+    return [
+        data.measurement(
+            "database.wait.sessions", total / samples, Unit.COUNT, int(samples), source, labels={"wait": wait}
+        )
+        for wait, total in sorted(sums.items(), key=lambda pair: -pair[1])[:GROUPS_SHOWN]
+    ]
