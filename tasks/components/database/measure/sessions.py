@@ -140,25 +140,17 @@ def by_application(data: Data, _: RunConfig) -> list[Measurement]:
     if _sessions_problem(data):
         return []
     source = "pg_stat_activity sampled: connections of the application in the state, p95"
-    groups = {
-        (row["application"] or "(no application_name)", row["state"] or "unknown")
-        for row in data.rows("activity")
-        if row["sessions"] and row["database"] and not row["own"]
-    }
+    samples = sorted({row["sample"] for row in data.rows("activity")})
+    groups: dict[tuple[str, str], dict[int, int]] = defaultdict(lambda: defaultdict(int))
+    for row in data.rows("activity"):
+        if row["sessions"] and row["database"] and not row["own"]:
+            group = (row["application"] or "(no application_name)", row["state"] or "unknown")
+            groups[group][row["sample"]] += row["sessions"]
     found = []
-    for application, state in groups:
-        seen = _per_sample(
-            data,
-            lambda row, application=application, state=state: (
-                bool(row["database"])
-                and not row["own"]
-                and (row["application"] or "(no application_name)") == application
-                and (row["state"] or "unknown") == state
-            ),
-        )
+    for (application, state), counted in groups.items():
+        seen = np.array([counted.get(sample, 0) for sample in samples], np.float64)
         labels = {"application": application, "state": state}
-        value = percentile(seen, 0.95)
-        metric = "database.connections.count"
+        value, metric = percentile(seen, 0.95), "database.connections.count"
         found.append(data.measurement(metric, value, Unit.COUNT, len(seen), source, labels=labels))
     return sorted(found, key=lambda one: -(one.value or 0))[:GROUPS_SHOWN]
 
