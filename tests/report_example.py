@@ -19,7 +19,9 @@ from storage.records import (
     LoadSummary,
     MeasuredComponent,
     Measurement,
+    Place,
     PredictedChange,
+    Regression,
     Remedy,
     Report,
     RunInfo,
@@ -370,3 +372,37 @@ def example_trail() -> list[EarlierRun]:
         )
         for day, value in enumerate((71.25, 80.5, 82.375))
     ]
+
+
+def changed_report() -> Report:
+    """The same day with changes for the worse: one of level with its place, and a suspected one of a hostile part."""
+    level = Regression(
+        metric="lambda.cold_start.p95",
+        baseline=2105.5,
+        value=3412,
+        unit=Unit.MS,
+        change=0.6205,
+        confirmed=True,
+        detail="7 of 7 runs lie above the level before",
+        kind="level",
+        interval=(0.482, 0.771),
+        runs=7,
+        place=Place(
+            after="20250223T063000Z-000001",
+            first="20250224T063000Z-000002",
+            since=START - timedelta(days=7),
+            releases=("v2.12.0", "v2.13.0"),
+            commits=(None, "a1b2c3d"),
+        ),
+    )
+    part = Regression(
+        metric="api.latency.p95",
+        labels={"endpoint": HOSTILE},
+        baseline=61,
+        value=74.5,
+        unit=Unit.MS,
+        change=0.2213,
+        confirmed=False,
+        detail=HOSTILE,
+    )
+    return example_report().model_copy(update={"regressions": (part, level)})

@@ -73,6 +73,9 @@ def _predicted(finding: Finding, change: PredictedChange) -> IndexRow:
         (m for m in finding.evidence if m.metric == change.metric and dict(m.labels) == dict(change.labels)), None
     ) or next((m for m in finding.evidence if m.metric == change.metric), None)
     after = figure(change.value, before.unit) if before else number(change.value)
+    if change.interval:
+        low, high = (figure(end, before.unit) if before else number(end) for end in change.interval)
+        after = f"{after} ({low} to {high})"
     what = f"{change.metric} {label_text(change.labels)}".strip()
     return IndexRow(
         finding.id,

@@ -7,6 +7,7 @@ from tasks.report.advice import predicted_words
 from tasks.report.figures import moment
 from tasks.report.markdown import bullets, code_block, escape, plain, table
 from tasks.report.monitoring import alert_rows, blind_spots, firing
+from tasks.report.predictions import after_words
 from tasks.report.words import SEVERITIES, verdict_sentence
 
 _MONTHS = {
@@ -70,6 +71,7 @@ def _title(report: Report, what: str) -> str:
 
 def _step(place: int, item: RoadmapItem, finding: Finding | None) -> str:
     head = f"### {place}. {escape(item.title, 200)}\n\nImpact {item.impact}, effort {item.effort}"
+    head += escape(after_words(item))
     if finding is None:
         return f"{head}."
     remedy = finding.remedy

@@ -20,9 +20,10 @@ from storage.records import Report, RoadmapItem
 from tasks.judge.roadmap import top_actions
 from tasks.judge.score import display_grade, truncated
 from tasks.report import figures
-from tasks.report.advice import function_bars, index_rows
+from tasks.report.advice import function_bars, index_rows, predicted_words
 from tasks.report.attempts import goes
 from tasks.report.cards import cards, methods
+from tasks.report.changes import change_rows, levers
 from tasks.report.charts import loss_bars, range_charts, score_scale
 from tasks.report.monitoring import alert_rows
 from tasks.report.predictions import after_words, calibration_rows, verified_rows
@@ -46,8 +47,6 @@ MOST_FINDINGS, MOST_TITLES, MOST_EVIDENCE, MOST_ROADMAP, MOST_GAPS = 40, 300, 6,
 
 def html(report: Report) -> bytes:
     """The technical report as one self-contained page."""
-    measured = [result for result in report.components if result.status == "measured"]
-    measurements = [m for result in measured for m in result.measurements]
     thresholds = [a.threshold for part in report.score.components for a in part.assessments]
     tables = parts_tables(report)
     return page(
@@ -64,6 +63,8 @@ def html(report: Report) -> bytes:
             "gaps": not_measured(report),
             "bars": loss_bars(report.score),
             "since": since(report),
+            "changes": change_rows(report),
+            "levers": levers(report),
             "times": time_charts(report),
             "loads": load_rows(report),
             "wrong": wrong_kinds(report),
@@ -78,7 +79,6 @@ def html(report: Report) -> bytes:
             "methods": methods(report),
             "goes": goes(report),
             "limits": thresholds,
-            "units": {t.metric: t.unit for t in thresholds} | {m.metric: m.unit for m in measurements},
             "shown": {finding.id for finding in report.findings[:MOST_FINDINGS]},
             "severities": SEVERITIES,
             "verified": verified_rows(report.verifications),
@@ -124,7 +124,6 @@ def _environment() -> Environment:
         "check_value": figures.check_value,
         "check_limit": figures.check_limit,
         "check_word": check_word,
-        "after_words": after_words,
         "check_detail": check_detail,
         "margin": figures.margin,
         "truncated": truncated,
@@ -134,6 +133,8 @@ def _environment() -> Environment:
         "labels": label_text,
         "pairs": pairs,
         "anchor": anchor,
+        "after_words": after_words,
+        "predicted_words": predicted_words,
     }
     return environment
 

@@ -14,6 +14,7 @@ from tasks.judge.score import display_grade, truncated
 from tasks.report.advice import index_rows
 from tasks.report.attempts import goes
 from tasks.report.cards import cards, methods
+from tasks.report.changes import change_rows, levers
 from tasks.report.figures import check_limit, check_value, figure, margin, moment, share
 from tasks.report.predictions import after_words, calibration_rows, verified_rows
 from tasks.report.since import change_words
@@ -85,6 +86,7 @@ def technical_markdown(report: Report) -> str:
         "## Components",
         _components(report),
         _gaps(report),
+        _levers(report),
         _load(report),
         _course(report),
         _indexes(report),
@@ -204,11 +206,16 @@ def _indexes(report: Report) -> str:
 
 def _regressions(report: Report) -> str:
     lines = [
-        f"**{r.metric}** {escape(label_text(r.labels))}: {figure(r.baseline, r.unit)} → {figure(r.value, r.unit)} "
-        f"({r.change * 100:+.1f} %, {'confirmed' if r.confirmed else 'suspected'}). {escape(r.detail)}"
-        for r in report.regressions
+        f"{row.word} **{escape(row.title)}**: {plain(row.before)} → {plain(row.after)}, {row.size}, {row.kind}. "
+        f"{escape('. '.join(part for part in (row.place, row.detail) if part), 500)}"
+        for row in change_rows(report)
     ]
     return "## Changes for the worse\n\n" + bullets(lines) if lines else ""
+
+
+def _levers(report: Report) -> str:
+    lines = levers(report)
+    return "## What would raise the score\n\n" + bullets(map(escape, lines)) if lines else ""
 
 
 def _findings(report: Report) -> str:
