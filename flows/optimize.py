@@ -110,5 +110,6 @@ def _tracked(job: Job, by: str, say: Callable[[str], None]) -> Outcome:
 
 
 def _as_plan(plan: ChangePlan) -> dict[str, Any]:
-    """The plan as a parameter of a flow run: what runs, without the evidence."""
-    return {"recommendations": [{"sql": step.sql, "drop": step.undo} for step in plan.steps]}
+    """The plan as a parameter of a flow run: what runs, and why in a line."""
+    rows = [{"sql": step.sql, "drop": step.undo, "evidence": {"reason": step.why}} for step in plan.steps]
+    return {"recommendations": rows}

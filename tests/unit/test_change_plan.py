@@ -124,6 +124,12 @@ def test_the_fingerprint_is_of_what_runs() -> None:
         read(row(CREATE.replace("customer", "total")), fingerprint=first.fingerprint)
 
 
+def test_the_advices_reason_is_shown_in_one_line_and_not_approved() -> None:
+    plan = read({**row(), "evidence": {"reason": "a `read`\n becomes\x1b[2J faster"}})
+    assert "   the plan says: a 'read' becomes[2J faster" in plans.shown(plan).splitlines()
+    assert plan.fingerprint == read(row()).fingerprint
+
+
 def test_the_same_index_has_the_same_shape() -> None:
     assert plans.shape("CREATE INDEX a ON public.orders USING btree (customer)") == plans.shape(CREATE)
     assert plans.shape("CREATE INDEX a ON public.orders USING btree (customer DESC)") != plans.shape(CREATE)

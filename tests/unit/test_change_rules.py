@@ -94,6 +94,16 @@ def test_writes_count_like_reads() -> None:
     assert "write insert takes 1.60 times as long" in found.reasons[0]
 
 
+@pytest.mark.parametrize(
+    ("read_ms", "other_ms", "doubtful"),
+    [(1, 1.5, True), (1, 2.5, False), (9.9, 1.5, False)],
+    ids=["mild beside a gain", "strong", "without a gain"],
+)
+def test_a_mild_regression_beside_a_proven_gain_is_doubted(read_ms: float, other_ms: float, doubtful: bool) -> None:  # noqa: FBT001
+    found = verdict(span(work("read", 10), work("other", 1)), span(work("read", read_ms), work("other", other_ms)))
+    assert (found.keep, found.doubtful) == (False, doubtful)
+
+
 def test_noise_is_no_regression() -> None:
     before = span(work("read", 10), work("other", 1, sd_ms=10, calls=50))
     assert verdict(before, span(work("read", 1), work("other", 1.5, sd_ms=10, calls=50))).keep

@@ -18,6 +18,9 @@ from tasks.load.database.session import QueryError, Server, Session, Watchdog
 TICK_S = 0.2
 """Seconds between two looks."""
 
+SOON_S = 0.02
+"""Seconds between two looks for an index that bears no comment yet: until then the ledger alone knows whose it is."""
+
 _CANCEL = """
 SELECT pg_catalog.pg_cancel_backend(pid) FROM pg_catalog.pg_stat_activity
 WHERE pid = %(pid)s AND application_name = %(application)s"""
@@ -94,13 +97,16 @@ class Carrier:
         return Done(time.monotonic() - begin, watched.longest_s)
 
     def _watch(self, one: _Running, seen: Callable[[Session], bool] | None) -> None:
-        told = one.begin
+        told = looked = one.begin
         while one.thread.is_alive():
-            one.thread.join(TICK_S)
+            one.thread.join(TICK_S if seen is None else SOON_S)
             if not one.thread.is_alive():
                 break
             if seen is not None and seen(one.watching):
                 seen = None
+            if time.monotonic() - looked < TICK_S:
+                continue
+            looked = time.monotonic()
             sight = watch.look(one.watching)
             objection = one.watched.objection(time.monotonic() - one.begin, sight)
             if objection is not None:

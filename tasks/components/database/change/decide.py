@@ -39,6 +39,9 @@ JITTER_MS = 0.5
 CONTROLS = 3
 """So many statements of the control group tell the drift; fewer tell nothing."""
 
+DOUBT = 2.0
+"""A regression by less than this in one window is doubted where there is a proven gain, and measured once more."""
+
 DRIFT = 1.5
 """A control group that became slower or faster by more than this makes the windows incomparable."""
 
@@ -82,22 +85,26 @@ class _Pair:
 
 def decide(kind: Kind, name: str, before: Figures, after: Figures, rules: Rules) -> Verdict:
     """Keep or undo the index `name` that was built or removed between `before` and `after`."""
-    worse = [*_slower_work(before.span, after.span), *_slower_replays(before.replays, after.replays)]
+    slower = _slower_work(before.span, after.span)
+    worse = [*(words for _, words in slower), *_slower_replays(before.replays, after.replays)]
     if kind is Kind.CREATE:
         worse += _wal(before.span, after.span, rules.max_wal_growth)
     gains = [gain for gain in (_gain_of_work(before.span, after.span), _gain_of_replays(before, after)) if gain]
     best = max((gain.share for gain in gains), default=None)
+    proof = max(gains, key=lambda gain: (gain.improved > 0, gain.share), default=None)
+    proven = proof is not None and proof.improved > 0 and proof.share >= rules.min_gain
+    unused = _unused(name, after) if kind is Kind.CREATE else None
     if worse:
-        return Verdict(keep=False, reasons=tuple(worse), gain=best)
-    if not gains:
+        mild = len(worse) == len(slower) and max(ratio for ratio, _ in slower) < DOUBT
+        useful = proven and not unused and kind is Kind.CREATE
+        return Verdict(keep=False, reasons=tuple(worse), gain=best, doubtful=mild and useful)
+    if proof is None:
         return _unproven(rules)
     if kind is Kind.DROP:
         return Verdict(keep=True, reasons=("no statement became slower without it",), gain=best)
-    unused = _unused(name, after)
     if unused:
         return Verdict(keep=False, reasons=(unused,), gain=best)
-    proof = max(gains, key=lambda gain: (gain.improved > 0, gain.share))
-    if proof.improved and proof.share >= rules.min_gain:
+    if proven:
         return Verdict(keep=True, reasons=(proof.words,), gain=proof.share)
     return Verdict(
         keep=False,
@@ -151,17 +158,22 @@ def _pairs(before: Span, after: Span, *, touching: bool) -> list[_Pair]:
     ]
 
 
-def _slower_work(before: Span | None, after: Span | None) -> Iterator[str]:
+def _slower_work(before: Span | None, after: Span | None) -> list[tuple[float, str]]:
+    """The worst statements that became slower: how many times as long each takes, with its words."""
     if before is None or after is None or (by := drift(before, after)) is None:
-        return
+        return []
     total = sum(work.total_ms for work in before.work)
     found = [pair for pair in _pairs(before, after, touching=True) if pair.is_worse(by, total)]
-    for pair in sorted(found, key=lambda one: -one.ratio(by))[:_SHOWN]:
-        what = "write" if pair.before.writes else "statement"
-        yield (
-            f"slower: {what} {pair.before.shown} takes {pair.ratio(by):.2f} times as long "
-            f"({pair.before.mean_ms:.3g} → {pair.after.mean_ms:.3g} ms, {pair.after.calls} calls)"
-        )
+    worst = sorted(found, key=lambda one: -one.ratio(by))[:_SHOWN]
+    return [(pair.ratio(by), _slower_words(pair, by)) for pair in worst]
+
+
+def _slower_words(pair: _Pair, by: float) -> str:
+    what = "write" if pair.before.writes else "statement"
+    return (
+        f"slower: {what} {pair.before.shown} takes {pair.ratio(by):.2f} times as long "
+        f"({pair.before.mean_ms:.3g} → {pair.after.mean_ms:.3g} ms, {pair.after.calls} calls)"
+    )
 
 
 def _gain_of_work(before: Span | None, after: Span | None) -> _Gain | None:

@@ -81,7 +81,7 @@ class Indexes:
         """
         marking = mark.statement(step)
         done = self._carrier.run(
-            step.builds, f"building {step.name}", seen=lambda session: _commented(session, marking)
+            step.builds, f"building {step.name}", seen=lambda session: _commented(session, step, marking)
         )
         self._hand.run(marking)
         found = self.find(step)
@@ -109,9 +109,11 @@ class Indexes:
         return self._carrier.run(f"DROP INDEX CONCURRENTLY IF EXISTS {found.sql_name}", f"removing {found.name}")
 
 
-def _commented(session: Session, statement: str) -> bool:
+def _commented(session: Session, step: Step, statement: str) -> bool:
     """Put the comment on an index that is being built; False where it is not there yet, or locked just now."""
     with suppress(QueryError):
+        if session.query("SELECT pg_catalog.to_regclass(%(name)s) AS it", {"name": step.index_name})[0]["it"] is None:
+            return False
         session.run("SET default_transaction_read_only = off")
         try:
             session.run(statement)

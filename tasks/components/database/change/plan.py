@@ -24,6 +24,7 @@ _CREATE_FIELDS = frozenset(
 )
 _CREATE_FIELDS_DROPPED = frozenset({"concurrent"})
 _OPTIONS = frozenset({"fillfactor", "pages_per_range", "fastupdate", "deduplicate_items", "autosummarize"})
+_WHY = 200
 _HOW = {
     "unique": "UNIQUE is a rule for the data, not a matter of speed: build it by hand",
     "if_not_exists": "IF NOT EXISTS may mean another index of that name: leave it out",
@@ -130,7 +131,15 @@ def _step(row: Any, place: str, allowed: Allowed) -> Step:
     drop = _drop_statement(made["schema_name"], made["name"])
     pair = (made.pop("statement"), drop)
     sql, undo = pair if kinds["sql"] is Kind.CREATE else pair[::-1]
-    return Step(kind=kinds["sql"], sql=sql, undo=undo, place=place, **made)
+    return Step(kind=kinds["sql"], sql=sql, undo=undo, place=place, why=_why(row), **made)
+
+
+def _why(row: Mapping[str, Any]) -> str:
+    """The advice's own reason in one line; whoever wrote the file may have written anything."""
+    evidence = row.get("evidence")
+    reason = evidence.get("reason") if isinstance(evidence, dict) else None
+    line = " ".join(reason.replace("`", "'").split()) if isinstance(reason, str) else ""
+    return "".join(letter for letter in line if letter.isprintable())[:_WHY]
 
 
 def _statement(text: str, where: str) -> Any:
@@ -218,10 +227,10 @@ def _drop_statement(schema: str, name: str) -> str:
     return str(postgast.deparse(tree))
 
 
-def shown(plan: ChangePlan, evidence: Mapping[str, str] | None = None) -> str:
-    """The plan as a person reads it before approving; `evidence` by place, where there is some."""
+def shown(plan: ChangePlan) -> str:
+    """The plan as a person reads it before approving."""
     lines = [f"plan {plan.fingerprint}"]
     for number, step in enumerate(plan.steps, start=1):
         lines += [f"{number}. {step.sql};", f"   undo: {step.undo};"]
-        lines += [f"   {evidence[step.place]}"] if evidence and step.place in evidence else []
+        lines += [f"   the plan says: {step.why}"] if step.why else []
     return "\n".join(lines if plan.steps else [*lines, "no changes: only what earlier runs left is ended"])

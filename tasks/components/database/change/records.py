@@ -29,7 +29,7 @@ class Step(Record):
     """One change of a plan: `sql` is what runs, as this program wrote it; `undo` takes it back.
 
     `columns` are the plain columns of the keys, `expression` whether a key is anything else; `place` is where in the
-    plan file it stands.
+    plan file it stands, `why` what the plan says for it, as it says it: it is shown, and not part of the fingerprint.
     """
 
     kind: Kind
@@ -43,6 +43,7 @@ class Step(Record):
     method: str = "btree"
     expression: bool = False
     place: str = ""
+    why: str = ""
 
     @property
     def table_name(self) -> str:
@@ -137,11 +138,16 @@ class Figures(Record):
 
 
 class Verdict(Record):
-    """Whether a change stays, why, and which share of their time the statements gained (None: not measured)."""
+    """Whether a change stays, why, and which share of their time the statements gained (None: not measured).
+
+    `doubtful` is a verdict against a proven gain, for statements that became a little slower in one window: noise of
+    the machine can do that, so it is to be measured once more.
+    """
 
     keep: bool
     reasons: tuple[str, ...] = Field(min_length=1)
     gain: float | None = None
+    doubtful: bool = False
 
 
 class State(StrEnum):

@@ -104,6 +104,10 @@ class Steps:
             return self.undo(entry, State.UNDONE, "it was never measured before")
         after = measuring.after(entry.step)
         verdict = decide(entry.step.kind, entry.step.name, entry.before, after, self.rules)
+        if verdict.doubtful:
+            self.say(f"{entry.step.name}: measured once more: {'; '.join(verdict.reasons)}")
+            after = measuring.after(entry.step)
+            verdict = decide(entry.step.kind, entry.step.name, entry.before, after, self.rules)
         words = "; ".join(verdict.reasons)
         entry = entry.model_copy(update={"after": after, "verdict": verdict})
         if not verdict.keep:

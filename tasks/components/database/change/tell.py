@@ -52,7 +52,8 @@ def _entry(entry: Entry, title: str) -> Iterator[str]:
         yield f"  gain    {100 * entry.verdict.gain:.0f} % of the time of the statements on the table"
     for left, right in _compared(entry.before, entry.after):
         yield f"  {left}: {right}"
-    for note in (*(entry.before.notes if entry.before else ()), *(entry.after.notes if entry.after else ())):
+    notes = (note for side in (entry.before, entry.after) if side is not None for note in side.notes)
+    for note in dict.fromkeys(notes):
         yield f"  note    {note}"
     if entry.state is State.KEPT:
         yield f"  undo    {entry.step.undo};"
