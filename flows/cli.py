@@ -22,6 +22,7 @@ from deployments.parameters import Base, Overrides, ValidationParams, base_of, c
 from flows.advise import advise
 from flows.history import baseline_app, history
 from flows.load import load
+from flows.monitoring import monitoring
 from flows.optimize import optimize
 from flows.watch import watch
 from storage.errors import ExitCode, HasivuError
@@ -112,6 +113,7 @@ _command_of(REALTIME, "realtime", "Measure API, WebSocket, cache and RFID togeth
 app.command(load, name="load", sort_key=1)
 app.command(advise, name="advise", sort_key=1)
 app.command(watch, name="watch", sort_key=3)
+app.command(monitoring, name="monitoring", sort_key=3)
 app.command(optimize, name="optimize", sort_key=1)
 app.command(history, name="history", sort_key=2)
 app.command(baseline_app)

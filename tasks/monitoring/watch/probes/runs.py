@@ -7,7 +7,7 @@ for `FRESH_S` at most.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from storage.errors import StorageError, TargetUnreachableError
@@ -23,7 +23,9 @@ FRESH_S = 36 * 3600.0
 LOOK_BACK = 10
 """Runs that are looked through, from the newest on, for one that has a report, and one that loaded the readers."""
 
-WATCHED = "rfid.throughput"
+WATCHED = {"rfid.throughput": Unit.PER_SECOND, "rfid.latency.p95": Unit.MS}
+"""Metrics that only a load can measure."""
+
 _NONE = "no data: no run of the last 36 hours measured it; runs lie under --output"
 
 
@@ -46,9 +48,8 @@ class RunsProbe:
             reports = list(self._reports())
         except StorageError as error:
             raise TargetUnreachableError(f"the stored runs cannot be read: {error}") from None
-        measured = next((found for report in reports if (found := _measured(report)) is not None), None)
         figures = _figures(reports[0]) if reports else {name: {} for name in _FAMILIES}
-        return Looked([measured or _unmeasured()], figures)
+        return Looked([_newest(reports, metric) for metric in WATCHED], figures)
 
     def _reports(self) -> Iterator[Report]:
         """Reports of the newest runs, the newest first."""
@@ -68,27 +69,29 @@ class RunsProbe:
         """See `Probe.close`."""
 
 
-def _measured(report: Report) -> Measurement | None:
+def _newest(reports: Sequence[Report], metric: str) -> Measurement:
+    """The figure of the newest run that has one, or that there is none."""
+    found = next((one for report in reports if (one := _measured(report, metric)) is not None), None)
+    if found is not None:
+        return found
+    return Measurement(metric=metric, value=None, unit=WATCHED[metric], n=0, source="the newest runs", note=_NONE)
+
+
+def _measured(report: Report, metric: str) -> Measurement | None:
     """The report's figure, where it has one that is fresh; the figure's own window says when it was measured."""
     for part in report.score.components:
         for assessment in part.assessments:
             found = assessment.measurement
-            if assessment.threshold.metric == WATCHED and found is not None and found.value is not None:
-                old = (datetime.now(UTC) - _end(found, report)).total_seconds()
+            if assessment.threshold.metric == metric and found is not None and found.value is not None:
+                fresh = (datetime.now(UTC) - _end(found, report)).total_seconds() < FRESH_S
                 return (
-                    found.model_copy(update={"source": f"run {report.info.run}: {found.source}"})
-                    if old < FRESH_S
-                    else None
+                    found.model_copy(update={"source": f"run {report.info.run}: {found.source}"}) if fresh else None
                 )
     return None
 
 
 def _end(found: Measurement, report: Report) -> datetime:
     return found.window.end if found.window is not None else report.info.started
-
-
-def _unmeasured() -> Measurement:
-    return Measurement(metric=WATCHED, value=None, unit=Unit.PER_SECOND, n=0, source="the newest runs", note=_NONE)
 
 
 def _figures(report: Report) -> Figures:
