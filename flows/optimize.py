@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 def optimize(
     environment: Base = "development",
     *,
-    plan: Annotated[Path, Parameter(help="What `hasivu-perf advise --json` printed.")],
+    plan: Annotated[Path | None, Parameter(help="What `hasivu-perf advise --json` printed.")] = None,
+    functions: Annotated[
+        str | None,
+        Parameter(help="A run: what it advises for the Lambda functions becomes a script; nothing is changed."),
+    ] = None,
     approve: Annotated[
         bool, Parameter(help="Carry it out; production shows the plan and asks at the terminal.")
     ] = False,
@@ -40,9 +44,25 @@ def optimize(
 ) -> ExitCode:
     """Build the indexes of a plan one by one, measure real run time, keep what helped, undo the rest.
 
+    Lambda functions are never changed from here: --functions RUN writes a script that a person reads and runs.
+
     Exit codes: 0 everything stands, 1 something was undone by its verdict, 2 the plan, its approval or the settings,
     3 something could not be done, 130 interrupted (what was half built is removed).
     """
+    if functions is not None and plan is None:
+        from flows.optimize_functions import write_script
+
+        return write_script(functions, output)
+    if plan is None or functions is not None:
+        raise UsageError("give either --plan FILE for a database, or --functions RUN for the Lambda functions")
+    return _optimize_database(
+        environment, plan, approve=approve, allow_drop=allow_drop, dsn=dsn, output=output, as_json=json
+    )
+
+
+def _optimize_database(
+    environment: Base, plan: Path, *, approve: bool, allow_drop: bool, dsn: str | None, output: str, as_json: bool
+) -> ExitCode:
     from flows import approval
     from tasks.components.database.change import tell
     from tasks.components.database.change.plan import shown
@@ -60,7 +80,7 @@ def optimize(
             to_terminal(shown(job.plan))
         by = approval.at_terminal(job.plan, environment, production=job.environment.production, approve=approve)
         outcome = _tracked(job, by, teller.say) if os.environ.get("PREFECT_API_URL") else _alone(job, by, teller.say)
-    to_terminal(outcome.model_dump_json(indent=2) if json else tell.text(outcome))
+    to_terminal(outcome.model_dump_json(indent=2) if as_json else tell.text(outcome))
     return tell.exit_code(outcome)
 
 

@@ -35,6 +35,7 @@ from tasks.components.lambda_functions.triggers import TRIGGERS, by_function
 END = datetime(2026, 11, 20, 12, tzinfo=UTC)
 WINDOW = Window(start=END - timedelta(days=14), end=END)
 PREFIX = "hasivu-platform-"
+ADVISE = Path(__file__).parents[2] / "tasks" / "components" / "lambda_functions" / "advise"
 CONFIG = build_config("development")
 
 
@@ -471,6 +472,19 @@ def every_defect() -> World:
     world.add(
         "dashboard", repeat(200), metrics={("ProvisionedConcurrencyInvocations", "Sum"): 3}, provisioned=[("live", 5)]
     )
+    world.add(
+        "reports-daily",
+        repeat(2000, duration=9000, memory=10_240, used=5000),
+        memory_mb=10_240,
+        architecture="x86_64",
+        aliases=["3", "live"],
+    )
+    sized = [*repeat(60, memory=512, duration=400), *repeat(60, memory=1024, duration=390)]
+    world.add("menus-weekly", sized, memory_mb=1024, aliases=["live"])
+    world.triggers = [
+        trigger("gone", "route", "GET /gone", exists=False),
+        trigger("mobile", "route", "GET /m", stages=("prod",)),
+    ]
     for number in range(3):
         world.add(f"idle-{number}", repeat(120, used=100))
     return world
@@ -486,6 +500,7 @@ KINDS = {
     "bursts": "rfid-verify-card",
     "no_traffic": "payments-advanced",
     "provisioned_unused": "dashboard",
+    "architecture": "reports-daily",
 }
 
 
@@ -515,8 +530,35 @@ def test_every_command_is_valid_by_the_models_of_aws() -> None:
         validate(command)
 
 
+def test_every_kind_of_finding_is_among_those_whose_commands_are_checked() -> None:
+    source = "".join(path.read_text() for path in ADVISE.glob("*.py"))
+    kinds = set(re.findall(r'finding\(\s*"([a-z_]+)"', source))
+    assert kinds == {each.kind for each in every_defect().findings().values()}
+
+
+def test_who_calls_an_alias_gets_the_change_by_a_new_version() -> None:
+    remedy = every_defect().findings()[f"lambda.memory_resize:{name('menus-weekly')}"].remedy
+    operations = [shlex.split(re.sub(r"^[A-Z]+=\$\(", "", command))[2] for command in remedy.commands]
+    assert operations == [
+        "get-alias",
+        "update-function-configuration",
+        "wait",
+        "publish-version",
+        "update-alias",
+    ]
+    assert remedy.rollback[0].endswith('--function-version "$PREVIOUS"')
+
+
+def test_changes_of_settings_come_as_infrastructure_code_too() -> None:
+    for found in every_defect().findings().values():
+        if found.kind in {"memory_undersized", "memory_resize", "architecture", "runtime_unsupported", "cold_starts"}:
+            assert [patch.split()[1] for patch in found.remedy.patches][:1] == ["serverless.yml"], found.id
+            assert any("SAM" in patch for patch in found.remedy.patches), found.id
+            assert any("Terraform" in patch for patch in found.remedy.patches), found.id
+
+
 def test_every_change_can_be_taken_back() -> None:
-    changes = re.compile(r"aws lambda (?:update|put|delete|publish|create)-")
+    changes = re.compile(r"aws (?:lambda|application-autoscaling) (?:update|put|delete|publish|create|register)-")
     for found in every_defect().findings().values():
         if any(changes.search(command) for command in found.remedy.commands):
             assert found.remedy.rollback, found.id
@@ -579,11 +621,16 @@ def check_parameters(model: OperationModel, options: Sequence[str]) -> None:
         if shape.type_name in {"integer", "long", "double"}:
             assert re.fullmatch(r"\d+", value), f"{option} takes a number, not {value!r}"
             given[by_option[option]] = float(value) if shape.type_name == "double" else int(value)
+        elif shape.type_name == "list":
+            given[by_option[option]] = [value]
+        elif shape.type_name == "blob":
+            assert value.startswith("fileb://")
+            given[by_option[option]] = b"package"
         elif shape.type_name == "structure":  # the CLI's shorthand: Name=value,Name=value
             pairs = dict(part.split("=") for part in value.split(","))
             given[by_option[option]] = {key: int(each) if each.isdigit() else each for key, each in pairs.items()}
         else:
-            given[by_option[option]] = "1" if value == "$VERSION" else value
+            given[by_option[option]] = "1" if value in {"$VERSION", "$PREVIOUS"} else value
     assert model.input_shape is not None
     report = ParamValidator().validate(given, model.input_shape)
     assert not report.has_errors(), report.generate_report()

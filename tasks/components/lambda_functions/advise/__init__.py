@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from deployments.config import LambdaSettings
 from storage.records import Finding, Measurement
 from tasks.components.lambda_functions.advise import fronts, health, starts
+from tasks.components.lambda_functions.advise.architecture import architecture
 from tasks.components.lambda_functions.advise.memory import idle_memory, memory
 from tasks.components.lambda_functions.advise.rank import ranked
 from tasks.components.lambda_functions.facts import Facts, FunctionFacts
@@ -32,6 +33,7 @@ def _of(
     yield from starts.failed_inits(function, own)
     yield from starts.unused_provisioned(function, own)
     yield from memory(function, own)
+    yield from architecture(function, own)
     yield from health.errors(function, own)
     yield from health.throttles(function, own, facts)
     yield from health.bursts(function, own)

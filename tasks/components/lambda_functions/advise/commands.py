@@ -24,10 +24,43 @@ def on(function: FunctionFacts, operation: str, *options: str) -> str:
     return aws(function, operation, "--function-name", function.name, *options)
 
 
+def alias_of(function: FunctionFacts) -> str:
+    """The alias by which the function is called, `live` before others; empty where callers use `$LATEST`."""
+    seen = {*function.provisioned, *(function.setup.get("aliases") or ())}
+    named = sorted(each for each in seen if not each.isdigit() and each != "$LATEST")
+    return ALIAS if ALIAS in named else next(iter(named), "")
+
+
 def configure(function: FunctionFacts, *options: str) -> tuple[str, ...]:
-    """Change the configuration if nobody else has since it was read, and wait until it is in force."""
+    """Change the configuration if nobody else has since it was read, wait until it is in force, and publish it.
+
+    Callers of an alias get a version: they see the change once the alias points to a new one.
+    """
     guard = ("--revision-id", function.setup["revision"]) if function.setup["revision"] else ()
-    return (on(function, "update-function-configuration", *options, *guard), settled(function))
+    change = on(function, "update-function-configuration", *options, *guard)
+    alias = alias_of(function)
+    if not alias:
+        return (change, settled(function))
+    before = on(function, "get-alias", "--name", alias, "--query", "FunctionVersion", "--output", "text")
+    publish = on(function, "publish-version", "--query", "Version", "--output", "text")
+    return (
+        f"PREVIOUS=$({before})",
+        change,
+        settled(function),
+        f"VERSION=$({publish})",
+        f'{on(function, "update-alias", "--name", alias)} --function-version "$VERSION"',
+    )
+
+
+def undo_configure(function: FunctionFacts, *options: str) -> tuple[str, ...]:
+    """Point the alias, where there is one, to the version that it had, and put the configuration back."""
+    alias = alias_of(function)
+    back = f'{on(function, "update-alias", "--name", alias)} --function-version "$PREVIOUS"'
+    return (
+        *((back,) if alias else ()),
+        on(function, "update-function-configuration", *options),
+        settled(function),
+    )
 
 
 def settled(function: FunctionFacts) -> str:
@@ -42,8 +75,7 @@ def resize(function: FunctionFacts, memory_mb: int) -> tuple[str, ...]:
 
 def undo_resize(function: FunctionFacts) -> tuple[str, ...]:
     """Give the function the memory size back that it had."""
-    size = str(function.setup["memory_mb"])
-    return (on(function, "update-function-configuration", "--memory-size", size), settled(function))
+    return undo_configure(function, "--memory-size", str(function.setup["memory_mb"]))
 
 
 def patches(function: FunctionFacts, serverless: str, sam: str, terraform: str) -> tuple[str, ...]:

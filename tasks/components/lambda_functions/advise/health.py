@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from storage.records import Finding, Level, Measurement, Remedy, Severity
-from tasks.components.lambda_functions.advise.commands import aws, configure, on, patches, settled
+from tasks.components.lambda_functions.advise.commands import aws, configure, on, patches, undo_configure
 from tasks.components.lambda_functions.advise.finding import critical_note, evidence, finding
 from tasks.components.lambda_functions.advise.starts import log_search
 from tasks.components.lambda_functions.facts import Facts, FunctionFacts, Runtime, runtimes
@@ -210,8 +210,7 @@ def _unsupported(runtime: Runtime, functions: Sequence[FunctionFacts]) -> Findin
     names = [function.name for function in functions]
     who = names[0] if len(names) == 1 else f"{len(names)} functions"
     shown = ", ".join(names[:_LISTED]) + (f" and {len(names) - _LISTED} more" if len(names) > _LISTED else "")
-    change = ("--runtime", runtime.successor)
-    back = [on(each, "update-function-configuration", "--runtime", runtime.name) for each in functions]
+    change, back = ("--runtime", runtime.successor), ("--runtime", runtime.name)
     return finding(
         "runtime_unsupported",
         runtime.name,
@@ -223,10 +222,12 @@ def _unsupported(runtime: Runtime, functions: Sequence[FunctionFacts]) -> Findin
         remedy=Remedy(
             summary=f"Move to {runtime.successor}: test on staging, change the infrastructure code; or by command:",
             commands=tuple(command for each in functions for command in configure(each, *change)),
-            rollback=tuple(
-                command for each, undo in zip(functions, back, strict=True) for command in (undo, settled(each))
+            rollback=tuple(command for each in functions for command in undo_configure(each, *back)),
+            patches=(
+                f"# serverless.yml\nprovider:\n  runtime: {runtime.successor}",
+                f"# template.yaml (SAM)\nGlobals:\n  Function:\n    Runtime: {runtime.successor}",
+                f'# Terraform, in each aws_lambda_function\nruntime = "{runtime.successor}"',
             ),
-            patches=(f"# serverless.yml\nprovider:\n  runtime: {runtime.successor}",),
         ),
     )
 

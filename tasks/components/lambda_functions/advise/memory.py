@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from storage.records import Finding, Level, Measurement, PredictedChange, Remedy, Severity
+from storage.records import Finding, Level, Measurement, Remedy, Severity
 from tasks.components.lambda_functions.advise.commands import memory_patches, resize, undo_resize
 from tasks.components.lambda_functions.advise.finding import critical_note, evidence, finding, optimizer_note
+from tasks.components.lambda_functions.advise.sizes import between, dollars, predicted, size_advice
 from tasks.components.lambda_functions.facts import Facts, FunctionFacts
-from tasks.components.lambda_functions.reports import FunctionStatistics
 from tasks.components.lambda_functions.sizing import (
     LADDER,
     LARGEST_MB,
     MemoryAdvice,
-    Objective,
     Verdict,
     floor_mb,
-    recommend,
 )
 
 FULL = 0.90
@@ -36,7 +34,6 @@ WORTHWHILE = 0.05
 
 _OUT_OF_MEMORY = "Runtime.OutOfMemory"
 _SAMPLES = 100
-_POINT = 30
 _NAMED = 10
 
 
@@ -57,21 +54,6 @@ def memory(function: FunctionFacts, measurements: Sequence[Measurement]) -> Iter
         yield _better(function, measurements, advice)
     elif used < EMPTY * present and advice.verdict is Verdict.INSUFFICIENT and _worth_a_finding(function):
         yield _oversized(function, measurements, used, advice)
-
-
-def size_advice(function: FunctionFacts, known: FunctionStatistics) -> MemoryAdvice:
-    """What the sizes within the window say: medians of warm, successful invocations by size."""
-    points = {
-        size: found.warm_ms.p50
-        for size, found in known.by_memory.items()
-        if found.warm_ms is not None and found.warm_ms.n >= _POINT and found.warm_ms.p50 > 0
-    }
-    return recommend(
-        points,
-        current_mb=function.setup["memory_mb"],
-        max_used_mb=known.max_memory_used_mb,
-        objective=Objective.BALANCED,
-    )
 
 
 def _worthwhile(advice: MemoryAdvice) -> bool:
@@ -213,8 +195,9 @@ def _better(function: FunctionFacts, measurements: Sequence[Measurement], advice
         function.name,
         title=f"{function.name} ran with {_sizes(sizes)}: {wanted} MB suits it best",
         detail=(
-            f"By {advice.method}, against {advice.current_mb} MB: duration {duration:+.0%}, cost of duration "
-            f"{cost:+.0%}; {advice.reason}."
+            f"By {advice.method}, against {advice.current_mb} MB: duration {duration:+.0%}"
+            f"{between(advice.duration_ratio_interval)}, cost of duration {cost:+.0%}"
+            f"{between(advice.cost_ratio_interval)}{dollars(function, advice)}; {advice.reason}."
             f"{optimizer_note(function)}{critical_note(function)}"
         ),
         severity=Severity.INFO,
@@ -233,23 +216,7 @@ def _better(function: FunctionFacts, measurements: Sequence[Measurement], advice
             commands=resize(function, wanted),
             rollback=undo_resize(function),
             patches=memory_patches(function, wanted),
-            predicted=_predicted(function, measurements, advice),
-        ),
-    )
-
-
-def _predicted(
-    function: FunctionFacts, measurements: Sequence[Measurement], advice: MemoryAdvice
-) -> tuple[PredictedChange, ...]:
-    (seen,) = evidence(function, measurements, "lambda.duration.p95")
-    if seen is None or seen.value is None or advice.duration_ratio is None:
-        return ()
-    return (
-        PredictedChange(
-            metric="lambda.duration.p95",
-            value=seen.value * advice.duration_ratio,
-            labels={"function": function.name},
-            how=f"{advice.method}, applied to the present p95",
+            predicted=predicted(function, measurements, advice),
         ),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from tasks.components.lambda_functions.advise.commands import ALIAS, aws, on, patches, resource_name
+from tasks.components.lambda_functions.advise.commands import ALIAS, alias_of, aws, on, patches, resource_name
 from tasks.components.lambda_functions.facts import FunctionFacts
 from tasks.components.lambda_functions.timetable import Block
 
@@ -12,29 +12,32 @@ from tasks.components.lambda_functions.timetable import Block
 def provision(
     function: FunctionFacts, environments: int, *, always: int, blocks: Sequence[Block] = (), timezone: str = ""
 ) -> tuple[str, ...]:
-    """Publish a version, point an alias at it, and keep environments ready there: `always` so many, more in blocks.
+    """Keep environments ready behind the alias: `always` so many, more in blocks.
 
-    Callers of `$LATEST` get nothing from it: they must call the alias.
+    Where callers use no alias yet, a version is published and an alias made: callers of `$LATEST` get nothing.
     """
     publish = on(function, "publish-version", "--query", "Version", "--output", "text")
-    alias = on(function, "create-alias", "--name", ALIAS)
-    ready = ("put-provisioned-concurrency-config", "--qualifier", ALIAS, "--provisioned-concurrent-executions")
+    create = on(function, "create-alias", "--name", ALIAS)
+    alias = alias_of(function)
+    made = () if alias else (f"VERSION=$({publish})", f'{create} --function-version "$VERSION"')
+    qualifier = alias or ALIAS
+    ready = ("put-provisioned-concurrency-config", "--qualifier", qualifier, "--provisioned-concurrent-executions")
     return (
-        f"VERSION=$({publish})",
-        f'{alias} --function-version "$VERSION"',
+        *made,
         *((on(function, *ready, str(always)),) if always else ()),
         *(_scale(function, environments, always, blocks, timezone) if blocks else ()),
     )
 
 
 def undo_provision(function: FunctionFacts, *, always: int, blocks: Sequence[Block] = ()) -> tuple[str, ...]:
-    """Take the timetable (its actions go with the target), the environments and the alias away again."""
+    """Take the timetable (its actions go with the target) and the environments away, and an alias made for them."""
     stop = aws(function, "deregister-scalable-target", *_target(function), service="application-autoscaling")
-    drop = on(function, "delete-provisioned-concurrency-config", "--qualifier", ALIAS)
+    alias = alias_of(function)
+    drop = on(function, "delete-provisioned-concurrency-config", "--qualifier", alias or ALIAS)
     return (
         *((stop,) if blocks else ()),
         *((drop,) if always or blocks else ()),
-        on(function, "delete-alias", "--name", ALIAS),
+        *(() if alias else (on(function, "delete-alias", "--name", ALIAS),)),
     )
 
 
@@ -43,7 +46,7 @@ def _target(function: FunctionFacts) -> tuple[str, ...]:
         "--service-namespace",
         "lambda",
         "--resource-id",
-        f"function:{function.name}:{ALIAS}",
+        f"function:{function.name}:{alias_of(function) or ALIAS}",
         "--scalable-dimension",
         "lambda:function:ProvisionedConcurrency",
     )
@@ -90,6 +93,16 @@ def provision_patches(
     )
     serverless, template, _ = patches(function, f"provisionedConcurrency: {ready}", sam, "")
     return serverless, template, terraform.rstrip()
+
+
+def removal_patches(function: FunctionFacts) -> tuple[str, ...]:
+    """Take provisioned concurrency out of the infrastructure code."""
+    resource = resource_name(function)
+    serverless, template, _ = patches(
+        function, "# remove: provisionedConcurrency", "# remove: ProvisionedConcurrencyConfig", ""
+    )
+    gone = f'# remove: resource "aws_lambda_provisioned_concurrency_config" "{resource}"'
+    return serverless, template, f"# Terraform\n{gone}"
 
 
 def _terraform_always(resource: str, ready: int) -> str:

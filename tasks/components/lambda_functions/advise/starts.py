@@ -8,6 +8,7 @@ from deployments.config import LambdaSettings
 from storage.records import Finding, Level, Measurement, Remedy, Severity
 from tasks.components.lambda_functions.advise.commands import aws, on
 from tasks.components.lambda_functions.advise.finding import critical_note, evidence, finding
+from tasks.components.lambda_functions.advise.provisioning import removal_patches
 from tasks.components.lambda_functions.advise.ready import plan_words, standing, start_remedy
 from tasks.components.lambda_functions.facts import Facts, FunctionFacts
 from tasks.components.lambda_functions.planning import planned
@@ -111,6 +112,7 @@ def unused_provisioned(function: FunctionFacts, measurements: Sequence[Measureme
                 on(function, "delete-provisioned-concurrency-config", "--qualifier", qualifier)
                 for qualifier in qualifiers
             ),
+            patches=removal_patches(function),
             rollback=tuple(
                 on(
                     function,
