@@ -10,6 +10,11 @@ from tasks.report.monitoring import alert_rows, blind_spots, firing
 from tasks.report.predictions import after_words
 from tasks.report.words import SEVERITIES, verdict_sentence
 
+_WATCHED = (
+    "`hasivu-perf watch {}` evaluates these conditions day and night and shows them on `/metrics`; the Prometheus "
+    "rules and Grafana dashboards of `hasivu-perf monitoring` are made from the same limits, those of "
+    "thresholds.toml, which the release gate and this report judge by."
+)
 _MONTHS = {
     1: "what is critical, and quick wins",
     2: "the other warnings",
@@ -32,12 +37,13 @@ def roadmap_markdown(report: Report) -> str:
 
 def monitoring_markdown(report: Report) -> str:
     """The conditions that should call someone, how this run stands to them, and what it could not see."""
-    rows = alert_rows(report)
-    heads = ("Figure", "Metric", "Calls", "When", "For", "In this run", "State")
+    rows, info = alert_rows(report), report.info
+    heads = ("Figure", "Alert", "Series of `/metrics`", "Calls", "When", "For", "In this run", "State")
     cells = (
         (
             escape(row.title),
-            f"`{row.metric}`",
+            row.name,
+            f"`{row.series}`",
             str(row.severity),
             plain(row.condition),
             row.lasting,
@@ -48,7 +54,7 @@ def monitoring_markdown(report: Report) -> str:
     )
     parts = [
         _title(report, "Monitoring recommendations"),
-        "The limits are those of thresholds.toml, which the release gate and this report judge by.",
+        _WATCHED.format(escape(info.environment)),
         f"{firing(rows)} of {len(rows)} conditions hold in this run.",
         table(heads, cells) if rows else "No limit calls anyone.",
     ]

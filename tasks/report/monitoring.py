@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from storage.records import AlertLevel, Assessment, Report, Severity
+from storage.records import Assessment, Report, Severity
+from tasks.monitoring.watch.names import name_of
+from tasks.monitoring.watch.rules import Rule, of_threshold
 from tasks.report.figures import NOT_MEASURED, figure, seconds
 from tasks.report.tables import not_measured
 from tasks.report.text import clean
@@ -16,9 +18,11 @@ _CALM, _FIRES, _UNKNOWN = Word("good", "✓", "within"), Word("poor", "✗", "pa
 
 @dataclass(frozen=True)
 class AlertRow:
-    """A condition that calls someone, and where this run's figure stands."""
+    """A condition that calls someone, and where this run's figure stands; `series` is its name on `/metrics`."""
 
+    name: str
     metric: str
+    series: str
     title: str
     severity: Word
     condition: str
@@ -29,33 +33,31 @@ class AlertRow:
 
 def alert_rows(report: Report) -> tuple[AlertRow, ...]:
     """Every alert limit of the run's thresholds, the critical ones first."""
-    rows = [_row(*one) for one in _levels(report)]
-    return tuple(sorted(rows, key=lambda row: row.severity != SEVERITIES[Severity.CRITICAL]))
+    return tuple(sorted(_rows(report), key=lambda row: row.severity != SEVERITIES[Severity.CRITICAL]))
 
 
-def _levels(report: Report) -> Iterator[tuple[Assessment, Severity, AlertLevel, bool]]:
+def _rows(report: Report) -> Iterator[AlertRow]:
     for part in report.score.components:
         for assessment in part.assessments:
-            for severity, level, above in assessment.threshold.alerts:
-                yield assessment, severity, level, above
+            for rule in of_threshold(assessment.threshold):
+                yield _row(assessment, rule)
 
 
-def _row(assessment: Assessment, severity: Severity, level: AlertLevel, above: bool) -> AlertRow:  # noqa: FBT001 - private
+def _row(assessment: Assessment, rule: Rule) -> AlertRow:
     limits, measurement = assessment.threshold, assessment.measurement
     value = measurement.value if measurement else None
+    past = value is not None and (value > rule.limit if rule.above else value < rule.limit)
     return AlertRow(
+        name=rule.name,
         metric=limits.metric,
+        series=name_of(limits),
         title=limits.title,
-        severity=SEVERITIES[severity],
-        condition=f"{'>' if above else '<'} {figure(level.limit, limits.unit)}",
-        lasting=seconds(level.for_s),
-        value=figure(value, limits.unit, unlike=level.limit),
-        state=_UNKNOWN if value is None else _FIRES if _past(value, level.limit, above) else _CALM,
+        severity=SEVERITIES[Severity(rule.severity)],
+        condition=f"{'>' if rule.above else '<'} {figure(rule.limit, limits.unit)}",
+        lasting=seconds(rule.for_s),
+        value=figure(value, limits.unit, unlike=rule.limit),
+        state=_UNKNOWN if value is None else _FIRES if past else _CALM,
     )
-
-
-def _past(value: float, limit: float, above: bool) -> bool:  # noqa: FBT001 - private
-    return value > limit if above else value < limit
 
 
 def blind_spots(report: Report) -> tuple[tuple[str, str], ...]:

@@ -51,11 +51,12 @@ def since(report: Report) -> Since:
 
 
 def change_words(report: Report) -> str:
-    """The change of the score since the last run: `+3.2 points (run …)`."""
+    """The change of the score since the last run: `+3.2 points since 2025-03-02 06:30 UTC`."""
     if not report.earlier:
         return "no earlier run of this kind"
     last = report.earlier[-1]
     change = report.score.value - last.score
     if abs(change) < _STEADY:
-        return f"unchanged (run {last.run})"
-    return f"{'+' if change > 0 else '−'}{number(abs(round(change, 1)))} points (run {last.run})"
+        return f"unchanged since {last.started:%Y-%m-%d %H:%M} UTC"
+    points = number(abs(round(change, 1)))
+    return f"{'+' if change > 0 else '−'}{points} points since {last.started:%Y-%m-%d %H:%M} UTC"
