@@ -84,7 +84,7 @@ def corrected(change: PredictedChange, before: float, unit: Unit, known: Calibra
     scale = scale_of(unit, before, (change.value,))
     effect = scale.effect(change.value)
     if known is None or known.model == "none":
-        return change if change.interval else _prior(change, scale, effect)
+        return change if change.interval else _prior(change, unit, scale, effect)
     model = _FACTOR if known.model == "factor" else _SHIFT
     made = model.apply(effect, known.correction)
     half = known.spread * model.size(effect) if known.spread is not None else PRIOR * abs(made)
@@ -104,8 +104,9 @@ def by_key(found: Iterable[Calibration]) -> Mapping[Key, Calibration]:
     return {(one.kind, one.metric): one for one in found}
 
 
-def _prior(change: PredictedChange, scale: Scale, effect: float) -> PredictedChange:
-    low, high = sorted(scale.value(effect + sign * PRIOR * abs(effect)) for sign in (-1, 1))
+def _prior(change: PredictedChange, unit: Unit, scale: Scale, effect: float) -> PredictedChange:
+    ends = (scale.value(effect + sign * PRIOR * abs(effect)) for sign in (-1, 1))
+    low, high = sorted(_possible(unit, end) for end in ends)
     said = "no prediction of its kind was verified yet, so the interval is half the effect each way"
     return change.model_copy(update={"interval": (low, high), "how": f"{change.how}; {said}"})
 

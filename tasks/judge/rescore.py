@@ -3,9 +3,11 @@
 Because of the caps remedies are not additive: three of four defects mended alone may gain nothing, and all four
 together much. So a *set* of predictions becomes one value for each metric, and the run is scored again with these.
 
-Several predictions of one metric join like this: of times, rates and sizes the factors against the measured value are
-multiplied; of ratios, and where the measured value is 0, the differences are added (misses of two key families, or
-failures of two endpoints, are different requests). Their intervals join as independent errors, in quadrature.
+What is predicted of a part (one statement, one endpoint) changes the percentile of the whole by a mixture of all
+parts (`tasks.judge.mixture`). Several predictions of one metric join like this: of times, rates and sizes the factors
+against the measured value are multiplied; of ratios, and where the measured value is 0, the differences are added
+(misses of two key families, or failures of two endpoints, are different requests). Their intervals join as
+independent errors, in quadrature.
 """
 
 from __future__ import annotations
@@ -16,8 +18,10 @@ from dataclasses import dataclass
 
 from storage.records import Assessment, ComponentScore, Direction, PredictedChange, Score, Threshold, Unit
 from tasks.judge.assess import band_of, metric_score
+from tasks.judge.mixture import Mixture, effects, key_of
 from tasks.judge.score import component_score, summed
 
+NO_PARTS: Mapping[str, Mixture] = {}
 SOURCE = "predicted, not measured"
 """Source of a value that a what-if put in place of the measured one."""
 
@@ -47,14 +51,16 @@ def rescored(outcome: Score, values: Mapping[str, float]) -> Score:
     return summed(tuple(_with(part, values) for part in outcome.components))
 
 
-def rescored_with(outcome: Score, predictions: Iterable[PredictedChange]) -> Outcome:
+def rescored_with(
+    outcome: Score, predictions: Iterable[PredictedChange], parts: Mapping[str, Mixture] = NO_PARTS
+) -> Outcome:
     """The score once everything predicted has come true, with its interval.
 
-    Only predictions of the components' own metrics (those without labels, with weight) count: `counts` tells.
+    Only predictions of the components' own metrics, and of `parts` of them, count: `counts` tells.
     The interval moves each metric to both ends of its own, the others at their predicted values, and joins the
     differences in quadrature: it is an approximation that takes the errors for independent.
     """
-    patches = joined(outcome, predictions)
+    patches = joined(outcome, predictions, parts)
     values = {metric: patch.value for metric, patch in patches.items()}
     made = rescored(outcome, values)
     if not patches:
@@ -68,19 +74,24 @@ def rescored_with(outcome: Score, predictions: Iterable[PredictedChange]) -> Out
     return Outcome(made, (max(0.0, made.value - below), min(100.0, made.value + above)), patches)
 
 
-def counts(outcome: Score, prediction: PredictedChange) -> bool:
-    """Whether a prediction moves the score: a component's own metric, with weight, that was measured."""
-    return not prediction.labels and prediction.metric in _measured(outcome)
+def counts(outcome: Score, prediction: PredictedChange, parts: Mapping[str, Mixture] = NO_PARTS) -> bool:
+    """Whether a prediction moves the score: it is of a component's own measured metric, or a part of one."""
+    if prediction.metric not in _measured(outcome):
+        return False
+    mixture = parts.get(prediction.metric)
+    return not prediction.labels or (mixture is not None and key_of(prediction.labels) in mixture.parts)
 
 
-def joined(outcome: Score, predictions: Iterable[PredictedChange]) -> dict[str, Patch]:
+def joined(
+    outcome: Score, predictions: Iterable[PredictedChange], parts: Mapping[str, Mixture] = NO_PARTS
+) -> dict[str, Patch]:
     """One patch for each metric that some predictions change."""
     measured = _measured(outcome)
     grouped: dict[str, list[PredictedChange]] = {}
     for one in predictions:
-        if counts(outcome, one):
+        if counts(outcome, one, parts):
             grouped.setdefault(one.metric, []).append(one)
-    return {metric: _joined(measured[metric], group) for metric, group in grouped.items()}
+    return {metric: _joined(measured[metric], group, parts.get(metric)) for metric, group in grouped.items()}
 
 
 def possible(threshold: Threshold, value: float) -> float:
@@ -98,12 +109,18 @@ def _measured(outcome: Score) -> dict[str, Assessment]:
     }
 
 
-def _joined(measured: Assessment, group: Sequence[PredictedChange]) -> Patch:
+def _joined(measured: Assessment, group: Sequence[PredictedChange], mixture: Mixture | None) -> Patch:
     threshold, before = measured.threshold, _value(measured)
-    scale = scale_of(threshold.unit, before, [one.value for one in group])
-    centre = math.fsum(scale.effect(one.value) for one in group)
+    whole = [one for one in group if not one.labels]
+    of_parts = [one for one in group if one.labels]
+    scale = scale_of(threshold.unit, before, [one.value for one in whole])
+    centre = math.fsum(scale.effect(one.value) for one in whole)
+    spreads = [_spread(scale, one) for one in whole]
+    if of_parts and mixture is not None and not scale.adds:
+        effect, spread = effects(mixture, of_parts)
+        centre += effect
+        spreads.append(spread)
     value = possible(threshold, scale.value(centre))
-    spreads = [_spread(scale, one) for one in group]
     if any(spread is None for spread in spreads):
         return Patch(value, None)
     known = [spread for spread in spreads if spread is not None]

@@ -18,6 +18,7 @@ from storage.records import (
     Severity,
     Unit,
 )
+from tasks.judge.mixture import mixtures
 from tasks.judge.rescore import Outcome, counts, rescored_with
 
 _SEVERITY = {Severity.CRITICAL: 0, Severity.WARNING: 1, Severity.INFO: 2}
@@ -34,24 +35,27 @@ def top_actions(findings: Iterable[Finding], n: int = 3) -> tuple[Finding, ...]:
     return ordered(findings)[:n]
 
 
-def roadmap(findings: Iterable[Finding], outcome: Score | None = None) -> tuple[RoadmapItem, ...]:
+def roadmap(
+    findings: Iterable[Finding], outcome: Score | None = None, measurements: Iterable[Measurement] = ()
+) -> tuple[RoadmapItem, ...]:
     """Every finding in its month, in order, with the score after each step where `outcome` is the run's score.
 
     Month 1: what is critical, and quick wins (high impact at low effort). Month 2: the other warnings. Month 3:
     what costs much for little, and mere information. The score after a step is that of the run re-scored with all
-    predictions up to it (`tasks.judge.rescore`), never a sum.
+    predictions up to it (`tasks.judge.rescore`), never a sum; `measurements` are those of its parts.
     """
     steps = sorted(ordered(findings), key=_month)
     if outcome is None:
         return tuple(_item(one) for one in steps)
     items: list[RoadmapItem] = []
     so_far: list[PredictedChange] = []
+    parts = mixtures(measurements)
     after = rescored_with(outcome, so_far)
     for one in steps:
-        own = [change for change in one.remedy.predicted if counts(outcome, change)]
+        own = [change for change in one.remedy.predicted if counts(outcome, change, parts)]
         if own:
             so_far += own
-            after = rescored_with(outcome, so_far)
+            after = rescored_with(outcome, so_far, parts)
         items.append(_item(one, after, predicted=bool(own)))
     return tuple(items)
 

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from storage.errors import UsageError
-from storage.records import Finding, GateCheck, GateVerdict, PredictedChange, Report, Severity
+from storage.records import Finding, GateCheck, GateVerdict, MeasuredComponent, PredictedChange, Report, Severity
 from tasks.judge.gate import CRITICAL, SCORE
+from tasks.judge.mixture import mixtures
 from tasks.judge.rescore import Outcome, counts, possible, rescored_with
 
 EVERYTHING = "all"
@@ -41,19 +42,23 @@ def whatif(report: Report, do: Sequence[str], values: Mapping[str, float] | None
     remedies predict of that metric. Raises `UsageError` for what the run does not hold.
     """
     chosen = chosen_findings(report, do)
+    measured = [part for part in report.components if isinstance(part, MeasuredComponent)]
+    parts = mixtures(one for part in measured for one in part.measurements)
     settings = [_setting(report, metric, value) for metric, value in (values or {}).items()]
     fixed = {one.metric for one in settings}
     steps: list[Step] = []
     changes: list[PredictedChange] = []
     for finding in chosen:
-        own = [one for one in finding.remedy.predicted if counts(report.score, one) and one.metric not in fixed]
+        own = [
+            one for one in finding.remedy.predicted if counts(report.score, one, parts) and one.metric not in fixed
+        ]
         changes += own
         note = "" if own else _why_none(finding)
-        steps.append(Step(finding.id, finding.title, rescored_with(report.score, changes), note))
+        steps.append(Step(finding.id, finding.title, rescored_with(report.score, changes, parts), note))
     for one in settings:
         changes.append(one)
-        steps.append(Step(one.metric, f"{one.metric} = {one.value:g}", rescored_with(report.score, changes)))
-    after = rescored_with(report.score, changes)
+        steps.append(Step(one.metric, f"{one.metric} = {one.value:g}", rescored_with(report.score, changes, parts)))
+    after = rescored_with(report.score, changes, parts)
     return WhatIf(report.info.run, report.score.value, tuple(steps), after, _checks(report, chosen, after))
 
 

@@ -88,7 +88,7 @@ def build(
         score=outcome,
         gate=judged,
         findings=findings,
-        roadmap=roadmap(findings, outcome),
+        roadmap=roadmap(findings, outcome, figures),
         regressions=tuple(regressions),
         attempts=tuple(attempts),
         notes=(

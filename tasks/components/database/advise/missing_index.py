@@ -15,6 +15,7 @@ from tasks.components.database.advise.case import (
     relation,
     size_words,
 )
+from tasks.components.database.advise.outlook import of_reads
 from tasks.components.database.statements import label
 
 _HIGH_SHARE, _MEDIUM_SHARE = 0.20, 0.05
@@ -117,7 +118,7 @@ def _of_advice(case: Case, candidate: Candidate, advice: advised.Advice, part: f
             summary="Create the index without blocking writers, then compare the statements' times with this run.",
             commands=(make,),
             rollback=(undo,),
-            predicted=advised.predicted(case, advice),
+            predicted=(*of_reads(case, advice), *advised.predicted(case, advice)),
         ),
     )
 

@@ -1,0 +1,85 @@
+"""What an index does to the timed reads that it helps, or hurts; the judge makes the percentile of all of it.
+
+A read's time after the change is its time in this run × the advisor's ratio for its statement (run time on a copy
+where that was measured, else the planner's cost), but never less than what the quickest reads took: round trip and
+parsing stay. Costs are no times: where the ratio is the planner's, the interval reaches from half as much again to
+half of the effect, on the scale of factors; a fifth each way where it was timed. The noise between runs comes on top.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from storage.records import PredictedChange
+from tasks.components.database.advise.advised import Advice
+from tasks.components.database.advise.case import Case
+from tasks.load.recording.samples import STEADY, endpoints, latency_ms, of_endpoint, of_phase, percentile
+
+_FLOOR = 0.05
+_MEASURED, _PLANNED = 0.8, 0.5
+"""Share of the effect, on the scale of factors, that the pessimistic end of the interval keeps."""
+
+_NOISE = 0.2
+"""ln of what the p95 of one and the same read differs by between two runs, in four of five cases."""
+
+Times = npt.NDArray[np.float64]
+
+
+def of_reads(case: Case, advice: Advice) -> tuple[PredictedChange, ...]:
+    """The predicted p95 of each timed read that the index changes."""
+    table = case.data.samples.tables.get("samples")
+    factors, timed = _factors(case, advice)
+    if table is None or not factors:
+        return ()
+    steady = of_phase(table, STEADY)
+    times = {name: latency_ms(of_endpoint(steady, name)) for name in endpoints(steady)}
+    if not any(len(values) for values in times.values()):
+        return ()
+    floor = float(np.quantile(np.concatenate(list(times.values())), _FLOOR))
+    how = f"this run's reads × {'run time on a copy' if timed else 'planner cost'} with the index ÷ without it"
+    keeps = _MEASURED if timed else _PLANNED
+    found = [_of_read(times[name], factor, floor, keeps) for name, factor in factors.items() if name in times]
+    names = [name for name in factors if name in times]
+    return tuple(
+        PredictedChange(
+            metric="database.query.p95", value=value, interval=interval, labels={"statement": name}, how=how
+        )
+        for name, (value, interval) in zip(names, found, strict=True)
+    )
+
+
+def _of_read(times: Times, factor: float, floor: float, keeps: float) -> tuple[float, tuple[float, float]]:
+    """The p95 of one read after the change, and where it may lie: the effect's uncertainty and the runs' noise."""
+    best, value, worst = (_after(times, factor**share, floor) for share in (2 - keeps, 1.0, keeps))
+    noise = math.exp(_NOISE)
+    return value, (min(best, value) / noise, max(value, worst) * noise)
+
+
+def _factors(case: Case, advice: Advice) -> tuple[dict[str, float], bool]:
+    """What the index multiplies each timed read by, and whether all of that was measured."""
+    reads = {row["queryid"]: row["read"] for row in case.data.rows("statements") if row["read"]}
+    found: dict[str, float] = {}
+    timed = True
+    for effect in (*advice.evidence["helps"], *advice.evidence["hurts"]):
+        name = reads.get(effect["statement"])
+        if name is None:
+            continue
+        measured = _ratio(effect["measured_before_ms"], effect["measured_after_ms"])
+        timed = timed and measured is not None
+        ratio = measured if measured is not None else _ratio(effect["cost_before"], effect["cost_after"])
+        if ratio is not None:
+            found[name] = ratio
+    return found, timed
+
+
+def _ratio(before: Any, after: Any) -> float | None:
+    return float(after) / float(before) if before and after else None
+
+
+def _after(times: Times, factor: float, floor: float) -> float:
+    """p95 of the times by a factor, none below the floor that was not there before."""
+    return percentile(np.maximum(times * factor, np.minimum(times, floor)), 0.95) or 0.0
