@@ -31,32 +31,23 @@ def reply(status: int = 200, body: bytes = b"{}", *, head: str = "") -> bytes:
     return f"HTTP/1.1 {status} X\r\nContent-Length: {len(body)}\r\n{head}\r\n".encode() + body
 
 
-@contextmanager
-def serving(answer: Answer, *, context: ssl.SSLContext | None = None) -> Iterator[Received]:
-    """Serve until the block ends."""
-    received = Received()
-    writers: list[asyncio.StreamWriter] = []
-    ready, loop = threading.Event(), asyncio.new_event_loop()
+Connected = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
-    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        received.connections += 1
+
+@contextmanager
+def listening(connected: Connected, *, context: ssl.SSLContext | None = None) -> Iterator[int]:
+    """The port of a server with a thread of its own; at the end of the block every connection is gone."""
+    writers: list[asyncio.StreamWriter] = []
+    ready, loop, ports = threading.Event(), asyncio.new_event_loop(), [0]
+
+    async def kept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writers.append(writer)
-        with suppress(OSError, asyncio.IncompleteReadError), closing(writer):
-            while not writer.is_closing():
-                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-                line, _, rest = head.partition("\r\n")
-                lengths = [row[15:] for row in rest.split("\r\n") if row.lower().startswith("content-length:")]
-                body = await reader.readexactly(int(lengths[0])) if lengths else b""
-                received.requests += 1
-                target = line.rpartition(" ")[0]
-                received.targets[target.partition("?")[0]] += 1
-                received.heads.append(head)
-                received.bodies.append(body)
-                await answer(received, target, body, writer)
+        with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError), closing(writer):
+            await connected(reader, writer)
 
     async def serve(stop: asyncio.Event) -> None:
-        server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=context, backlog=1024)
-        received.port = server.sockets[0].getsockname()[1]
+        server = await asyncio.start_server(kept, "127.0.0.1", 0, ssl=context, backlog=1024)
+        ports[0] = server.sockets[0].getsockname()[1]
         ready.set()
         await stop.wait()
         await asyncio.sleep(0.05)  # connections that were accepted get their handler
@@ -74,8 +65,31 @@ def serving(answer: Answer, *, context: ssl.SSLContext | None = None) -> Iterato
     thread.start()
     assert ready.wait(10)
     try:
-        yield received
+        yield ports[0]
     finally:
         loop.call_soon_threadsafe(stop.set)
         thread.join(10)
         loop.close()
+
+
+@contextmanager
+def serving(answer: Answer, *, context: ssl.SSLContext | None = None) -> Iterator[Received]:
+    """Serve until the block ends."""
+    received = Received()
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        received.connections += 1
+        while not writer.is_closing():
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+            line, _, rest = head.partition("\r\n")
+            lengths = [row[15:] for row in rest.split("\r\n") if row.lower().startswith("content-length:")]
+            body = await reader.readexactly(int(lengths[0])) if lengths else b""
+            received.requests += 1
+            target = line.rpartition(" ")[0]
+            received.targets[target.partition("?")[0]] += 1
+            received.heads.append(head)
+            received.bodies.append(body)
+            await answer(received, target, body, writer)
+
+    with listening(connected, context=context) as received.port:
+        yield received

@@ -112,8 +112,13 @@ def topology_of(asked: RedisAddress, ranges: Sequence[Any]) -> Topology:
         )
     slots = array("h", [-1]) * REDIS_CLUSTER_HASH_SLOTS
     nodes: dict[RedisAddress, int] = {}
-    for first, last, primary, *_ in ranges:
-        host = primary[0].decode() if primary[0] and primary[0] != b"?" else asked.host
-        number = nodes.setdefault(asked.at(host, int(primary[1])), len(nodes))
-        slots[first : last + 1] = array("h", [number]) * (last - first + 1)
+    try:
+        for first, last, primary, *_ in ranges:
+            host = primary[0].decode() if primary[0] and primary[0] != b"?" else asked.host
+            number = nodes.setdefault(asked.at(host, int(primary[1])), len(nodes))
+            slots[first : last + 1] = array("h", [number]) * (last - first + 1)
+    except (TypeError, ValueError, IndexError, AttributeError):
+        raise NotMeasuredError(
+            f"the cache at {asked.name} answers CLUSTER SLOTS with what is no map; check what stands before it"
+        ) from None
     return Topology(tuple(nodes), slots)

@@ -106,6 +106,9 @@ class RedisConnection:
             if isinstance(reply, ReplyError) and (reply is not pong or str(reply).startswith(_NO_LOGIN)):
                 self.close()
                 raise refusal(self.address, reply)
+        if not isinstance(pong, ReplyError) and pong != b"PONG":
+            self.close()
+            raise unreachable(self.address, ValueError("what answers there is no Redis"))
 
     def _connect(self, end: float) -> socket.socket:
         plain = socket.create_connection((self.address.host, self.address.port), timeout=_left(end))
