@@ -13,7 +13,7 @@ from tests.databases import database
 from tests.faults.outcome import judge, outcome, wrong
 from tests.faults.proxy import FAULTS, proxy
 
-LIMIT_S = 2 + 30
+LIMIT_S = 2 + 25
 SURVIVED = {"one-byte-at-a-time", "slow-by-50-ms"}
 
 

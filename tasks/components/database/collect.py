@@ -26,8 +26,11 @@ from tasks.load.database.session import QueryError, Server, Session, Watchdog, p
 from tasks.load.database.worker import draw
 from tasks.load.process import WorkerOutput
 
-READY_S = 30.0
+READY_S = 10.0
 """How long the process of the timed reads may take to start and connect."""
+
+PATIENCE_S, PATIENCE = 10.0, 0.2
+"""How long all that is read here may take: so many seconds, and so large a part of the window."""
 
 _NOTES = 40
 
@@ -56,14 +59,18 @@ class Collector:
             with self._reads() as answer:
                 return self._over_window(known, answer)
         except QueryError as error:
-            raise NotMeasuredError(f"database {self.server.shown} could not be read: {error}") from None
+            raise NotMeasuredError(
+                f"database {self.server.shown} could not be read: {error}; check the server's load and the network"
+            ) from None
         finally:
             if self.session is not None:
                 self.session.close()
             self.watchdog.close()
 
     def _connect(self) -> Session:
-        return Session(self.server, self.watchdog, timeout_ms=self.settings.statement_timeout_ms)
+        patience_s = PATIENCE_S + PATIENCE * self.config.environment.load.duration_s
+        timeout_ms = self.settings.statement_timeout_ms
+        return Session(self.server, self.watchdog, timeout_ms=timeout_ms, patience_s=patience_s)
 
     @contextmanager
     def _reads(self) -> Iterator[Callable[[], WorkerOutput | None]]:

@@ -9,6 +9,7 @@ options, and then each statement runs in a transaction of its own, `READ ONLY` a
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import socket
@@ -154,12 +155,23 @@ class Watchdog:
 class Session:
     """One read-only connection in autocommit; `query` answers rows or raises `QueryError`."""
 
-    def __init__(self, server: Server, watchdog: Watchdog, *, timeout_ms: int, console: bool = False) -> None:
+    def __init__(
+        self,
+        server: Server,
+        watchdog: Watchdog,
+        *,
+        timeout_ms: int,
+        console: bool = False,
+        patience_s: float = math.inf,
+    ) -> None:
         """Connect; `TargetUnreachableError` where nothing answers or lets us in, `NotMeasuredError` where refused.
 
         `console` is for PgBouncer's admin console, which knows neither settings nor transactions nor comments.
+        `patience_s` is how long all statements together may take: where a network trickles, each keeps its own limit.
         """
         self.server = server
+        self._patience_s = patience_s
+        self._spent_s = 0.0
         self._console = console
         self.timeout_ms = timeout_ms
         self._watchdog = watchdog
@@ -235,6 +247,10 @@ class Session:
 
     @contextmanager
     def _within(self, seconds: float) -> Iterator[None]:
+        if self._spent_s >= self._patience_s:
+            took = f"its answers took {self._spent_s:.0f} s together"
+            raise QueryError(f"{self.server.shown} is too slow to be read: {took}", "timeout")
+        began = time.monotonic()
         try:
             with self._watchdog.limit(self, seconds):
                 yield
@@ -242,6 +258,8 @@ class Session:
             raise self._explained(error, seconds) from None
         except UnicodeDecodeError as error:
             raise QueryError(f"{self.server.shown} sent text that is not UTF-8: {error.reason}", "protocol") from None
+        finally:
+            self._spent_s += time.monotonic() - began
 
     def _explained(self, error: psycopg.Error, seconds: float) -> QueryError:
         """What became of the statement, in one line."""
