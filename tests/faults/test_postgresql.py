@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from pydantic import SecretStr
 
@@ -19,7 +20,7 @@ SURVIVED = {"one-byte-at-a-time", "slow-by-50-ms"}
 
 def config() -> RunConfig:
     built = build_config("development", overrides={"duration_s": "2", "ramp_up_s": "0"})
-    settings = {
+    settings: dict[str, Any] = {
         "statements": (ReadStatement(name="one", sql="SELECT 1"),),
         "values": {},
         "application": None,
