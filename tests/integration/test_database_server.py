@@ -128,6 +128,24 @@ def test_what_the_server_did_in_the_window_is_counted(server: Database) -> None:
     assert [one.id for one in findings if one.severity.value == "critical"] == []
 
 
+def test_air_in_tables_and_indexes_is_estimated(server: Database) -> None:
+    server.run(
+        "CREATE TABLE airy (id bigint PRIMARY KEY, note text NOT NULL)",
+        "CREATE TABLE dense (id bigint PRIMARY KEY, note text NOT NULL)",
+        "INSERT INTO airy SELECT n, repeat('x', 100) FROM generate_series(1, 200000) n",
+        "INSERT INTO dense SELECT n, repeat('x', 100) FROM generate_series(1, 60000) n",
+        "CREATE INDEX airy_note ON airy (note, id)",
+        "DELETE FROM airy WHERE id % 10 <> 0 AND id < 199999",
+    )
+    server.run("VACUUM (ANALYZE) airy, dense")
+    _, figures, findings = measured(server.analysis, seconds=1)
+    share = {one.labels["table"]: one.value or 0 for one in figures if one.metric == "database.table.bloat"}
+    assert share["public.airy"] == pytest.approx(0.9, abs=0.05)
+    assert share["public.dense"] < 0.1
+    found = {one.id for one in findings if one.kind.startswith("bloated")}
+    assert found == {"database.bloated_table:public.airy", "database.bloated_index:public.airy_note"}
+
+
 @contextlib.contextmanager
 def crowd(url: str, clients: int) -> Iterator[None]:
     """More clients at once than the pool has servers."""

@@ -25,6 +25,7 @@ def sample(session: Session, facts: Facts) -> list[Row]:
        datid = %(database)s AS database, wait_event_type AS wait_type, wait_event AS wait,
        extract(epoch FROM clock_timestamp() - xact_start)::float8 AS transaction_s,
        extract(epoch FROM clock_timestamp() - state_change)::float8 AS state_s,
+       extract(epoch FROM clock_timestamp() - query_start)::float8 AS age_s,
        CASE WHEN wait_event_type = 'Lock' THEN pg_catalog.pg_blocking_pids(pid)::bigint[] END AS blocked_by,
        {query_id}::text AS queryid
 FROM pg_catalog.pg_stat_activity
@@ -60,6 +61,18 @@ def noteworthy(number: int, at: datetime, sessions: Sequence[Row]) -> list[dict[
         {"sample": number, "at": at, **row}
         for row in sessions
         if row["database"] and row["application"] != APPLICATION and (_stands_out(row) or row["pid"] in blockers)
+    ]
+
+
+def running(number: int, sessions: Sequence[Row]) -> list[dict[str, Any]]:
+    """Rows of `running` for one sample."""
+    return [
+        {"sample": number, **row}
+        for row in sessions
+        if row["database"]
+        and row["application"] != APPLICATION
+        and row["state"] == "active"
+        and row["age_s"] is not None
     ]
 
 

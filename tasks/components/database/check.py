@@ -49,6 +49,13 @@ def _of(known: facts.Facts, config: RunConfig) -> list[Check]:
         _right(known, "pg_monitor", role),
         _right(known, "pg_read_all_stats", role),
         Check(
+            "tables",
+            ok=known.hidden_tables == 0,
+            detail=f"role {known.user} may read {known.tables - known.hidden_tables} of {known.tables} tables"
+            " (plans, column statistics, sequences, index advice)",
+            remedy="" if known.hidden_tables == 0 else f"{known.read_remedy};",
+        ),
+        Check(
             "pg_stat_statements",
             ok=known.extension is not None,
             detail=f"readable in schema {known.extension}" if known.extension else known.extension_problem,

@@ -217,6 +217,7 @@ class Collector:
             "prepared": last.standing.prepared if last.standing else [],
             "activity": seen.activity,
             "sessions": seen.sessions,
+            "running": seen.running,
             "locks": seen.locks,
             "pools": seen.pools,
             "statements": rows,

@@ -65,6 +65,12 @@ FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extna
 WHERE e.extname = 'pg_stat_statements'"""
 _SETTINGS = "SELECT name, setting, unit, pending_restart FROM pg_catalog.pg_settings WHERE name = ANY(%(names)s)"
 _PAGES = re.compile(r"(\d+)kB")
+_UNREADABLE = """
+SELECT count(*) FILTER (WHERE NOT pg_catalog.has_table_privilege(c.oid, 'SELECT')
+                           OR NOT pg_catalog.has_schema_privilege(n.oid, 'USAGE')) AS hidden, count(*) AS all
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+  AND n.nspname !~ '^pg_(toast|temp)'"""
 _SIZE = "SELECT pg_catalog.pg_database_size(current_database()) AS bytes"
 
 
@@ -80,6 +86,8 @@ class Facts:
     reads_all_stats: bool
     extension: str | None
     extension_problem: str
+    tables: int = 0
+    hidden_tables: int = 0
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -87,12 +95,25 @@ class Facts:
         found = []
         if not self.reads_all_stats:
             found.append(
-                f"role {self.user} may not see other sessions and statements (pg_monitor is missing): "
-                f"GRANT pg_monitor TO {quoted(self.user)}"
+                f"role {self.user} may not see other sessions and statements (pg_monitor is missing), so pool, "
+                f"waits, idle transactions and replicas are not measured: GRANT pg_monitor TO {quoted(self.user)}"
+            )
+        if self.hidden_tables:
+            found.append(
+                f"role {self.user} may not read {self.hidden_tables} of {self.tables} tables, so their plans, column "
+                f"statistics, sequences and index advice are missing: {self.read_remedy}"
             )
         if self.extension is None:
-            found.append(f"no figures by statement: {self.extension_problem}")
+            found.append(f"no figures by statement, no rewrites, no index advice: {self.extension_problem}")
         return tuple(found)
+
+    @property
+    def read_remedy(self) -> str:
+        """The command that lets the role read every table, and none that lets it write."""
+        role = quoted(self.user)
+        if self.version >= PG14:
+            return f"GRANT pg_read_all_data TO {role}"
+        return f"GRANT USAGE ON SCHEMA … TO {role}, GRANT SELECT ON ALL TABLES IN SCHEMA … TO {role}"
 
 
 def quoted(name: str) -> str:
@@ -115,10 +136,12 @@ def read(session: Session) -> Facts:
     identity = session.query(_IDENTITY)[0]
     settings = session.query(_SETTINGS, {"names": list(SETTINGS)})
     extension, problem = _extension(session)
+    tables = session.query(_UNREADABLE)[0]
     values = {name: _text(value) for name, value in identity.items() if name != "database_oid"}
     values["version_number"] = str(session.version)
     values["pooler"] = _text(session.pooled)
     values["size_bytes"] = _size(session)
+    values["tables"], values["hidden_tables"] = str(tables["all"]), str(tables["hidden"])
     values["pg_stat_statements"] = extension or ""
     values |= {f"setting.{row['name']}": shown(row["setting"], row["unit"]) for row in settings}
     values["pending_restart"] = ", ".join(sorted(row["name"] for row in settings if row["pending_restart"]))
@@ -131,6 +154,8 @@ def read(session: Session) -> Facts:
         reads_all_stats=bool(identity["pg_read_all_stats"] or identity["superuser"]),
         extension=extension,
         extension_problem=problem,
+        tables=tables["all"],
+        hidden_tables=tables["hidden"],
     )
 
 

@@ -29,6 +29,7 @@ class Seen:
 
     activity: list[dict[str, Any]] = field(default_factory=list)
     sessions: list[dict[str, Any]] = field(default_factory=list)
+    running: list[dict[str, Any]] = field(default_factory=list)
     locks: list[dict[str, Any]] = field(default_factory=list)
     pools: list[dict[str, Any]] = field(default_factory=list)
     looked_at: set[int] = field(default_factory=set)
@@ -82,6 +83,7 @@ class Sampler:
             return
         self.seen.samples += 1
         self.seen.activity += activity.counted(number, at, rows)
+        self.seen.running += activity.running(number, rows)
         notable = activity.noteworthy(number, at, rows)
         self.seen.sessions += notable
         self._locks(session, {row["pid"] for row in notable})

@@ -79,6 +79,9 @@ SESSIONS = _schema(
 )
 """Sessions worth a look in each sample: idle in transaction, long transactions, blocked ones and their blockers."""
 
+RUNNING = _schema(sample=_INT, application=_TEXT, queryid=_TEXT, age_s=_FLOAT)
+"""Statements of the application that were running at a sample, and for how long they had run by then."""
+
 LOCKS = _schema(pid=_INT, relation=_TEXT, mode=_TEXT)
 """Locks on tables that a session idle in a transaction, or a long one, was seen to hold."""
 
@@ -259,6 +262,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
     "prepared": PREPARED,
     "activity": ACTIVITY,
     "sessions": SESSIONS,
+    "running": RUNNING,
     "locks": LOCKS,
     "pools": POOLS,
     "statements": STATEMENTS,

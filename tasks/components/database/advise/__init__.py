@@ -8,6 +8,7 @@ from deployments.config import RunConfig
 from storage.records import Finding, Measurement
 from tasks.components.base import Samples
 from tasks.components.database.advise import (
+    bloat,
     capacity,
     checkpoints,
     foreign_keys,
@@ -37,6 +38,7 @@ CHECKS: tuple[Callable[[Case], list[Finding]], ...] = (
     invalid.check,
     transactions.check,
     vacuum.check,
+    bloat.check,
     sequences.check,
     capacity.check,
     pooler.check,

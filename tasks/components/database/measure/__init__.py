@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from deployments.config import RunConfig
 from storage.records import Measurement
 from tasks.components.base import Samples
+from tasks.components.database.measure.bloat import bloat
 from tasks.components.database.measure.counters import cache, deadlocks
 from tasks.components.database.measure.data import Data
 from tasks.components.database.measure.objects import (
@@ -26,6 +27,7 @@ from tasks.components.database.measure.sessions import (
     connections,
     idle_in_transaction,
     pool,
+    running,
     sessions,
     waits,
 )
@@ -59,6 +61,7 @@ def measure(samples: Samples, config: RunConfig) -> list[Measurement]:
         sessions,
         by_application,
         waits,
+        running,
         deadlocks,
         written,
         replication,
@@ -68,5 +71,6 @@ def measure(samples: Samples, config: RunConfig) -> list[Measurement]:
         by_table,
         by_index,
         by_sequence,
+        bloat,
     )
     return [found for part in parts for found in part(data, config)]

@@ -9,6 +9,7 @@ from typing import Any
 
 from storage.records import Measurement, Unit, Window
 from tasks.components.base import Samples
+from tasks.components.database.schemas import SCHEMAS
 
 CACHE_BLOCKS = 100
 """Fewer blocks tell nothing of a cache."""
@@ -68,8 +69,12 @@ class Data:
 
 
 def _rows(samples: Samples, name: str) -> Rows:
+    """Rows of a stored table; a column that its version did not have yet is null."""
     table = samples.tables.get(name)
-    return [] if table is None else table.to_pylist()
+    if table is None:
+        return []
+    later = dict.fromkeys(SCHEMAS[name].names) if name in SCHEMAS else {}
+    return [{**later, **row} for row in table.to_pylist()]
 
 
 def none(data: Data, metric: str, unit: Unit, source: str, note: str) -> Measurement:

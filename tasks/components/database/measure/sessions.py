@@ -155,6 +155,24 @@ def by_application(data: Data, _: RunConfig) -> list[Measurement]:
     return sorted(found, key=lambda one: -(one.value or 0))[:GROUPS_SHOWN]
 
 
+def running(data: Data, _: RunConfig) -> list[Measurement]:
+    """How long statements had run when they were seen: p95 and the longest; an estimate that favours slow ones."""
+    rows = data.rows("running")
+    if _sessions_problem(data) or not rows:
+        return []
+    ages = np.array([max(0.0, row["age_s"]) * 1e3 for row in rows], np.float64)
+    source = (
+        "pg_stat_activity sampled: age of the application's statements that were running at a sample. A slow one is "
+        "seen more often than a quick one, and before its end: no p95 of durations (database.query.p95 is)"
+    )
+    interval = percentile_interval(ages, 0.95)
+    p95 = percentile(ages, 0.95)
+    return [
+        data.measurement("database.running.p95", p95, Unit.MS, len(ages), source, interval=interval),
+        data.measurement("database.running.longest", float(ages.max()), Unit.MS, len(ages), source),
+    ]
+
+
 def waits(data: Data, _: RunConfig) -> list[Measurement]:
     """Sessions at work, on average, by what they wait for: the processor, or PostgreSQL's name of the wait."""
     samples = data.number("samples_taken") or 0
