@@ -68,7 +68,7 @@ def measured(url: str) -> tuple[Samples, dict[str, Measurement]]:
 
 
 def advice_problem(samples: Samples) -> str:
-    return next(row["value"] for row in samples.tables["facts"].to_pylist() if row["name"] == "advice_problem")
+    return str(next(row["value"] for row in samples.tables["facts"].to_pylist() if row["name"] == "advice_problem"))
 
 
 @pytest.fixture(scope="module")
