@@ -10,7 +10,7 @@ PATIENT = $(patsubst %,tests/e2e/test_%.py,operations dead_targets usage report_
 export UV_PYTHON_DOWNLOADS = never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup development staging production quick database lambda realtime report serve setup-server check test faults bench clean
+.PHONY: help setup development staging production quick database lambda realtime report serve setup-server check test faults sbom audit bench clean
 
 help:         ## this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed 's/:.*## */\t/' | expand -t 14
@@ -70,6 +70,12 @@ test: check         ## everything: check, integration and end-to-end tests on re
 
 faults: setup       ## hostile servers and faults of the network
 	@$(RUN)pytest -n 2 --dist loadgroup tests/faults
+
+sbom: setup         ## the bill of materials of the locked dependencies (CycloneDX), as sbom.json
+	@$(UV) export --frozen --no-dev --format cyclonedx1.5 --quiet --output-file sbom.json
+
+audit: setup        ## known vulnerabilities of the locked dependencies (asks PyPI)
+	@$(UV) export --frozen --no-dev --no-emit-project --quiet | $(UV) tool run --quiet pip-audit==2.9.0 --requirement /dev/stdin --disable-pip --require-hashes --strict
 
 bench: setup        ## speed against what a user would pick instead, as ratios
 	@$(RUN)python -m benchmarks.load_engine

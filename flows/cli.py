@@ -27,6 +27,7 @@ from flows.optimize import optimize
 from flows.watch import watch
 from storage.errors import ExitCode, HasivuError
 from storage.runs import RunFolder, find_run
+from storage.version import code_version
 
 REALTIME = ("api", "websocket", "cache", "rfid")
 
@@ -35,6 +36,7 @@ app = App(
     help="""Is HASIVU fast enough to serve lunch, what changed, and what should be done about it?
 
 Exit codes: 0 pass, 1 gate failed, 2 usage or configuration, 3 incomplete, 4 internal error, 130 interrupted.""",
+    version=code_version,
     version_flags=["--version"],
     default_parameter=Parameter(negative=()),
 )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from storage.version import code_version
 from tests.e2e.conftest import run
 
 
@@ -44,3 +45,8 @@ def test_help_teaches(tmp_path: Path) -> None:
     assert ended.code == 0
     for word in ("run", "doctor", "report", "gate", "local", "Exit codes"):
         assert word in ended.out
+
+
+def test_the_version_names_the_code_that_runs(tmp_path: Path) -> None:
+    ended = run("--version", cwd=tmp_path, seconds=30)
+    assert ended.out.strip() == code_version()
