@@ -50,7 +50,8 @@ def licence(name: str) -> str:
     """What a distribution says of its licence: the expression, the classifiers, or its own words."""
     told = metadata.metadata(name)
     classifiers = [one for one in told.get_all("Classifier") or () if one.startswith("License ::")]
-    return str(told.get("License-Expression") or "; ".join(classifiers) or (told.get("License") or "")[:200])
+    words = {name: told[name] for name in ("License-Expression", "License") if name in told}
+    return words.get("License-Expression") or "; ".join(classifiers) or words.get("License", "")[:200]
 
 
 def test_what_is_used_at_run_time_is_permissively_licensed() -> None:
