@@ -20,7 +20,7 @@ from deployments.config import Profile, build_config, needs_platform
 from deployments.masking import describe
 from deployments.parameters import Base, Overrides, ValidationParams, base_of, configure
 from flows.advise import advise
-from flows.history import baseline_app, history
+from flows.history import baseline_app, compare, history
 from flows.load import load
 from flows.monitoring import monitoring
 from flows.optimize import optimize
@@ -118,6 +118,7 @@ app.command(watch, name="watch", sort_key=3)
 app.command(monitoring, name="monitoring", sort_key=3)
 app.command(optimize, name="optimize", sort_key=1)
 app.command(history, name="history", sort_key=2)
+app.command(compare, name="compare", sort_key=2)
 app.command(baseline_app)
 
 

@@ -1,4 +1,4 @@
-"""`hasivu-perf history METRIC` and `hasivu-perf baseline set|show`: what was, over runs; neither needs Prefect."""
+"""`hasivu-perf history`, `compare` and `baseline set|show`: what was, over runs; none of them needs Prefect."""
 
 from __future__ import annotations
 
@@ -61,6 +61,36 @@ def history(
     else:
         width = shutil.get_terminal_size((120, 24)).columns
         lines = history_lines(told, found.left_out, found.notes, last=last, width=width, ascii_only=not _unicode())
+        to_terminal("\n".join(lines))
+    return ExitCode.PASS
+
+
+def compare(
+    run: str = "latest",
+    baseline: str | None = None,
+    *,
+    parts: Annotated[bool, Parameter(help="Also parts such as endpoints and functions.", negative=())] = False,
+    output: Output = ".",
+    json: Json = False,
+) -> ExitCode:
+    """Hold a stored run against a baseline and up to four runs like it: better, same, worse, or inconclusive.
+
+    BASELINE is a run, a pinned name, a release or `last-good`; by default the run's own, else the like run before it.
+    """
+    from storage.parquet import Store
+    from storage.runs import find_run
+    from tasks.comparing import compare as compared_with
+    from tasks.monitoring.live import to_terminal
+    from tasks.report.compare_text import compare_json, compare_lines
+
+    folder = find_run(Store(_absolute(output)), run)
+    found = compared_with(folder, baseline)
+    if json:
+        told = compare_json(folder.run, found.baselines, found.comparisons, found.notes)
+        to_terminal(json_module.dumps(told, indent=2, ensure_ascii=False))
+    else:
+        width = shutil.get_terminal_size((120, 24)).columns
+        lines = compare_lines(found.comparisons, found.notes, parts=parts, width=width, ascii_only=not _unicode())
         to_terminal("\n".join(lines))
     return ExitCode.PASS
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from storage.baselines import pinned
-from storage.errors import StorageError, UnknownRunError
+from storage.errors import UnknownRunError
 from storage.history import History, open_history
 from storage.history_records import HistoryRun
 from storage.parquet import Store
-from storage.records import GateVerdict, Report, RunInfo
-from storage.runs import RunFolder
+from storage.records import GateVerdict
 
 LAST_GOOD, LATEST = "last-good", "latest"
 
@@ -62,13 +61,3 @@ def last_good(runs: Sequence[HistoryRun]) -> str | None:
     """The newest run that measured everything and passed its gate."""
     good = [run.run for run in runs if run.whole and run.verdict == GateVerdict.PASS]
     return good[-1] if good else None
-
-
-def baseline_report(store: Store, info: RunInfo) -> tuple[Report | None, str]:
-    """The report of the run that `info` names as its baseline, or why it cannot be read."""
-    if info.baseline is None:
-        return None, ""
-    try:
-        return RunFolder(store, info.environment, info.baseline).report(), ""
-    except StorageError as error:
-        return None, f"The baseline {info.baseline} cannot be read, so nothing was compared: {error}"

@@ -35,11 +35,11 @@ from storage.runs import RunFolder
 from storage.segments import mark_if_judged
 from storage.version import code_version
 from tasks import attempts, ledger, progress, recovery
-from tasks.baseline import baseline_report, baseline_run
+from tasks.baseline import baseline_run
+from tasks.comparing import against_baseline
 from tasks.components import COMPONENTS
 from tasks.components.base import CollectContext, Samples
 from tasks.history import over_history
-from tasks.judge.compare import Comparison, against
 from tasks.report.build import build
 from tasks.runs_index import earlier_runs
 from tasks.selftest.check import with_self_test
@@ -311,9 +311,8 @@ def _report(
     today: bool = False,
 ) -> Report:
     """Put the report together, held against the run's baseline where it has one."""
-    baseline, problem = baseline_report(folder.store, info)
     measured = [one for result in results if isinstance(result, MeasuredComponent) for one in result.measurements]
-    found = against(info, measured, baseline, config.thresholds) if baseline else Comparison()
+    found = against_baseline(folder, info, config, results)
     seen = over_history(folder, info, config, results)
     problems: list[str] = []
     known = ledger.ledger(folder.store, folder.environment, before=info.started, problems=problems)
@@ -329,7 +328,6 @@ def _report(
         notes=(
             *([_todays(info)] if today else []),
             *found.notes,
-            *([problem] if problem else []),
             *seen.notes,
             *recovery.notes(folder),
             *problems,

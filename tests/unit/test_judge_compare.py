@@ -1,73 +1,170 @@
-"""One run held against one earlier run: like with like, worse is worse in either direction, noise does not block."""
+"""One run against its baselines: rates of alarm on simulated load, verdicts, what is not like with like."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from storage.records import Measurement, Report, RunInfo
-from tasks.judge.compare import Comparison, against
-from tests.report_example import THRESHOLDS, good_report, info, measurement
+from benchmarks.comparison.load import Load, figures, run
+from storage.records import Unit
+from tasks.judge.compare import Comparison, Figure, RunFigures, compare_runs, regressions, slices_of, unlike
+from tasks.judge.student import quantile
+from tests.report_example import THRESHOLDS
 
-BASELINE = good_report(run="20250302T063000Z-000000", release="v2.13.0")
-
-
-def own(values: Mapping[str, float], wide: float = 0.01) -> list[Measurement]:
-    """Measurements whose intervals are a share of the value."""
-    return [measurement(m, v, interval=(v * (1 - wide), v * (1 + wide))) for m, v in values.items()]
-
-
-def with_intervals(report: Report) -> Report:
-    parts = [
-        part.model_copy(update={"measurements": tuple(own({m.metric: m.value or 0.0 for m in part.measurements}))})
-        if part.status == "measured"
-        else part
-        for part in report.components
-    ]
-    return report.model_copy(update={"components": tuple(parts)})
-
-
-def compare(values: Mapping[str, float], *, now: RunInfo | None = None, wide: float = 0.01) -> Comparison:
-    return against(now or info(), own(values, wide), with_intervals(BASELINE), THRESHOLDS)
+P95 = "api.latency.p95"
+CONTEXT = {"users": "50", "duration_s": "300", "cores": "2", "data_size": "1000000000", "thresholds": "a"}
 
 
 @pytest.mark.parametrize(
-    ("metric", "value", "confirmed"),
+    ("p", "freedom", "value"), [(0.975, 4, 2.776), (0.99, 8, 2.896), (0.995, 5, 4.032), (0.8, 8, 0.889), (0.5, 6, 0)]
+)
+def test_quantiles_are_those_of_the_printed_table(p: float, freedom: float, value: float) -> None:
+    assert quantile(p, freedom) == pytest.approx(value, rel=2e-3, abs=1e-9)
+
+
+def rates(factor: float, trials: int = 60) -> dict[str, float]:
+    """Share of each verdict on simulated autocorrelated load with pauses, five baselines."""
+    rng = np.random.default_rng(3)
+    load = Load()
+    seen: list[str] = []
+    for _ in range(trials):
+        before = [figures(str(at), *run(rng, load)) for at in range(5)]
+        seen += [one.verdict for one in compare_runs(figures("now", *run(rng, load, factor)), before)]
+    return {verdict: seen.count(verdict) / trials for verdict in set(seen)}
+
+
+def test_alarms_on_simulated_load() -> None:
+    same = rates(1.0)
+    assert same.get("worse", 0) + same.get("better", 0) <= 0.03
+    assert rates(1.1)["worse"] >= 0.75
+    assert rates(1.2)["worse"] >= 0.98
+    assert rates(1 / 1.2)["better"] >= 0.98
+
+
+def of(values: dict[str, float], name: str = "r", context: dict[str, str] | None = None, **more: Any) -> RunFigures:
+    found = []
+    for metric, value in values.items():
+        unit = Unit.RATIO if "ratio" in metric else Unit.PER_SECOND if "throughput" in metric else Unit.MS
+        found.append(Figure(metric, unit, value, 1000, **more))
+    return RunFigures(name, tuple(found), CONTEXT if context is None else context)
+
+
+def one(value: float, *before: float, metric: str = P95, wide: float | None = 0.01) -> Comparison:
+    def made(value: float, name: str) -> RunFigures:
+        ends = None if wide is None else (value * (1 - wide), value * (1 + wide))
+        return of({metric: value}, name, interval=ends)
+
+    (found,) = compare_runs(made(value, "now"), [made(old, str(at)) for at, old in enumerate(before)], THRESHOLDS)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "before", "verdict"),
     [
-        ("api.latency.p95", 142.0 * 1.05, None),
-        ("api.latency.p95", 142.0 * 1.12, False),
-        ("api.latency.p95", 142.0 * 1.30, True),
-        ("api.latency.p95", 142.0 * 0.50, None),
-        ("rfid.throughput", 612.0 * 0.70, True),
-        ("rfid.throughput", 612.0 * 1.50, None),
-        ("api.errors.ratio", 0.0005, None),
-        ("api.errors.ratio", 0.01, True),
-        ("cache.hits.ratio", 0.70, True),
+        (P95, 130, (100, 101, 99, 100, 102), "worse"),
+        (P95, 70, (100, 101, 99, 100, 102), "better"),
+        (P95, 101, (100, 101, 99, 100, 102), "inconclusive"),  # values without slices: 5 % between runs is usual
+        (P95, 130, (100, 140, 80, 120, 90), "inconclusive"),
+        ("rfid.throughput", 450, (600, 605, 598, 610, 600), "worse"),
+        ("rfid.throughput", 800, (600, 605, 598, 610, 600), "better"),
+        ("api.errors.ratio", 0.02, (0.0, 0.0001, 0.0, 0.0002, 0.0), "worse"),
+        ("api.errors.ratio", 0.0002, (0.0, 0.0001, 0.0, 0.0, 0.0), "same"),
+        ("cache.hits.ratio", 0.7, (0.95, 0.94, 0.95, 0.95, 0.96), "worse"),
+        (P95, 1000, (100,), "worse"),
+        (P95, 115, (100,), "inconclusive"),
     ],
 )
-def test_only_what_became_worse_is_told(metric: str, value: float, confirmed: bool | None) -> None:  # noqa: FBT001
-    found = compare({metric: value})
-    assert found.compared == 1
-    assert [one.confirmed for one in found.regressions] == ([] if confirmed is None else [confirmed])
-    assert all((one.value, one.unit) == (value, measurement(metric, value).unit) for one in found.regressions)
+def test_verdicts(metric: str, value: float, before: tuple[float, ...], verdict: str) -> None:
+    found = one(value, *before, metric=metric)
+    assert found.verdict == verdict
+    assert found.interval[0] <= found.change <= found.interval[1]
+    assert found.smallest > 0
+    assert found.baselines == len(before)
 
 
-def test_intervals_that_touch_confirm_nothing() -> None:
-    (found,) = compare({"api.latency.p95": 142.0 * 1.3}, wide=0.4).regressions
-    assert not found.confirmed
+def test_a_number_without_any_noise_needs_a_large_change() -> None:
+    assert one(140, 100, wide=None).verdict == "inconclusive"
+    assert one(300, 100, wide=None).verdict == "worse"
 
 
-def test_another_load_is_not_like_with_like() -> None:
-    settings = {**info().settings, "users": "500"}
-    found = compare({"api.latency.p95": 900.0}, now=info(settings=settings))
-    assert (found.compared, found.regressions) == (0, ())
-    assert "not like with like: users 50 then, 500 now" in found.notes[0]
+def test_more_baselines_see_smaller_changes() -> None:
+    assert one(100, 100, 101, 99, 100, 100).smallest < one(100, 100, 101).smallest < one(100, 100).smallest
 
 
-def test_the_embedded_platform_is_not_like_the_real_one() -> None:
-    assert compare({"api.latency.p95": 900.0}, now=info(local=True)).compared == 0
+def test_parts_are_compared_with_the_same_parts() -> None:
+    orders, menus = {"endpoint": "GET /orders"}, {"endpoint": "GET /menus"}
+    now = RunFigures("now", (Figure(P95, Unit.MS, 300, 9, orders), Figure(P95, Unit.MS, 50, 9, menus)))
+    then = RunFigures("then", (Figure(P95, Unit.MS, 100, 9, orders), Figure(P95, Unit.RATIO, 50, 9, menus)))
+    (found,) = compare_runs(now, [then])
+    assert (dict(found.labels), found.value) == (orders, 300)
+    assert found.baseline == pytest.approx(100)
 
 
-def test_what_was_not_measured_then_or_now_is_not_compared() -> None:
-    assert compare({}).compared == 0
+def test_a_figure_whose_better_side_is_not_known_is_not_judged() -> None:
+    count = RunFigures("r", (Figure("database.tables.count", Unit.COUNT, 5, 1),))
+    assert compare_runs(count, [count]) == []
+    assert compare_runs(of({P95: 1.0}), []) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"users": "500"}, "users 50 then, 500 now"),
+        ({"cores": "8"}, "cores 2 then, 8 now"),
+        ({"data_size": "1200000000"}, "data size 1,000 MB then, 1,200 MB now"),
+        ({"thresholds": "b"}, "other thresholds"),
+    ],
+)
+def test_what_is_not_like_with_like(change: dict[str, str], said: str) -> None:
+    now = of({P95: 300.0}, "now", {**CONTEXT, **change})
+    (found,) = compare_runs(now, [of({P95: 100.0}, "then")])
+    assert found.verdict == "not_alike"
+    assert found.reason == f"not like with like: {said}"
+    (among,) = compare_runs(now, [of({P95: 100.0}, "then"), of({P95: 100.0}, "other", {**CONTEXT, **change})])
+    assert (among.verdict, among.baselines) == ("worse", 1)
+
+
+def test_what_is_not_known_or_hardly_differs_is_alike() -> None:
+    assert unlike(CONTEXT, {}) == []
+    assert unlike(CONTEXT, {**CONTEXT, "data_size": "1050000000"}) == []
+    assert unlike({"data_size": "many"}, CONTEXT) == []
+
+
+def test_only_what_became_worse_and_weighs_is_told() -> None:
+    before = [of({P95: 100.0, "cache.latency.p95": 2.0, "api.latency.p50": 40.0}, str(at)) for at in range(3)]
+    now = of({P95: 200.0, "cache.latency.p95": 0.5, "api.latency.p50": 400.0}, "now")
+    (found,) = regressions(compare_runs(now, before, THRESHOLDS), THRESHOLDS, ["a", "b", "c"])
+    assert (found.metric, found.confirmed, found.kind) == (P95, True, "baseline")
+    assert found.change == pytest.approx(1.0)
+    assert found.detail.startswith("against run a and 2 more before it: 97 % interval +")
+
+
+def test_slices_are_percentiles_of_equal_stretches() -> None:
+    times = np.arange(4000.0)
+    values = np.floor(times / 100) + np.tile(np.linspace(0, 0.5, 100), 40)
+    found = slices_of(times, values, 0.95)
+    assert len(found) == 40
+    assert np.floor(found).tolist() == [float(number) for number in range(40)]
+    assert slices_of(times[:199], values[:199], 0.95) == ()
+    assert slices_of(np.zeros(4000), values, 0.95) == ()
+    assert len(slices_of(times[:250], values[:250], 0.95)) == 10
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.floats(1e-6, 1e6),
+    st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=7),
+    st.floats(1e-3, 1e3),
+    st.sampled_from([None, 0.0, 0.02, 0.5]),
+)
+def test_a_unit_changes_no_verdict(value: float, before: list[float], unit: float, wide: float | None) -> None:
+    found = one(value, *before, wide=wide)
+    other = one(value * unit, *(old * unit for old in before), wide=wide)
+    assert other.change == pytest.approx(found.change, rel=1e-6, abs=1e-9)
+    assert math.isfinite(found.smallest)
+    assert found.verdict in ("better", "same", "worse", "inconclusive")
