@@ -25,6 +25,7 @@ from tasks.report.attempts import goes
 from tasks.report.cards import cards, methods
 from tasks.report.changes import change_rows, levers
 from tasks.report.charts import loss_bars, range_charts, score_scale
+from tasks.report.functions import function_lines
 from tasks.report.monitoring import alert_rows
 from tasks.report.predictions import after_words, calibration_rows, verified_rows
 from tasks.report.since import since
@@ -72,6 +73,7 @@ def html(report: Report) -> bytes:
             "statements": [table for table in tables if "statement" in table.labels],
             "functions": [table for table in tables if table.labels == ("function",)],
             "function_bars": function_bars(report),
+            "function_lines": function_lines(report),
             "indexes": index_rows(report),
             "alerts": alert_rows(report),
             "parts": [t for t in tables if "statement" not in t.labels and t.labels != ("function",)],

@@ -16,6 +16,7 @@ from tasks.report.attempts import goes
 from tasks.report.cards import cards, methods
 from tasks.report.changes import change_rows, levers
 from tasks.report.figures import check_limit, check_value, figure, margin, moment, share
+from tasks.report.functions import function_lines
 from tasks.report.predictions import after_words, calibration_rows, verified_rows
 from tasks.report.since import change_words
 from tasks.report.tables import (
@@ -85,6 +86,7 @@ def technical_markdown(report: Report) -> str:
         _regressions(report),
         "## Components",
         _components(report),
+        _functions(report),
         _gaps(report),
         _levers(report),
         _load(report),
@@ -107,6 +109,13 @@ def step_summary(report: Report, most: int = STEP_SUMMARY_BYTES) -> str:
     if actions:
         sections += ["### What to do first", _numbered(actions)]
     return capped("\n\n".join(section for section in sections if section) + "\n", most)
+
+
+def _functions(report: Report) -> str:
+    rows = function_lines(report)
+    if not rows:
+        return ""
+    return "## Lambda functions\n\n" + table(("", ""), ((escape(name), plain(value)) for name, value in rows))
 
 
 def capped(text: str, most: int) -> str:

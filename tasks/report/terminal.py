@@ -11,6 +11,7 @@ from tasks.judge.roadmap import top_actions
 from tasks.judge.score import display_grade, truncated
 from tasks.report.cards import cards
 from tasks.report.figures import NOT_MEASURED, check_limit, check_value, figure, share
+from tasks.report.functions import function_lines
 from tasks.report.text import ascii_text, clean, one_line
 from tasks.report.words import SEVERITIES, check_word, outcome_word, verdict_sentence
 
@@ -22,7 +23,7 @@ _LONGEST_COMMAND = 240
 def summary_lines(report: Report, path: str = "", *, width: int = 100, ascii_only: bool = False) -> tuple[str, ...]:
     """Plain lines without any escape sequence, cut to `width`; commands and the path stay whole, to be copied."""
     wide = max(width, _NARROWEST)
-    blocks = [_checks(report), _components(report), _actions(report)]
+    blocks = [_checks(report), _components(report), _functions(report), _actions(report)]
     lines = [part for line in _verdict(report) for part in wrap(line, wide, subsequent_indent="  ")]
     lines += [_fit(line, wide) for block in blocks if block for line in ("", *block)]
     if path:
@@ -66,6 +67,11 @@ def _components(report: Report) -> list[str]:
         for card in cards(report)
     ]
     return ["Components", *_aligned(rows)]
+
+
+def _functions(report: Report) -> list[str]:
+    rows = function_lines(report)
+    return ["Lambda functions", *_aligned(rows)] if rows else []
 
 
 def _worst(part: ComponentScore) -> str:

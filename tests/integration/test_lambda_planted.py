@@ -12,11 +12,13 @@ from datetime import UTC, date, datetime, timedelta
 from datetime import time as time_of_day
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from deployments.config import RunConfig, Target, build_config
 from deployments.local.aws import FUNCTION_PREFIX, PLANTED, REGION
+from deployments.local.aws.corpus import generate
 from deployments.local.aws.traffic import DAY_MS, MONDAY_TO_FRIDAY
 from storage.errors import NotMeasuredError, TargetUnreachableError
 from storage.parquet import Store
@@ -183,6 +185,31 @@ def test_cold_starts_get_a_timetable_in_dollars(whole: Run) -> None:
     assert "a cold start avoided" in found.detail
     needed = whole.measurements["lambda.provisioned.needed", f"{FUNCTION_PREFIX}health"]
     assert (needed.value, needed.note.startswith("none needed")) == (0, True)
+
+
+def test_the_summary_is_true_to_the_seed(whole: Run) -> None:
+    """Computed here from the invocations that the emulator made its logs of."""
+    window = whole.collected.window
+    first, last = (round(moment.timestamp() * 1000) for moment in (window.start, window.end))
+    made = generate(last)
+    inits, shares = [], []
+    for invocations in made.invocations.values():
+        inside = (invocations.reported >= first) & (invocations.reported < last)
+        inits.append(invocations.init[inside & invocations.cold])
+        shares.append(invocations.used[inside] / invocations.memory[inside])
+    starts, efficiency = np.concatenate(inits), np.concatenate(shares)
+    mean, memory = (
+        whole.measurements["lambda.cold_start.mean", ""],
+        whole.measurements["lambda.memory.efficiency", ""],
+    )
+    ratio = whole.measurements["lambda.cold_start.ratio", ""]
+    assert (mean.n, memory.n, ratio.n) == (len(starts), len(efficiency), len(efficiency))
+    assert mean.value == pytest.approx(starts.mean())
+    assert memory.value == pytest.approx(efficiency.mean())
+    assert ratio.value == pytest.approx(len(starts) / len(efficiency))
+    assert whole.measurements["lambda.functions.count", ""].value == len(made.functions)
+    critical = [found for found in whole.findings.values() if found.severity == "critical"]
+    assert [found.subject for found in critical] == [f"{FUNCTION_PREFIX}orders-create"]
 
 
 def test_money_in_the_platforms_words(whole: Run) -> None:
