@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, validators
 from rich.console import Console
 
 from deployments.config import Profile, build_config, needs_platform
@@ -45,6 +45,7 @@ local_app = App(
 )
 app.command(local_app)
 
+PORT = validators.Number(gte=1, lte=65_535)
 Output = Annotated[str, Parameter(help="Folder or s3:// bucket of the results.")]
 Local = Annotated[bool, Parameter(help="Let the embedded platform stand in for the environment.")]
 Json = Annotated[bool, Parameter(name="--json", help="Print the report as JSON, alone, on standard output.")]
@@ -314,7 +315,7 @@ def setup() -> ExitCode:
 def serve(
     *,
     local: Annotated[bool, Parameter(help="Environments without addresses get the embedded platform.")] = False,
-    port: Annotated[int, Parameter(help="Of the server, on 127.0.0.1.")] = 4200,
+    port: Annotated[int, Parameter(help="Of the server, on 127.0.0.1.", validator=PORT)] = 4200,
 ) -> ExitCode:
     """Hold a Prefect server with its UI, everything of ours on it, and a worker, until Ctrl-C."""
     from flows.serve import serve as hold
