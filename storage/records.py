@@ -693,6 +693,22 @@ class Calibration(Record):
     spread: Finite | None = Field(default=None, description="half width of the 80 % interval, on the model's scale")
 
 
+class Hint(Record):
+    """Where to look first for an endpoint that is slow: what changed, or is wrong, about the same thing.
+
+    `basis` is `changed` (both against an earlier run, in the same windows) or `slow` (a finding of another component
+    about it). `rank` is 0..1. It is correlation, and no proof of anything.
+    """
+
+    endpoint: str
+    cause: str
+    basis: Literal["changed", "slow"]
+    rank: Ratio
+    detail: str
+    evidence: tuple[Measurement, ...]
+    findings: tuple[str, ...] = ()
+
+
 class RunInfo(Record):
     """Which run this is, of what, by what."""
 
@@ -772,6 +788,7 @@ class Report(Record):
     earlier: tuple[EarlierRun, ...] = Field(
         default=(), description="runs of the same environment, profile, place and components before it, oldest first"
     )
+    hints: tuple[Hint, ...] = Field(default=(), description="where to look first for slow endpoints: correlation")
     verifications: tuple[Verification, ...] = Field(
         default=(), description="remedies applied since the last run: actual beside predicted"
     )

@@ -23,6 +23,7 @@ from storage.records import (
     Collected,
     ComponentId,
     ComponentResult,
+    EarlierRun,
     FailedComponent,
     Manifest,
     MeasuredComponent,
@@ -314,6 +315,7 @@ def _report(
     measured = [one for result in results if isinstance(result, MeasuredComponent) for one in result.measurements]
     found = against_baseline(folder, info, config, results)
     seen = over_history(folder, info, config, results)
+    runs_before = earlier_runs(folder.store, info)
     problems: list[str] = []
     known = ledger.ledger(folder.store, folder.environment, before=info.started, problems=problems)
     verifications = ledger.verify(folder, info, measured, known, problems)
@@ -334,13 +336,24 @@ def _report(
         ),
         indicative=config.environment.indicative or config.local,
         timelines=timelines(folder, config, results),
-        earlier=earlier_runs(folder.store, info),
+        earlier=runs_before,
         policy=config.gate,
         waivers=config.waivers,
         on=datetime.now(UTC).date() if today else None,
         ledger=known,
         verifications=verifications,
+        previous=baseline or _previous(folder, runs_before),
     )
+
+
+def _previous(folder: RunFolder, earlier: Sequence[EarlierRun]) -> Report | None:
+    """The report of the last run that is like this one, where it can still be read."""
+    if not earlier:
+        return None
+    try:
+        return RunFolder(folder.store, folder.environment, earlier[-1].run).report()
+    except DamagedFileError:
+        return None  # retention took it, or it is damaged, which its own commands say: hints do without it
 
 
 def interrupted(folder: RunFolder, why: str, attempt: int = 1) -> Report:

@@ -23,6 +23,7 @@ from storage.records import (
     Waiver,
 )
 from tasks.judge.calibrate import calibrations
+from tasks.judge.causes import hints
 from tasks.judge.coherence import one_target, unknown_target
 from tasks.judge.explain import explained
 from tasks.judge.freshness import fresh
@@ -52,6 +53,7 @@ def build(
     on: date | None = None,
     ledger: Sequence[Verification] = (),
     verifications: Sequence[Verification] = (),
+    previous: Report | None = None,
 ) -> Report:
     """The report of a run. Pure: the same inputs give the same report.
 
@@ -60,7 +62,7 @@ def build(
     says that the gate takes load figures which are no more than that; `policy` is how strict it is; `on` is the day
     by which waivers end, by default that of the run; `notes` go before the report's own; `timelines` and `earlier`
     are kept as they are. `ledger` is what was verified before, which corrects predictions; `verifications` is
-    what this run verified.
+    what this run verified; `previous` is a run like this one before it, for hints of what changed together.
     """
     arranged = tuple(fresh(info, result) for result in _arranged(results))
     outcome = explained(score(arranged, thresholds, weights))
@@ -104,6 +106,7 @@ def build(
         ),
         timelines=tuple(timelines),
         earlier=tuple(earlier),
+        hints=hints(_measured(arranged), findings, thresholds, previous),
         verifications=tuple(verifications),
         calibration=known,
     )

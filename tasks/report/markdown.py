@@ -94,6 +94,7 @@ def technical_markdown(report: Report) -> str:
         _indexes(report),
         _findings(report),
         _roadmap(report),
+        _hints(report),
         _verified(report),
         _advice(report),
         *_parts(parts_tables(report)),
@@ -265,6 +266,11 @@ def _roadmap(report: Report) -> str:
         if any(item.month == month for item in report.roadmap)
     ]
     return "## Roadmap\n\n" + "\n\n".join(months) if months else ""
+
+
+def _hints(report: Report) -> str:
+    lines = [f"**{escape(one.endpoint)}** and {escape(one.cause)}: {escape(one.detail)}" for one in report.hints]
+    return "## Where to look first\n\nCorrelation, no proof.\n\n" + _numbered(lines) if lines else ""
 
 
 def _verified(report: Report) -> str:
