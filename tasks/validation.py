@@ -342,16 +342,17 @@ def _report(
         on=datetime.now(UTC).date() if today else None,
         ledger=known,
         verifications=verifications,
-        previous=baseline or _previous(folder, runs_before),
+        previous=_previous(folder, info, runs_before),
     )
 
 
-def _previous(folder: RunFolder, earlier: Sequence[EarlierRun]) -> Report | None:
-    """The report of the last run that is like this one, where it can still be read."""
-    if not earlier:
+def _previous(folder: RunFolder, info: RunInfo, earlier: Sequence[EarlierRun]) -> Report | None:
+    """The report of the baseline, or of the last run that is like this one, where it can still be read."""
+    run = info.baseline or (earlier[-1].run if earlier else None)
+    if run is None:
         return None
     try:
-        return RunFolder(folder.store, folder.environment, earlier[-1].run).report()
+        return RunFolder(folder.store, folder.environment, run).report()
     except DamagedFileError:
         return None  # retention took it, or it is damaged, which its own commands say: hints do without it
 
