@@ -10,7 +10,7 @@ from tasks.components.database.advisor.catalog import Catalog
 from tasks.components.database.advisor.fill import Filled, guessed
 from tasks.components.database.advisor.propose import candidates, covering, is_there
 from tasks.components.database.advisor.records import Index, Plan, PlanError, WhatIf
-from tasks.components.database.advisor.statement import Parsed
+from tasks.components.database.advisor.uses import Parsed
 
 USEFUL = 0.9
 """A plan with candidates must cost at most this share of the one without: else none of them is kept."""

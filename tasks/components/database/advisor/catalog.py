@@ -86,10 +86,17 @@ class Catalog:
     extensions: frozenset[str] = field(default=frozenset())
     visible: Mapping[str, Table] = field(default_factory=dict)
     """Tables by a name that needs no schema."""
+    views: Mapping[Name, str] = field(default_factory=dict)
+    """The queries of views."""
 
     def find(self, schema: str | None, name: str) -> Table | None:
         """A table as a statement names it; None for what is not here (views, catalogues)."""
         return self.tables.get((schema, name)) if schema else self.visible.get(name)
+
+    def view(self, schema: str | None, name: str) -> str | None:
+        """The query of a view as a statement names it; None for what is no view."""
+        schemas = (schema,) if schema else (*self.path, *(own for own, view in self.views if view == name))
+        return next((self.views[one, name] for one in schemas if (one, name) in self.views), None)
 
 
 _USER = "n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'"
@@ -142,6 +149,11 @@ FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_class t ON t.oid = k.conrelid
 JOIN pg_catalog.pg_namespace n ON n.oid = t.relnamespace
 WHERE k.contype = 'f' AND k.conparentid = 0 AND {_USER}"""  # noqa: S608 - a constant above
 
+_VIEWS = f"""
+SELECT n.nspname AS schema, c.relname AS name, pg_catalog.pg_get_viewdef(c.oid) AS text
+FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'v' AND {_USER} ORDER BY 1, 2 LIMIT 2000"""  # noqa: S608 - a constant above
+
 _PATH = "SELECT pg_catalog.current_schemas(false)::text[] AS path"
 _EXTENSIONS = "SELECT extname AS name FROM pg_catalog.pg_extension"
 
@@ -158,6 +170,7 @@ def read(session: Session) -> Catalog:
                 ("columns", _COLUMNS),
                 ("indexes", _INDEXES),
                 ("keys", _KEYS),
+                ("views", _VIEWS),
                 ("path", _PATH),
                 ("extensions", _EXTENSIONS),
             )
@@ -167,7 +180,9 @@ def read(session: Session) -> Catalog:
     _statistics_seen(session, rows["columns"])
     tables = {(row["schema"], row["name"]): _table(row, rows) for row in rows["tables"]}
     path = tuple(rows["path"][0]["path"]) or ("public",)
-    return Catalog(tables, path, frozenset(row["name"] for row in rows["extensions"]), _visible(tables, path))
+    views = {(row["schema"], row["name"]): row["text"] for row in rows["views"] if row["text"]}
+    extensions = frozenset(row["name"] for row in rows["extensions"])
+    return Catalog(tables, path, extensions, _visible(tables, path), views)
 
 
 def _statistics_seen(session: Session, columns: Sequence[Row]) -> None:

@@ -16,7 +16,8 @@ import postgast
 from storage.errors import NotMeasuredError
 from tasks.components.database.advisor.catalog import Catalog
 from tasks.components.database.advisor.source import Name
-from tasks.components.database.advisor.statement import Parameter, Parsed, inner, tree_of, walk
+from tasks.components.database.advisor.tree import inner, tree_of, walk
+from tasks.components.database.advisor.uses import Parameter, Parsed
 from tasks.load.database.session import QueryError, Session
 
 LIMIT, OFFSET = "20", "0"

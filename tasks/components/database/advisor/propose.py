@@ -12,7 +12,7 @@ from itertools import permutations
 
 from tasks.components.database.advisor.catalog import Catalog, Existing, Table
 from tasks.components.database.advisor.records import Index, Key, quoted
-from tasks.components.database.advisor.statement import Sort, Use
+from tasks.components.database.advisor.uses import Sort, Use
 
 MOST_KEYS = 4
 MOST_FOR_USE = 24

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from tasks.components.database.advisor.catalog import Table
 from tasks.components.database.advisor.records import Index
-from tasks.components.database.advisor.statement import Parsed, Use
+from tasks.components.database.advisor.uses import Parsed, Use
 from tasks.components.database.advisor.workload import Statement
 
 _RECORD_BYTES = 64
