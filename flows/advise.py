@@ -24,6 +24,9 @@ def advise(
         float | None, Parameter(help="Most megabytes of new indexes; a quarter of the tables.")
     ] = None,
     max_indexes: Annotated[int | None, Parameter(help="Most new indexes.")] = None,
+    max_wal_growth: Annotated[
+        float, Parameter(help="Share by which all new indexes together may make the WAL grow; 0.1 is a tenth.")
+    ] = 0.1,
     workload: Annotated[
         Path | None, Parameter(help="SQL statements separated by semicolons, instead of pg_stat_statements.")
     ] = None,
@@ -51,10 +54,13 @@ def advise(
         raise UsageError("--budget-mb must be above 0")
     if max_indexes is not None and max_indexes < 1:
         raise UsageError("--max-indexes must be at least 1")
+    if max_wal_growth < 0:
+        raise UsageError("--max-wal-growth must not be negative")
     options = Options(
         budget_bytes=None if budget_mb is None else round(budget_mb * _MB),
         most=max_indexes,
         rehearse=rehearse,
+        wal_growth=max_wal_growth,
         statements=None if workload is None else of_file(workload),
     )
     try:

@@ -76,7 +76,8 @@ def test_advice_helps_when_it_is_followed(server: Database, capsys: pytest.Captu
     told = asked(capsys, dsn=server.analysis)
     assert state(server) == before, "advice changes nothing"
     assert told["how"] == "planner twin, rehearsed on a copy", told["notes"]
-    assert (told["planned"], told["not_planned"]) == (len(WORKLOAD), {})
+    assert (told["planned"], told["not_planned"]) == (told["statements"], {})
+    assert told["statements"] >= len(WORKLOAD)
     tables = {one["evidence"]["table"] for one in told["recommendations"]}
     assert {"public.orders", "public.items", "public.customers"} <= tables
     assert not re.search(r"@example\.com|city[0-9]", json.dumps(told)), "no value of the database is told"

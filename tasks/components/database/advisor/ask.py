@@ -28,6 +28,8 @@ class Planner:
     """Cost of each statement without any added index."""
     refused: dict[str, str] = field(default_factory=dict)
     """Statements that the planner did not take, and why."""
+    _seen: dict[str, list[tuple[frozenset[str], frozenset[str], float]]] = field(default_factory=dict)
+    """By statement: indexes that were visible, those of them that were used, and the cost."""
 
     def add(self, found: Iterable[Index]) -> list[str]:
         """Show indexes to the planner; names of those that it takes."""
@@ -70,12 +72,26 @@ class Planner:
         return [self.whatif.plan(one.text, hidden=hidden) for one in self.texts[statement]]
 
     def cost(self, statement: str, visible: frozenset[str]) -> float:
-        """The mean cost of the statement's variants; that of before where it cannot be planned now."""
+        """The mean cost of the statement's variants; that of before where it cannot be planned now.
+
+        What was planned with more indexes and used none beyond these ones costs the same with these ones.
+        """
+        for seen, used, cost in self._seen.get(statement, ()):
+            if used <= visible <= seen:
+                return cost
         try:
-            return mean_cost(self.plans(statement, visible))
+            return self.asked(statement, visible)[1]
         except PlanError as error:
             self.refused.setdefault(statement, str(error))
             return self.before.get(statement, 1.0)
+
+    def asked(self, statement: str, visible: frozenset[str]) -> tuple[frozenset[str], float]:
+        """The indexes that the statement's plans use, and their mean cost; raises PlanError."""
+        plans = self.plans(statement, visible)
+        used = frozenset[str]().union(*(plan.indexes for plan in plans)) & visible
+        cost = mean_cost(plans)
+        self._seen.setdefault(statement, []).insert(0, (visible, used, cost))
+        return used, cost
 
     def _kept(self, statement: str, cost: float) -> float:
         self.before[statement] = cost
@@ -121,11 +137,9 @@ def useful(planner: Planner, statement: str, parsed: Parsed, catalog: Catalog) -
 
 def _used(planner: Planner, statement: str, visible: set[str]) -> tuple[frozenset[str], float]:
     try:
-        plans = planner.plans(statement, visible)
+        return planner.asked(statement, frozenset(visible))
     except PlanError:
         return frozenset(), 0.0
-    used = frozenset().union(*(plan.indexes for plan in plans)) & visible
-    return used, mean_cost(plans)
 
 
 def _covering(planner: Planner, used: Iterable[str], parsed: Parsed, catalog: Catalog) -> list[Index]:

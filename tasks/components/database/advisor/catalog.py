@@ -65,6 +65,7 @@ class Table:
     all_visible: float = 0.0
     """Share of pages that are all-visible: where it is low, an index-only scan visits the table after all."""
     foreign_keys: tuple[tuple[str, ...], ...] = ()
+    partitioned: bool = False
 
     @property
     def writes(self) -> int:
@@ -102,12 +103,21 @@ class Catalog:
 _USER = "n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_(toast|temp)'"
 
 _TABLES = f"""
-SELECT n.nspname AS schema, c.relname AS name, c.reltuples::float8 AS rows, c.relpages AS pages,
-       pg_catalog.pg_relation_size(c.oid) AS bytes, c.relallvisible AS visible,
+WITH RECURSIVE leaves AS (
+  SELECT c.oid AS root, c.oid AS member FROM pg_catalog.pg_class c WHERE c.relkind = 'p'
+  UNION ALL SELECT l.root, i.inhrelid FROM leaves l JOIN pg_catalog.pg_inherits i ON i.inhparent = l.member),
+sums AS (
+  SELECT l.root, sum(greatest(c.reltuples, 0))::float8 AS rows, sum(c.relpages) AS pages,
+         sum(pg_catalog.pg_relation_size(c.oid))::int8 AS bytes, sum(c.relallvisible) AS visible
+  FROM leaves l JOIN pg_catalog.pg_class c ON c.oid = l.member WHERE c.relkind = 'r' GROUP BY l.root)
+SELECT n.nspname AS schema, c.relname AS name, c.relkind = 'p' AS partitioned,
+       coalesce(p.rows, c.reltuples::float8) AS rows, coalesce(p.pages, c.relpages) AS pages,
+       coalesce(p.bytes, pg_catalog.pg_relation_size(c.oid)) AS bytes,
+       coalesce(p.visible, c.relallvisible) AS visible,
        coalesce(s.n_tup_ins, 0) AS inserts, coalesce(s.n_tup_upd, 0) AS updates,
        coalesce(s.n_tup_hot_upd, 0) AS hot_updates, coalesce(s.n_tup_del, 0) AS deletes
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-LEFT JOIN pg_catalog.pg_stat_user_tables s ON s.relid = c.oid
+LEFT JOIN pg_catalog.pg_stat_user_tables s ON s.relid = c.oid LEFT JOIN sums p ON p.root = c.oid
 WHERE c.relkind IN ('r', 'm', 'p') AND c.relpersistence <> 't' AND {_USER}"""  # noqa: S608 - a constant above
 
 _COLUMNS = f"""
@@ -222,6 +232,7 @@ def _table(row: Row, rows: Mapping[str, Sequence[Row]]) -> Table:
         hot_updates=int(row["hot_updates"]),
         deletes=int(row["deletes"]),
         all_visible=min(1.0, row["visible"] / row["pages"]) if row["pages"] else 0.0,
+        partitioned=row["partitioned"],
         foreign_keys=tuple(tuple(one["columns"]) for one in rows["keys"] if _of(one) == mine),
     )
 

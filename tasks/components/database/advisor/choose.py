@@ -9,18 +9,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tasks.components.database.advisor.records import Index
 
-PRICE = 2.0
-"""Gain that an index as large as all tables must bring."""
+PRICE, PRICE_IN_BUDGET = 4.0, 2.0
+"""Gain that an index as large as all tables must bring; where the caller named a budget, that is the limit first."""
+
+INSURANCE = 0.5
+"""Gain, beside what is measured, of an index on a join's column alone that plans use: without it the planner, where
+it expects fewer rows than there are, repeats a scan of the whole table for each."""
 
 LEAST = 0.02
 """Gain that any index must bring."""
 
 WAL_PRICE = 3.0
 """Gain that doubling the WAL must be worth."""
+
+WAL_GROWTH = 0.1
+"""Share by which all new indexes together may make the WAL grow, unless the caller says otherwise."""
 
 FLOOR_MS = 0.05
 """Time of a statement that no index can go below: round trip, parsing, planning."""
@@ -36,6 +43,8 @@ class Weighted:
     mean_ms: float
     calls: float
     tables: frozenset[tuple[str, str]]
+    indexes: frozenset[str] | None = None
+    """The candidates that it could use at all; None: all of its tables."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +54,8 @@ class Candidate:
     index: Index
     bytes: int
     wal_growth: float = 0.0
+    joins: bool = False
+    """Whether it is on a join's column alone."""
     slows: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -57,40 +68,59 @@ class Choice:
     """Chooses among candidates; `cost` is asked as seldom as possible and its answers are kept."""
 
     statements: Sequence[Weighted]
-    candidates: Mapping[str, Candidate]
+    candidates: dict[str, Candidate]
     cost: Cost
     table_bytes: int
     budget_bytes: int | None = None
     most: int | None = None
+    most_wal: float = WAL_GROWTH
+    size_price: float = PRICE
     severity: float = 1.0
     """Factor of every price: below 1 where a rehearsal will judge again."""
     together: Collection[frozenset[str]] = ()
     """Sets that the planner uses together: each may be worth nothing alone."""
     _known: dict[tuple[str, frozenset[str]], float] = field(default_factory=dict)
+    too_much: dict[str, str] = field(default_factory=dict)
+    """Definitions of indexes that pay but would make the WAL grow too much, and by how much."""
+    _rated: dict[frozenset[str], tuple[float, float]] = field(default_factory=dict)
+    """Net worth and worth for its size of each move, as of the last time that it was asked for."""
 
     def choose(self) -> list[str]:
-        """Names of the indexes to take, the best first."""
+        """Names of the indexes to take, the best first.
+
+        Lazily greedy: what a move was worth before is taken as the most that it can be worth now, except where it
+        shares an index with the last move; so only few moves are rated again in each round.
+        """
         chosen: list[str] = []
-        moves = sorted({frozenset({name}) for name in self.candidates} | set(self.together), key=sorted)
+        moves = {frozenset({name}) for name in self.candidates} | set(self.together)
+        self._rated = {move: self._net(chosen, move) for move in moves}
         while moves:
-            rated = [(*self._net(chosen, move), sorted(move), move) for move in moves]
-            net, _, _, best = max(rated, key=lambda one: (one[1], one[2]))
-            if net <= 0:
+            best = self._best(chosen, moves)
+            if best is None:
                 break
             chosen = self._pruned([*chosen, *sorted(best - set(chosen))])
             gone = best - set(chosen)  # others do their work already
-            moves = [move for move in moves if not move <= set(chosen) and not move & gone]
+            moves = {move for move in moves if not move <= set(chosen) and not move & gone}
+            self._rated = {move: self._net(chosen, move) if move & best else self._rated[move] for move in moves}
         return self._ordered(chosen)
 
+    def _best(self, chosen: Sequence[str], moves: Collection[frozenset[str]]) -> frozenset[str] | None:
+        """The move that is worth most for its size; None where none is worth its price."""
+        fresh: set[frozenset[str]] = set()
+        while True:
+            best = max(moves, key=lambda move: (self._rated[move][0] > 0, self._rated[move][1], sorted(move)))
+            if self._rated[best][0] <= 0:
+                return None
+            if best in fresh:
+                return best
+            self._rated[best] = self._net(chosen, best)
+            fresh.add(best)
+
     def _ordered(self, chosen: Sequence[str]) -> list[str]:
-        """Best first: each the one that gains most beside those before it."""
-        found: list[str] = []
-        left = sorted(chosen)
-        while left:
-            best = max(left, key=lambda name: (self.gain([*found, name]), name))
-            found.append(best)
-            left.remove(best)
-        return found
+        """Best first: by what would be lost without each."""
+        whole = self.gain(chosen)
+        lost = {name: whole - self.gain([one for one in chosen if one != name]) for name in chosen}
+        return sorted(chosen, key=lambda name: (-lost[name], name))
 
     def gain(self, chosen: Collection[str]) -> float:
         """What a set is worth, costs not counted."""
@@ -116,7 +146,10 @@ class Choice:
 
     def cost_of(self, one: Weighted, names: frozenset[str]) -> float:
         """The planner's cost with these indexes."""
-        relevant = frozenset(name for name in names if self._table(name) in one.tables)
+        if one.indexes is not None:
+            relevant = names & one.indexes
+        else:
+            relevant = frozenset(name for name in names if self._table(name) in one.tables)
         key = (one.id, relevant)
         if key not in self._known:
             self._known[key] = self.cost(one.id, relevant)
@@ -132,6 +165,9 @@ class Choice:
         after = [*chosen, *sorted(new)]
         if not new or self._too_large(after) or (self.most is not None and len(after) > self.most):
             return -math.inf, -math.inf
+        if self._wal(after) > self.most_wal and self._wal(new) > 0:
+            self._note_wal(new)
+            return -math.inf, -math.inf
         share = sum(self.candidates[name].bytes for name in new) / max(self.table_bytes, 1)
         net = self.gain(after) - self.gain(chosen) - sum(self.price(name) for name in new)
         return net, net / (share + _SMALL_SHARE)
@@ -140,11 +176,25 @@ class Choice:
         """What an index must at least be worth, by its estimated size or a measured one."""
         one = self.candidates[name]
         share = (one.bytes if size is None else size) / max(self.table_bytes, 1)
-        return self.severity * (LEAST + PRICE * share + WAL_PRICE * one.wal_growth)
+        return self.severity * (LEAST + self.size_price * share + WAL_PRICE * one.wal_growth)
+
+    def adopt(self, index: Index, like: str) -> None:
+        """Know an index that is another form of a candidate, with the same cost to those who write."""
+        self.candidates.setdefault(index.name, replace(self.candidates[like], index=index))
 
     def _too_large(self, chosen: Collection[str]) -> bool:
         total = sum(self.candidates[name].bytes for name in chosen)
         return self.budget_bytes is not None and total > self.budget_bytes
+
+    def _wal(self, chosen: Collection[str]) -> float:
+        return sum(self.candidates[name].wal_growth for name in chosen)
+
+    def _note_wal(self, new: Collection[str]) -> None:
+        """Say which index would pay if it were not for the WAL."""
+        if len(new) == 1 and self.gain(new) > sum(self.price(name) for name in new):
+            (one,) = (self.candidates[name] for name in new)
+            why = f"it would make the WAL grow by {one.wal_growth:.0%}, all together at most {self.most_wal:.0%}"
+            self.too_much[one.index.definition()] = f"{why}: --max-wal-growth allows more"
 
     def _pruned(self, chosen: list[str]) -> list[str]:
         """Without those that others have made useless."""

@@ -28,6 +28,9 @@ SQUASHED = "/*, ... */"
 LISTED = 4
 """Values that a shortened list gets."""
 
+_BEGINNING, _PART = 4, 6
+"""Characters of a value that a LIKE looks for at its beginning, and within."""
+
 _RANGE = {"both": (0.45, 0.55), "low": 0.9, "high": 0.1}
 _BY_TYPE: Mapping[str, str] = {
     "interval": "30 days",
@@ -172,15 +175,16 @@ def _literals(
         known = columns.get((one.table.full_name, one.column))
         value = None if known is None else _value(one, parameters, known, variant)
         if known is not None and value is not None:
-            pattern = one.operator.startswith("~~")
+            pattern = "~~" in one.operator
             found[number] = (value, None if pattern else known.type)
     return found
 
 
 def _value(one: Parameter, parameters: Mapping[int, Parameter], known: Values, variant: int) -> str | None:
-    if one.operator.startswith("~~"):
-        example = known.equal(1)
-        return None if example is None else example[:4] + "%"
+    if "~~" in one.operator:
+        return _pattern(known.equal(variant), within=variant == 0 or one.operator != "~~")
+    if one.operator == "<>":
+        return known.equal(2)
     if one.operator[0] not in "<>":
         return known.equal(variant)
     others = {
@@ -190,6 +194,16 @@ def _value(one: Parameter, parameters: Mapping[int, Parameter], known: Values, v
     if {"<", ">"} & others:
         return known.quantile(_RANGE["both"][0 if low else 1])  # type: ignore[index] # the pair
     return known.quantile(_RANGE["low" if low else "high"])  # type: ignore[arg-type] # one of the numbers
+
+
+def _pattern(example: str | None, *, within: bool) -> str | None:
+    """What a value that exists is found by: its beginning, or a part from within."""
+    if example is None:
+        return None
+    middle = max(0, (len(example) - _PART) // 2)
+    part = example[middle : middle + _PART] if within else example[:_BEGINNING]
+    escaped = part.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return f"%{escaped}%" if within else f"{escaped}%"
 
 
 def _limit(node: Any) -> None:

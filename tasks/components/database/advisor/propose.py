@@ -82,6 +82,19 @@ def _shown(key: Key) -> str:
     return text + (" DESC" if key.descending else "")
 
 
+def could_serve(index: Index, use: Use) -> bool:
+    """Whether a block could use the index at all: by its first key, or since all that the block needs is in it."""
+    if use.table.full_name != (index.schema, index.table):
+        return False
+    first = index.keys[0]
+    if first.column is None:
+        return first.expression in {*use.expressions, *(name.strip("()") for name in use.contains)}
+    wanted = {*use.equal, *use.listed, *use.joined, *use.ranged, *use.prefixed, *use.infixed, *use.contains}
+    wanted |= {*use.either, *use.nulls, *use.groups, *use.extremes, *(one.column for one in use.sorts)}
+    covers = not use.star and use.selected <= {*index.columns, *index.include}
+    return first.column in wanted or covers
+
+
 # --- one table in one block ---
 
 

@@ -1,31 +1,23 @@
 """Proves a choice of indexes by the clock, on a copy: builds them, times every read, drops what does not pay.
 
 The planner's cost is no run time: an advisor that believes it can make a workload slower. Here each index must earn
-its real bytes in measured milliseconds, and no statement may become slower.
+its real bytes in measured milliseconds, and no statement may become slower. Without an index only those statements
+can change whose plan used it: only they are timed again.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from statistics import geometric_mean
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from tasks.components.database.advisor.choose import Choice, Weighted
-from tasks.components.database.advisor.fill import Filled
+from tasks.components.database.advisor.choose import INSURANCE, Choice, Weighted
 from tasks.components.database.advisor.records import Index, PlanError
-from tasks.components.database.advisor.rehearsal import Rehearsal
+from tasks.components.database.advisor.stopwatch import Seen, Stopwatch
 
-STATEMENT_S, LEAST_S = 20.0, 5.0
-"""Time limits of one run."""
-
-SLOWER = 1.1
+SLOWER = 1.15
 """A statement that takes longer than this factor of its time before is harmed."""
 
-_NOISE_MS = 0.1
-_LATE = "statement timeout"
-_SLOW_MS = 500.0
-_REPEATS = 3
+_NOISE_MS = 0.2
 
 
 @dataclass
@@ -41,127 +33,181 @@ class Proof:
     kept: list[str] = field(default_factory=list)
     dropped: dict[str, str] = field(default_factory=dict)
     unproved: dict[str, str] = field(default_factory=dict)
-    cut_off: set[str] = field(default_factory=set)
-    """Statements of which a run was cut off at its time limit: their times are lower bounds."""
 
     @property
     def harmed(self) -> list[str]:
         """Statements that are slower now."""
-        return [one for one, ms in self.after.items() if ms > SLOWER * self.before[one] + _NOISE_MS]
+        return [one for one, ms in self.after.items() if slower(ms, self.before[one])]
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """What it is like without one index: what is lost, and the statements that its absence changes."""
+
+    lost: float
+    seen: Mapping[str, Seen]
 
 
 @dataclass
 class Prover:
-    """Times the workload on a copy."""
+    """Proves a choice on a copy; `indexes` gets the narrower forms that it tries."""
 
-    copy: Rehearsal
-    texts: Mapping[str, Sequence[Filled]]
+    watch: Stopwatch
     statements: Mapping[str, Weighted]
-    indexes: Mapping[str, Index]
-    seconds: float
+    indexes: dict[str, Index]
+    choice: Choice
     proof: Proof = field(default_factory=Proof)
-    _end: float = 0.0
+    _used: dict[str, frozenset[str]] = field(default_factory=dict)
+    _lost: dict[str, float] = field(default_factory=dict)
 
-    def prove(self, names: Sequence[str], choice: Choice) -> Proof:
-        """Build, time, and drop what does not pay; `choice` knows prices and budget."""
-        self._end = time.monotonic() + self.seconds
-        self.proof.before = self._timed(self.texts)
-        if not self.proof.before:
-            return self.proof
-        self._build(names, choice)
-        self.proof.after = self.proof.before | self._timed(self._affected(self.proof.kept))
-        for name in self._suspects():
-            self._try_without(name, choice)
+    def prove(self, names: Sequence[str]) -> Proof:
+        """Build, time, and drop what does not pay."""
+        self.proof.before = {one: seen.ms for one, seen in self.watch.time(self.watch.shortest_first()).items()}
+        if self.proof.before:
+            for name in names:
+                self._build(name)
+            self._note(self.watch.time(self._touched()))
+            self.proof.after = self.proof.before | self.proof.after
+            for statement in self.proof.harmed:
+                self._heal(statement)
+            for name in sorted(self.proof.kept, key=self._rank):
+                self._judge(name)
+            self._fit()
+        self.proof.unproved = self.watch.unproved
         return self.proof
 
-    def gain(self, choice: Choice, after: Mapping[str, float], kept: Iterable[str]) -> float:
+    # --- what is measured ---
+
+    def _rank(self, name: str) -> tuple[bool, int, str]:
+        """Large indexes are judged first, those of joins last: others may stand in for them by chance."""
+        return self.choice.candidates[name].joins, -self.proof.bytes[name], name
+
+    def _touched(self) -> list[str]:
+        tables = {(self.indexes[name].schema, self.indexes[name].table) for name in self.proof.kept}
+        return [one for one in self.watch.shortest_first() if self.statements[one].tables & tables]
+
+    def _note(self, seen: Mapping[str, Seen]) -> None:
+        """Take over what was seen; a statement that failed this time is held against nothing."""
+        for one, found in seen.items():
+            if one in self.proof.before:
+                self.proof.after[one] = found.ms
+                self._used[one] = found.indexes
+        for one in self.watch.unproved.keys() & self.proof.before.keys():
+            if self.watch.failed(one):
+                self.proof.before.pop(one)
+                self.proof.after.pop(one, None)
+
+    def _users(self, name: str) -> list[str]:
+        return [one for one in self.watch.shortest_first() if name in self._used.get(one, frozenset())]
+
+    def _gain(self, after: Mapping[str, float], kept: Iterable[str]) -> float:
         """What times are worth by the rule that chose: measured ones, and predicted ones of what was not timed."""
         ratios = {one: after[one] / before for one, before in self.proof.before.items() if before > 0}
         timed = {one: self.statements[one].mean_ms * ratio for one, ratio in ratios.items()}
         names = frozenset(kept)
-        rest = [one for one in choice.statements if one.id not in timed]
-        return choice.gain_of(timed | {one.id: choice.predicted_ms(one, names) for one in rest})
+        rest = [one for one in self.choice.statements if one.id not in timed]
+        return self.choice.gain_of(timed | {one.id: self.choice.predicted_ms(one, names) for one in rest})
 
-    def _timed(self, statements: Iterable[str]) -> dict[str, float]:
-        """Milliseconds of each statement: the geometric mean of the medians of its variants."""
-        found = {}
-        for one in statements:
-            if time.monotonic() > self._end:
-                self.proof.unproved.setdefault(one, "the time for the rehearsal was over")
-                continue
-            try:
-                found[one] = geometric_mean(max(self._run(text, one), 1e-3) for text in self._whole(one))
-            except PlanError as error:
-                self.proof.unproved.setdefault(one, str(error))
-                self.proof.before.pop(one, None)  # what cannot be timed again is held against nothing
-        return found
+    # --- one index at a time ---
 
-    def _whole(self, statement: str) -> list[str]:
-        texts = [one.text for one in self.texts[statement] if one.whole]
-        if not texts:
-            raise PlanError("not all of its parameters are known")
-        return texts
-
-    def _run(self, text: str, statement: str) -> float:
-        """One text's milliseconds; a run that is cut off took at least its time limit, and counts with that."""
-        mean_ms = self.statements[statement].mean_ms
-        timeout = min(STATEMENT_S, max(LEAST_S, 4 * mean_ms / 1e3))
+    def _build(self, name: str) -> bool:
         try:
-            return self.copy.run(text, timeout_s=timeout, repeat=1 if mean_ms > _SLOW_MS else _REPEATS).median_ms
+            self.proof.bytes[name], _ = self.watch.copy.build(self.indexes[name])
         except PlanError as error:
-            if _LATE not in str(error):
-                raise
-            self.proof.cut_off.add(statement)
-            return timeout * 1e3
+            self.proof.dropped[name] = f"it could not be built on the copy: {error}"
+            return False
+        self.proof.kept.append(name)
+        return True
 
-    def _affected(self, names: Collection[str]) -> list[str]:
-        tables = {(self.indexes[name].schema, self.indexes[name].table) for name in names}
-        return [one for one in self.proof.before if self.statements[one].tables & tables]
+    def _drop(self, name: str, why: str, seen: Mapping[str, Seen]) -> None:
+        """Leave an index out that is not on the copy any more."""
+        if name in self.proof.kept:
+            self.proof.kept.remove(name)
+        self.proof.dropped[name] = why
+        self._note(seen)
 
-    def _build(self, names: Sequence[str], choice: Choice) -> None:
-        for name in names:
-            try:
-                size, _ = self.copy.build(self.indexes[name])
-            except PlanError as error:
-                self.proof.dropped[name] = f"it could not be built on the copy: {error}"
-                continue
-            total = size + sum(self.proof.bytes[one] for one in self.proof.kept)
-            if choice.budget_bytes is not None and total > choice.budget_bytes:
-                self.copy.drop(self.indexes[name])
-                self.proof.dropped[name] = f"its real size, {size / 1e6:.1f} MB, is beyond the budget"
-                continue
-            self.proof.bytes[name] = size
-            self.proof.kept.append(name)
-
-    def _suspects(self) -> list[str]:
-        """Kept indexes, those of harmed statements first, then the largest."""
-        harmed = {table for one in self.proof.harmed for table in self.statements[one].tables}
-
-        def rank(name: str) -> tuple[bool, int]:
-            index = self.indexes[name]
-            return (index.schema, index.table) not in harmed, -self.proof.bytes[name]
-
-        return sorted(self.proof.kept, key=rank)
-
-    def _try_without(self, name: str, choice: Choice) -> None:
-        """Drop an index, time what it touches, and build it again where it paid."""
-        if time.monotonic() > self._end:
-            return
-        index, with_it = self.indexes[name], dict(self.proof.after)
-        harmed = set(self.proof.harmed)
-        self.copy.drop(index)
-        without = with_it | self._timed(self._affected([name]))
+    def _trial(self, name: str) -> _Trial:
+        """Drop the index from the copy and time what used it."""
+        self.watch.copy.drop(self.indexes[name])
+        seen = self.watch.time(self._users(name))
+        without = self.proof.after | {one: found.ms for one, found in seen.items() if one in self.proof.before}
         rest = [one for one in self.proof.kept if one != name]
-        lost = self.gain(choice, with_it, self.proof.kept) - self.gain(choice, without, rest)
-        price = choice.price(name, self.proof.bytes[name])
-        healed = {one for one in harmed if without[one] <= SLOWER * self.proof.before[one] + _NOISE_MS}
-        if lost >= price and not healed:
-            self.copy.build(index)
+        lost = self._gain(self.proof.after, self.proof.kept) - self._gain(without, rest)
+        insured = INSURANCE if self.choice.candidates[name].joins and seen else 0.0
+        return _Trial(lost + insured, seen)
+
+    def _heal(self, statement: str) -> None:
+        """Drop the index without which a statement is as fast as before, the one that is missed least."""
+        self._note(self.watch.time([statement]))  # a disturbance does not come twice
+        if statement not in self.proof.harmed:
             return
-        self.proof.kept.remove(name)
-        self.proof.after = without
-        self.proof.dropped[name] = (
-            f"it made {len(healed)} statement(s) slower"
-            if healed
-            else "measured on the copy, it did not pay for its size"
-        )
+        cures: list[tuple[float, str, _Trial]] = []
+        for name in sorted(self._used.get(statement, frozenset()) & set(self.proof.kept)):
+            if self.watch.over:
+                return
+            trial = self._trial(name)
+            found = trial.seen.get(statement)
+            if found is not None and not slower(found.ms, self.proof.before[statement]):
+                cures.append((trial.lost, name, trial))
+            self.watch.copy.build(self.indexes[name])
+        if cures:
+            _, name, trial = min(cures, key=lambda one: one[:2])
+            self.watch.copy.drop(self.indexes[name])
+            self._drop(name, "it made a statement slower", trial.seen)
+
+    def _judge(self, name: str) -> None:
+        """Drop an index that does not pay, or take its narrower form where that pays more."""
+        if self.watch.over:
+            return
+        trial = self._trial(name)
+        worth = trial.lost - self.choice.price(name, self.proof.bytes[name])
+        if worth < 0:
+            self._drop(name, "measured on the copy, it did not pay for its size", trial.seen)
+            return
+        if not self._narrower(name, trial, worth):
+            self.watch.copy.build(self.indexes[name])
+            self._lost[name] = trial.lost
+
+    def _narrower(self, name: str, trial: _Trial, worth: float) -> bool:
+        """Whether the index without its further columns is worth more; it is on the copy then."""
+        index = self.indexes[name]
+        if not index.include:
+            return False
+        narrow = replace(index, include=())
+        if narrow.name in self.proof.kept:
+            return False
+        self.indexes[narrow.name] = narrow
+        self.choice.adopt(narrow, name)
+        if not self._build(narrow.name):
+            return False
+        seen = self.watch.time(self._users(name))
+        with_it = self.proof.after | {one: found.ms for one, found in seen.items() if one in self.proof.before}
+        kept = [one for one in self.proof.kept if one != name]
+        lost = self._gain(self.proof.after, [*kept, name]) - self._gain(with_it, kept)
+        harmed = any(slower(ms, self.proof.before[one]) for one, ms in with_it.items())
+        gained = trial.lost - lost
+        if not harmed and gained - self.choice.price(narrow.name, self.proof.bytes[narrow.name]) > worth:
+            self._drop(name, "measured on the copy, its further columns did not pay for their size", seen)
+            self._lost[narrow.name] = gained
+            return True
+        self.watch.copy.drop(narrow)
+        self.proof.kept.remove(narrow.name)
+        return False
+
+    def _fit(self) -> None:
+        """Keep the budget by real sizes: what is missed least for its bytes goes first."""
+        budget, most = self.choice.budget_bytes, self.choice.most
+        while self.proof.kept and (
+            (budget is not None and sum(self.proof.bytes[one] for one in self.proof.kept) > budget)
+            or (most is not None and len(self.proof.kept) > most)
+        ):
+            name = min(self.proof.kept, key=lambda one: (self._lost.get(one, 0.0) / self.proof.bytes[one], one))
+            trial = self._trial(name)
+            self._drop(
+                name, f"its real size, {self.proof.bytes[name] / 1e6:.1f} MB, is beyond the budget", trial.seen
+            )
+
+
+def slower(ms: float, before: float) -> bool:
+    """Whether a statement is harmed."""
+    return ms > SLOWER * before + _NOISE_MS

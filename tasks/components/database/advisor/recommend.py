@@ -4,33 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from storage.errors import NotMeasuredError
 from tasks.components.database.advisor import catalog as catalogs
-from tasks.components.database.advisor import fill, workload, writes
+from tasks.components.database.advisor import workload, writes
 from tasks.components.database.advisor.ask import Planner, useful
-from tasks.components.database.advisor.catalog import Catalog
-from tasks.components.database.advisor.choose import Candidate, Choice, Weighted
-from tasks.components.database.advisor.evidence import Advice, Effect, Evidence, Recommendation, redundant
-from tasks.components.database.advisor.explain import nodes
-from tasks.components.database.advisor.fill import Filled
+from tasks.components.database.advisor.case import Case
+from tasks.components.database.advisor.choose import PRICE, PRICE_IN_BUDGET, WAL_GROWTH, Candidate, Choice, Weighted
+from tasks.components.database.advisor.evidence import Advice, redundant
 from tasks.components.database.advisor.hypopg import HypoPG
 from tasks.components.database.advisor.locality import same_machine
+from tasks.components.database.advisor.propose import could_serve
 from tasks.components.database.advisor.prove import Proof, Prover
-from tasks.components.database.advisor.records import Index, Plan, PlanError, WhatIf, quoted
+from tasks.components.database.advisor.records import Index, WhatIf
 from tasks.components.database.advisor.rehearsal import Rehearsal
-from tasks.components.database.advisor.statement import Parsed, UnparsableError, parse
+from tasks.components.database.advisor.source import Name
+from tasks.components.database.advisor.stopwatch import Stopwatch
 from tasks.components.database.advisor.twin import Twin
+from tasks.components.database.advisor.uses import Parsed
+from tasks.components.database.advisor.words import Found
 from tasks.components.database.advisor.workload import Statement
 from tasks.load.database.session import Server, Session, Watchdog
 
 SESSION_MS = 15_000
 REHEARSAL_BYTES = 4 * 2**30
-REHEARSAL_S = 120.0
-_SEVERITY = 0.4
-"""Prices of the first choice where a rehearsal judges again by the clock: it sees more candidates than it keeps."""
+REHEARSAL_S = 90.0
+_SEVERITY, _SLACK = 0.4, 1.2
+"""Prices and budget of the first choice where a rehearsal judges again by the clock: it sees more than it keeps."""
 
 _SHARE_OF_TABLES = 0.25
 
@@ -42,35 +44,25 @@ class Options:
     """What the caller asks for.
 
     `rehearse` is whether rows may be copied to a scratch server on this machine: "auto" copies them only where the
-    server runs on this machine already. `budget_bytes` None is a quarter of the tables.
+    server runs on this machine already. `budget_bytes` None is a quarter of the tables; `wal_growth` is the most by
+    which all new indexes together may make the workload's WAL grow, as a share.
     """
 
     budget_bytes: int | None = None
     most: int | None = None
     rehearse: Rehearse = "auto"
     statements: Sequence[Statement] | None = None
+    wal_growth: float = WAL_GROWTH
 
 
 @dataclass
-class _Case:
-    """A workload taken apart."""
+class _Work:
+    """One asking: the session, the workload, and who may rehearse it."""
 
-    catalog: Catalog
-    statements: Sequence[Statement]
-    parsed: dict[str, Parsed] = field(default_factory=dict)
-    texts: dict[str, list[Filled]] = field(default_factory=dict)
-    refused: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def relevant(self) -> list[Statement]:
-        """Statements that were parsed and use a table."""
-        return [one for one in self.statements if one.id in self.parsed]
-
-    @property
-    def table_bytes(self) -> int:
-        """Bytes of all tables that the workload uses."""
-        names = fill.tables_of(list(self.parsed.values()), self.catalog)
-        return sum(self.catalog.tables[name].bytes for name in names)
+    session: Session
+    case: Case
+    options: Options
+    copies: bool
 
 
 def recommend(server: Server, options: Options | None = None) -> Advice:
@@ -86,32 +78,39 @@ def recommend(server: Server, options: Options | None = None) -> Advice:
 
 def _recommend(session: Session, options: Options) -> Advice:
     found = options.statements if options.statements is not None else workload.of_server(session)
-    case = _taken_apart(catalogs.read(session), found)
-    _fill(session, case)
-    tables = fill.tables_of(list(case.parsed.values()), case.catalog)
+    case = Case.of(catalogs.read(session), found, session)
+    unused = tuple(redundant(case.catalog))
     if not case.relevant:
         nothing = "no statement of the workload uses a table: nothing to advise"
-        return Advice((), tuple(redundant(case.catalog)), len(found), 0, case.refused, notes=(nothing,))
-    with _whatif(session, tables) as (whatif, notes):
+        return Advice((), unused, len(found), 0, case.refused, notes=(nothing,))
+    work = _Work(session, case, options, _may_rehearse(session, case, options))
+    with _whatif(session, case.tables) as (whatif, notes):
         planner = Planner(whatif, dict(case.texts))
-        choice = _choice(planner, case, options, rehearsed=_may_rehearse(session, case, options))
+        choice = _choice(planner, work)
         names = choice.choose()
-        proof, more = _proved(session, case, planner, choice, names, options)
-        kept = [name for name in names if name in proof.kept] if proof is not None else names
-        made = tuple(_recommendation(name, kept, case, planner, choice, proof) for name in kept)
+        proof, more = _proved(work, planner, choice, names)
+        if proof is None and work.copies:  # what was left to the clock to judge
+            _unslacken(choice)
+            names = choice.choose()
+        kept = _kept(names, proof)
         refused = case.refused | planner.refused
         return Advice(
-            recommendations=made,
-            redundant=tuple(redundant(case.catalog)),
+            recommendations=Found(case, planner, choice, kept, proof).recommendations(),
+            redundant=unused,
             statements=len(found),
-            planned=len(case.relevant) - len(planner.refused),
-            not_planned={_shown(one, case): why for one, why in refused.items()},
-            not_kept={planner.indexes[name].definition(): why for name, why in proof.dropped.items()}
-            if proof
-            else {},
+            planned=len(found) - len(refused),
+            not_planned={case.shown(one): why for one, why in refused.items()},
+            not_kept=_not_kept(planner, proof) | choice.too_much,
             how=whatif.how if proof is None else f"{whatif.how}, {Rehearsal.how}",
             notes=(*notes, *more),
         )
+
+
+def _kept(names: Sequence[str], proof: Proof | None) -> list[str]:
+    """What is recommended, the best first: narrower forms that the rehearsal found come last."""
+    if proof is None:
+        return list(names)
+    return [*(name for name in names if name in proof.kept), *(name for name in proof.kept if name not in names)]
 
 
 def _not_kept(planner: Planner, proof: Proof | None) -> dict[str, str]:
@@ -119,34 +118,8 @@ def _not_kept(planner: Planner, proof: Proof | None) -> dict[str, str]:
     return {planner.indexes[name].definition(): why for name, why in dropped.items()}
 
 
-def _shown(statement: str, case: _Case) -> str:
-    return next((one.shown for one in case.statements if one.id == statement), statement)
-
-
-# --- the workload ---
-
-
-def _taken_apart(catalog: Catalog, statements: Sequence[Statement]) -> _Case:
-    case = _Case(catalog, statements)
-    for one in statements:
-        try:
-            parsed = parse(one.text, catalog)
-        except UnparsableError as error:
-            case.refused[one.id] = str(error)
-            continue
-        if parsed.uses:
-            case.parsed[one.id] = parsed
-    return case
-
-
-def _fill(session: Session, case: _Case) -> None:
-    columns = fill.read(session, list(case.parsed.values()))
-    for one in case.relevant:
-        case.texts[one.id] = fill.filled(one.text, case.parsed[one.id], columns)
-
-
 @contextmanager
-def _whatif(session: Session, tables: Sequence[tuple[str, str]]) -> Iterator[tuple[WhatIf, tuple[str, ...]]]:
+def _whatif(session: Session, tables: Sequence[Name]) -> Iterator[tuple[WhatIf, tuple[str, ...]]]:
     """The planner twin; HypoPG where the twin cannot be had and the source has that."""
     with ExitStack() as stack:
         try:
@@ -163,7 +136,8 @@ def _whatif(session: Session, tables: Sequence[tuple[str, str]]) -> Iterator[tup
 # --- the choice ---
 
 
-def _choice(planner: Planner, case: _Case, options: Options, *, rehearsed: bool) -> Choice:
+def _choice(planner: Planner, work: _Work) -> Choice:
+    case, options = work.case, work.options
     together: set[frozenset[str]] = set()
     names: set[str] = set()
     costs: dict[str, float] = {}
@@ -174,20 +148,22 @@ def _choice(planner: Planner, case: _Case, options: Options, *, rehearsed: bool)
         costs[one.id] = planner.cost(one.id, frozenset())
     for name in planner.indexes.keys() - names:
         planner.whatif.remove(planner.indexes.pop(name))
-    budget = options.budget_bytes
+    budget = round(_SHARE_OF_TABLES * case.table_bytes) if options.budget_bytes is None else options.budget_bytes
     return Choice(
-        statements=_weighted(case, costs),
+        statements=_weighted(case, costs, [planner.indexes[name] for name in sorted(names)]),
         candidates={name: _candidate(planner, name, case) for name in sorted(names)},
         cost=planner.cost,
         table_bytes=case.table_bytes,
-        budget_bytes=round(_SHARE_OF_TABLES * case.table_bytes) if budget is None else budget,
+        budget_bytes=round(_SLACK * budget) if work.copies else budget,
         most=options.most,
-        severity=_SEVERITY if rehearsed else 1.0,
+        most_wal=options.wal_growth,
+        size_price=PRICE if options.budget_bytes is None else PRICE_IN_BUDGET,
+        severity=_SEVERITY if work.copies else 1.0,
         together=[one for one in together if len(one) > 1],
     )
 
 
-def _weighted(case: _Case, costs: Mapping[str, float]) -> list[Weighted]:
+def _weighted(case: Case, costs: Mapping[str, float], indexes: Sequence[Index]) -> list[Weighted]:
     """Times as measured; a statement that never ended is timed by its cost, at the workload's milliseconds a cost."""
     timed = [one for one in case.relevant if one.calls and one.total_ms and costs[one.id] > 0]
     total = sum(costs[one.id] * one.calls for one in timed)
@@ -198,143 +174,75 @@ def _weighted(case: _Case, costs: Mapping[str, float]) -> list[Weighted]:
             one.mean_ms or each * costs[one.id],
             max(one.calls, one.cancelled, 1.0),
             frozenset(use.table.full_name for use in case.parsed[one.id].uses),
+            frozenset(index.name for index in indexes if _could_serve(index, case.parsed[one.id])),
         )
         for one in case.relevant
     ]
 
 
-def _candidate(planner: Planner, name: str, case: _Case) -> Candidate:
+def _could_serve(index: Index, parsed: Parsed) -> bool:
+    return any(could_serve(index, use) for use in parsed.uses)
+
+
+def _candidate(planner: Planner, name: str, case: Case) -> Candidate:
     index = planner.indexes[name]
     table = case.catalog.tables[index.schema, index.table]
+    size = planner.sizes[name]
     return Candidate(
         index,
-        planner.sizes[name],
-        writes.wal_growth(index, table, case.statements, case.parsed),
+        size,
+        writes.wal_growth(index, size, table, case.statements, case.parsed),
+        _joins(index, case),
         writes.slows(index, table, case.statements, case.parsed),
+    )
+
+
+def _joins(index: Index, case: Case) -> bool:
+    """Whether an index is on a column alone by which statements join."""
+    if len(index.keys) > 1 or index.include or index.predicate:
+        return False
+    uses = (use for one in case.parsed.values() for use in one.uses)
+    return any(
+        use.table.full_name == (index.schema, index.table) and index.keys[0].column in use.joined for use in uses
     )
 
 
 # --- the proof ---
 
 
-def _may_rehearse(session: Session, case: _Case, options: Options) -> bool:
+def _may_rehearse(session: Session, case: Case, options: Options) -> bool:
     if options.rehearse == "auto":
         return case.table_bytes <= REHEARSAL_BYTES and same_machine(session)
     return options.rehearse == "always"
 
 
-def _proved(  # noqa: PLR0917 - one caller, each a thing of its own
-    session: Session, case: _Case, planner: Planner, choice: Choice, names: Sequence[str], options: Options
+def _proved(
+    work: _Work, planner: Planner, choice: Choice, names: Sequence[str]
 ) -> tuple[Proof | None, tuple[str, ...]]:
     """What the clock says on a copy; None, and why, where there is no copy."""
     if not names:
         return None, ()
-    if not _may_rehearse(session, case, options):
+    if not work.copies:
         why = "not proved by run time: rows are copied only with --rehearse, or where the server runs on this machine"
         return None, (why,)
+    case = work.case
     reads = {one.id: case.texts[one.id] for one in case.relevant if not one.writes and one.id not in planner.refused}
     weighted = {one.id: one for one in choice.statements}
-    tables = fill.tables_of(list(case.parsed.values()), case.catalog)
     try:
-        with Rehearsal.of(session, tables, limit_bytes=REHEARSAL_BYTES) as copy:
-            choice.severity = 1.0
-            proof = Prover(copy, reads, weighted, planner.indexes, REHEARSAL_S).prove(names, choice)
+        with Rehearsal.of(work.session, case.tables, limit_bytes=REHEARSAL_BYTES) as copy:
+            _unslacken(choice)
+            watch = Stopwatch(copy, reads, weighted, REHEARSAL_S)
+            proof = Prover(watch, weighted, planner.indexes, choice).prove(names)
             return (proof if proof.before else None), copy.notes
     except NotMeasuredError as error:
         return None, (f"not proved by run time: {error}",)
 
 
-# --- the words ---
+def _unslacken(choice: Choice) -> None:
+    """From the generous prices of a first choice to the real ones, once."""
+    if choice.severity < 1.0:
+        choice.severity = 1.0
+        choice.budget_bytes = None if choice.budget_bytes is None else round(choice.budget_bytes / _SLACK)
 
 
-def _recommendation(  # noqa: PLR0917 - one caller, each a thing of its own
-    name: str, kept: Sequence[str], case: _Case, planner: Planner, choice: Choice, proof: Proof | None
-) -> Recommendation:
-    index = planner.indexes[name]
-    candidate = choice.candidates[name]
-    effects = list(_effects(name, kept, case, planner, choice, proof))
-    helps = [one for one in effects if one.factor > 1.0]
-    size = proof.bytes[name] if proof is not None else candidate.bytes
-    tested = planner.whatif.how if proof is None else Rehearsal.how
-    table = f"{index.schema}.{index.table}"
-    best = max(helps, key=lambda one: one.factor * one.calls * one.mean_ms, default=None)
-    evidence = Evidence(
-        table=table,
-        reason=_reason(helps, proof is not None),
-        helps=tuple(sorted(helps, key=lambda one: -one.calls * one.mean_ms)),
-        hurts=tuple(one for one in effects if one.factor <= 1.0),
-        plans=_plans(planner, best.statement, kept) if best is not None else (),
-        bytes=size,
-        size_is="measured on a copy" if proof is not None else "estimated",
-        wal_growth=round(candidate.wal_growth, 4),
-        slows={_shown(one, case): round(share, 3) for one, share in candidate.slows.items()},
-        tested=tested,
-        confidence="high" if proof is not None else "medium",
-    )
-    drop = f"DROP INDEX CONCURRENTLY IF EXISTS {quoted(index.schema)}.{quoted(index.name)}"
-    return Recommendation(index.definition(concurrently=True), drop, evidence)
-
-
-def _effects(  # noqa: PLR0917 - one caller, each a thing of its own
-    name: str, kept: Sequence[str], case: _Case, planner: Planner, choice: Choice, proof: Proof | None
-) -> Iterator[Effect]:
-    """Statements whose plan uses the index when all kept ones are there."""
-    by_id = {one.id: one for one in case.statements}
-    for one in choice.statements:
-        index = planner.indexes[name]
-        if (index.schema, index.table) not in one.tables or one.id in planner.refused:
-            continue
-        try:
-            plans = planner.plans(one.id, kept)
-        except PlanError:
-            continue
-        if not any(name in plan.indexes for plan in plans):
-            continue
-        yield Effect(
-            one.id,
-            by_id[one.id].shown,
-            by_id[one.id].calls,
-            round(one.mean_ms, 3),
-            round(choice.cost_of(one, frozenset()), 1),
-            round(choice.cost_of(one, frozenset(kept)), 1),
-            _ms(proof.before.get(one.id)) if proof else None,
-            _ms(proof.after.get(one.id)) if proof else None,
-        )
-
-
-def _ms(value: float | None) -> float | None:
-    return None if value is None else round(value, 3)
-
-
-def _reason(helps: Sequence[Effect], proved: bool) -> str:  # noqa: FBT001 - one caller
-    if not helps:
-        return "used by the planner beside the other recommendations"
-    best = max(helps, key=lambda one: one.factor)
-    what = "measured on a copy" if proved and best.measured_after_ms else "by the planner's cost"
-    return f"helps {len(helps)} statement(s), the most by a factor of {best.factor:.1f} ({what})"
-
-
-def _plans(planner: Planner, statement: str, kept: Sequence[str]) -> tuple[str, ...]:
-    """The first plan before and after, one line each."""
-    try:
-        before, after = planner.plans(statement, ())[0], planner.plans(statement, kept)[0]
-    except PlanError:
-        return ()
-    return (f"before: {_outline(before)}", f"after: {_outline(after)}")
-
-
-def _outline(plan: Plan) -> str:
-    """Nodes of a plan with their tables and indexes, without conditions: those hold values."""
-    parts = []
-    for node in nodes(plan.root):
-        on = node.get("Index Name") or node.get("Relation Name")
-        parts.append(f"{node['Node Type']}{f' on {on}' if on else ''}")
-    return f"{' > '.join(parts)[:400]} (cost {plan.cost:,.0f})"
-
-
-def definitions(advice: Advice) -> list[str]:
-    """The statements that make the advice real, in order."""
-    return [one.sql for one in advice.recommendations]
-
-
-__all__ = ["Index", "Options", "Rehearse", "definitions", "recommend"]
+__all__ = ["Index", "Options", "Rehearse", "recommend"]

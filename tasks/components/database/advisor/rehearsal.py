@@ -25,7 +25,7 @@ import psycopg
 
 from deployments.hosting.folders import cache_folder
 from storage.errors import NotMeasuredError
-from tasks.components.database.advisor.explain import reason
+from tasks.components.database.advisor.explain import plan_of, reason
 from tasks.components.database.advisor.mirror import Connection, Mirror, mirrored
 from tasks.components.database.advisor.records import Index, PlanError, quoted
 from tasks.components.database.advisor.scratch import scratch_server
@@ -39,6 +39,10 @@ BUILD_S = 600.0
 _MB = 1_000_000
 _SHARED_BUFFERS = 512
 _MEMORY_SHARE = 8
+_PARTS: LiteralString = """
+WITH RECURSIVE tree AS (SELECT %s::regclass::oid AS oid
+  UNION ALL SELECT h.inhrelid FROM tree t JOIN pg_inherits h ON h.inhparent = t.oid)
+SELECT c.relname, coalesce(pg_relation_size(c.oid), 0) FROM tree JOIN pg_class c USING (oid)"""
 _TIMED: LiteralString = "EXPLAIN (ANALYZE, TIMING OFF, SERIALIZE TEXT, FORMAT JSON) "
 _WRITTEN: LiteralString = "EXPLAIN (ANALYZE, WAL, TIMING OFF, FORMAT JSON) "
 
@@ -50,6 +54,9 @@ class Timing:
     median_ms: float
     rows: float
     n: int
+    least_ms: float
+    indexes: frozenset[str]
+    """Names of the indexes in the last run's plan; of an index of a partition that of the whole table's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +80,7 @@ class Rehearsal:
         self.notes: tuple[str, ...] = mirror.notes
         self._connection: Connection = stack.enter_context(mirror.connect())
         self._connection.execute("VACUUM (ANALYZE)")
+        self._whole: dict[str, str] = {}
 
     @classmethod
     @contextmanager
@@ -90,14 +98,17 @@ class Rehearsal:
             mirror = mirrored(scratch, source, "rows", timeout_s=timeout_s)
             yield cls(mirror, stack)
 
-    def run(self, text: str, *, timeout_s: float, repeat: int = 5) -> Timing:
+    def run(self, text: str, *, timeout_s: float, repeat: int = 5, warm: bool = True) -> Timing:
         """Run a read `repeat` times after one run that warms the cache; raises PlanError where it fails or is late.
 
         Nothing can be written: each run is a READ ONLY transaction.
         """
-        self._once(_TIMED, text, timeout_s, read_only=True)
+        if warm:
+            self._once(_TIMED, text, timeout_s, read_only=True)
         runs = [self._once(_TIMED, text, timeout_s, read_only=True) for _ in range(max(1, repeat))]
-        return Timing(statistics.median(_ms(run) for run in runs), _rows(runs[-1]["Plan"]), len(runs))
+        used = frozenset(self._whole.get(name, name) for name in plan_of(runs[-1]["Plan"]).indexes)
+        times = [_ms(run) for run in runs]
+        return Timing(statistics.median(times), _rows(runs[-1]["Plan"]), len(runs), min(times), used)
 
     def write(self, text: str, *, timeout_s: float, repeat: int = 3) -> Written:
         """Run a write `repeat` times, each time rolled back, and measure its WAL; raises PlanError."""
@@ -111,15 +122,11 @@ class Rehearsal:
         start = time.monotonic()
         self._execute(index.definition().encode(), BUILD_S)
         seconds = time.monotonic() - start
-        size = self._connection.execute(
-            "WITH RECURSIVE tree AS (SELECT %s::regclass::oid AS oid UNION ALL "
-            "SELECT h.inhrelid FROM tree t JOIN pg_inherits h ON h.inhparent = t.oid) "
-            "SELECT sum(pg_relation_size(oid))::int8 FROM tree",
-            (f"{quoted(index.schema)}.{quoted(index.name)}",),
-        ).fetchone()
+        parts = self._connection.execute(_PARTS, (f"{quoted(index.schema)}.{quoted(index.name)}",)).fetchall()
+        self._whole |= {name: index.name for name, _ in parts}
         if any(key.column is None for key in index.keys):
             self._execute(f"ANALYZE {quoted(index.schema)}.{quoted(index.table)}".encode(), BUILD_S)
-        return int(size[0]) if size else 0, seconds
+        return sum(size for _, size in parts), seconds
 
     def drop(self, index: Index) -> None:
         """Drop an index that `build` built; one that is not there is no error."""

@@ -39,6 +39,8 @@ class Statement:
     rows: float = 0.0
     wal_bytes: float = 0.0
     cancelled: float = 0.0
+    wal_images: float = 0.0
+    """Whole pages that its WAL bytes hold: the first change of each after a checkpoint."""
 
     @property
     def mean_ms(self) -> float:
@@ -72,7 +74,8 @@ def of_server(session: Session) -> list[Statement]:
         "SELECT s.queryid::text AS id, "  # noqa: S608 - the extension's schema, quoted
         f"min(left(s.query, {_TEXT_LIMIT})) AS text, sum(s.calls)::float8 AS calls, "
         "sum(s.total_exec_time + s.total_plan_time)::float8 AS total_ms, sum(s.rows)::float8 AS rows, "
-        "sum(s.wal_bytes)::float8 AS wal, greatest(0, sum(s.plans - s.calls))::float8 AS cancelled "
+        "sum(s.wal_bytes)::float8 AS wal, sum(s.wal_fpi)::float8 AS images, "
+        "greatest(0, sum(s.plans - s.calls))::float8 AS cancelled "
         f"FROM {quoted(found[0]['schema'])}.pg_stat_statements s "
         "WHERE s.dbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()) "
         "AND s.queryid IS NOT NULL GROUP BY s.queryid ORDER BY 4 DESC"
@@ -83,7 +86,16 @@ def of_server(session: Session) -> list[Statement]:
         raise NotMeasuredError(f"pg_stat_statements of {session.server.shown} could not be read: {error}") from None
     hidden = sum(row["text"] == "<insufficient privilege>" for row in rows)
     statements = [
-        Statement(row["id"], row["text"], row["calls"], row["total_ms"], row["rows"], row["wal"], row["cancelled"])
+        Statement(
+            row["id"],
+            row["text"],
+            row["calls"],
+            row["total_ms"],
+            row["rows"],
+            row["wal"],
+            row["cancelled"],
+            row["images"],
+        )
         for row in rows
         if row["text"] and MARK not in row["text"] and _DML.match(row["text"])
     ]
@@ -125,6 +137,7 @@ def _merged(statements: Sequence[Statement]) -> list[Statement]:
                 rows=before.rows + one.rows,
                 wal_bytes=before.wal_bytes + one.wal_bytes,
                 cancelled=before.cancelled + one.cancelled,
+                wal_images=before.wal_images + one.wal_images,
             )
         )
     return sorted(found.values(), key=lambda one: -one.total_ms)

@@ -12,6 +12,11 @@ from tasks.components.database.advisor.workload import Statement
 _RECORD_BYTES = 64
 """WAL of one B-tree insertion without its key: record header, block reference, tuple header (xloginsert.h)."""
 
+_PAGE = 8192
+_LEAST_BYTES = 64 * 1024
+_CALLS = 3
+_ORDERED, _ORDERED_IMAGES = 0.9, 0.05
+
 _SLOWS = {"btree": 0.08, "gin": 0.4, "brin": 0.01, "gist": 0.2, "hash": 0.06}
 """Share by which one more index slows a row's insertion; order of magnitude, refined by a rehearsal."""
 
@@ -21,26 +26,53 @@ def slows(
 ) -> dict[str, float]:
     """Share of its time that each writing statement takes longer."""
     found = {}
-    for one in statements:
+    for one in _recurring(statements):
         share = sum(_row_share(index, table, use, one) for use in _written(parsed.get(one.id), table))
         if share > 0:
             found[one.id] = share * _SLOWS.get(index.method, 0.2)
     return found
 
 
-def wal_growth(index: Index, table: Table, statements: Sequence[Statement], parsed: Mapping[str, Parsed]) -> float:
-    """Share by which the workload's WAL grows; 0 where no WAL was counted."""
-    total = sum(one.wal_bytes for one in statements)
-    if total <= 0:
+def wal_growth(
+    index: Index, size: int, table: Table, statements: Sequence[Statement], parsed: Mapping[str, Parsed]
+) -> float:
+    """Share by which the workload's WAL grows with an index of `size` bytes; 0 where hardly any WAL was counted.
+
+    Records are compared with records, and all bytes with all bytes: the larger growth counts. Pages are written whole
+    as often for the index as they were for the statements, fewer where its entries come in order.
+    """
+    writers = _recurring(statements)
+    total = sum(one.wal_bytes for one in writers)
+    if total < _LEAST_BYTES:
         return 0.0
+    entries = sum(
+        one.rows * _row_share(index, table, use, one)
+        for one in writers
+        for use in _written(parsed.get(one.id), table)
+    )
+    added = entries * _entry_bytes(index, table)
+    images = sum(one.wal_images for one in writers)
+    records = max(total - images * _PAGE, total / 10)
+    share = min(1.0, images / max(sum(one.rows for one in writers if one.writes), 1.0))
+    whole = min(entries * share * (_ORDERED_IMAGES if _in_order(index, table) else 1.0), size / _PAGE) * _PAGE
+    return max(added / records, (added + whole) / total)
+
+
+def _recurring(statements: Sequence[Statement]) -> list[Statement]:
+    """A load that ran once or twice says nothing of what is written from day to day."""
+    return [one for one in statements if one.calls >= _CALLS]
+
+
+def _entry_bytes(index: Index, table: Table) -> float:
     width = sum(table.columns[key.column].width if key.column else 16 for key in index.keys)
     width += sum(table.columns[name].width for name in index.include)
-    entry = (_RECORD_BYTES + width) * (1 if index.method != "brin" else 0.02)
-    added = 0.0
-    for one in statements:
-        for use in _written(parsed.get(one.id), table):
-            added += one.rows * _row_share(index, table, use, one) * entry
-    return added / total
+    return (_RECORD_BYTES + width) * (1 if index.method != "brin" else 0.02)
+
+
+def _in_order(index: Index, table: Table) -> bool:
+    """Whether new entries come beside each other, as those of times and sequences do."""
+    column = table.columns.get(index.keys[0].column or "")
+    return column is not None and abs(column.correlation or 0.0) > _ORDERED
 
 
 def _row_share(index: Index, table: Table, use: Use, one: Statement) -> float:
