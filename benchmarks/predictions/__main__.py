@@ -27,8 +27,7 @@ from deployments.local.platform import platform
 from deployments.parameters import ValidationParams
 from storage.records import ComponentId, Finding, MeasuredComponent, Report, Score
 from storage.runs import new_run_name
-from tasks.judge.mixture import mixtures
-from tasks.judge.rescore import rescored, rescored_with
+from tasks.judge.rescore import rescored, rescored_with, wholes
 from tasks.validation import judge, measure_component, open_run, stored_manifests
 
 METRIC = "database.query.p95"
@@ -118,7 +117,7 @@ def predicted(
     """Score and p95 of a set, each with the ends of its interval."""
     (component,) = (one for one in first.components if isinstance(one, MeasuredComponent))
     changes = [change for one in chosen for change in one.remedy.predicted]
-    made = rescored_with(first.score, changes, mixtures(component.measurements))
+    made = rescored_with(first.score, changes, wholes(component.measurements))
     patch = made.patches[METRIC]
     low, high = patch.interval or (patch.value, patch.value)
     ends = [database(rescored(first.score, {METRIC: end})) for end in (high, low)]

@@ -63,6 +63,31 @@ class Mixture:
         now = change.value if value is None else value
         return math.log(max(now, math.exp(part.logs[0]) * _FLAT)) - part.logs[place]
 
+    def effects(self, changes: Sequence[PredictedChange]) -> tuple[float, tuple[float, float] | None]:
+        """Ln of what the whole is multiplied by, and how far that may lie below and above (80 %).
+
+        Several changes of one part join by their factors. Each part is moved to both ends of its interval, the others
+        at their predicted values; the differences join in quadrature. Without an interval of each there is none.
+        """
+        shifts = self._shifts(changes)
+        centre = math.log(self.factor(shifts))
+        below = above = 0.0
+        for one in changes:
+            if one.interval is None:
+                return centre, None
+            key = key_of(one.labels)
+            moved = [shifts[key] + self.shift(one, end) - self.shift(one) for end in one.interval]
+            ends = [math.log(self.factor({**shifts, key: shift})) - centre for shift in moved]
+            below, above = math.hypot(below, min(*ends, 0.0)), math.hypot(above, max(*ends, 0.0))
+        return centre, (below, above)
+
+    def _shifts(self, changes: Sequence[PredictedChange]) -> dict[Key, float]:
+        shifts: dict[Key, float] = {}
+        for one in changes:
+            key = key_of(one.labels)
+            shifts[key] = shifts.get(key, 0.0) + self.shift(one)
+        return shifts
+
     def _quantile(self, level: float, shifts: Mapping[Key, float]) -> float:
         whole = sum(part.n for part in self.parts.values())
         moved = [(part, shifts.get(key, 0.0)) for key, part in self.parts.items()]
@@ -94,35 +119,6 @@ def mixtures(measurements: Iterable[Measurement]) -> Mapping[str, Mixture]:
 def key_of(labels: Mapping[str, str]) -> Key:
     """Which part labels name."""
     return tuple(sorted(labels.items()))
-
-
-def effects(mixture: Mixture, changes: Sequence[PredictedChange]) -> tuple[float, tuple[float, float] | None]:
-    """Ln of what the whole is multiplied by, and how far that may lie below and above (80 %).
-
-    Several changes of one part join by their factors. Each part is moved to both ends of its interval, the others at
-    their predicted values; the differences join in quadrature. Without an interval of each there is none.
-    """
-    shifts = _shifts(mixture, changes)
-    centre = math.log(mixture.factor(shifts))
-    below = above = 0.0
-    for one in changes:
-        if one.interval is None:
-            return centre, None
-        key = key_of(one.labels)
-        ends = []
-        for end in one.interval:
-            moved = shifts[key] + mixture.shift(one, end) - mixture.shift(one)
-            ends.append(math.log(mixture.factor({**shifts, key: moved})) - centre)
-        below, above = math.hypot(below, min(*ends, 0.0)), math.hypot(above, max(*ends, 0.0))
-    return centre, (below, above)
-
-
-def _shifts(mixture: Mixture, changes: Sequence[PredictedChange]) -> dict[Key, float]:
-    shifts: dict[Key, float] = {}
-    for one in changes:
-        key = key_of(one.labels)
-        shifts[key] = shifts.get(key, 0.0) + mixture.shift(one)
-    return shifts
 
 
 def _part(figures: Mapping[str, Measurement]) -> Part:

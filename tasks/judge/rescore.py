@@ -3,11 +3,11 @@
 Because of the caps remedies are not additive: three of four defects mended alone may gain nothing, and all four
 together much. So a *set* of predictions becomes one value for each metric, and the run is scored again with these.
 
-What is predicted of a part (one statement, one endpoint) changes the percentile of the whole by a mixture of all
-parts (`tasks.judge.mixture`). Several predictions of one metric join like this: of times, rates and sizes the factors
-against the measured value are multiplied; of ratios, and where the measured value is 0, the differences are added
-(misses of two key families, or failures of two endpoints, are different requests). Their intervals join as
-independent errors, in quadrature.
+What is predicted of a part (one statement, one endpoint, one function) changes the percentile of the whole by a
+mixture of all parts (`tasks.judge.mixture`), and a ratio of the whole by their mean (`tasks.judge.means`). Several
+predictions of one metric join like this: of times, rates and sizes the factors against the measured value are
+multiplied; of ratios, and where the measured value is 0, the differences are added (misses of two key families, or
+failures of two endpoints, are different requests). Their intervals join as independent errors, in quadrature.
 """
 
 from __future__ import annotations
@@ -16,15 +16,27 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from storage.records import Assessment, ComponentScore, Direction, PredictedChange, Score, Threshold, Unit
+from storage.records import (
+    Assessment,
+    ComponentScore,
+    Direction,
+    Measurement,
+    PredictedChange,
+    Score,
+    Threshold,
+    Unit,
+)
 from tasks.judge.assess import band_of, metric_score
-from tasks.judge.mixture import Mixture, effects, key_of
+from tasks.judge.means import Mean, means
+from tasks.judge.mixture import Mixture, key_of, mixtures
 from tasks.judge.score import component_score, summed
 
 NOISE = 0.25
 """ln of what a percentile of the whole differs by between two equal runs, in four of five cases: parts that no remedy
 touches are measured anew too. Elsewhere identical code differs by 10 to 30 % from run to run."""
-NO_PARTS: Mapping[str, Mixture] = {}
+NO_PARTS: Mapping[str, Whole] = {}
+Whole = Mixture | Mean
+"""What makes a figure of the whole from its parts."""
 SOURCE = "predicted, not measured"
 """Source of a value that a what-if put in place of the measured one."""
 
@@ -55,7 +67,7 @@ def rescored(outcome: Score, values: Mapping[str, float]) -> Score:
 
 
 def rescored_with(
-    outcome: Score, predictions: Iterable[PredictedChange], parts: Mapping[str, Mixture] = NO_PARTS
+    outcome: Score, predictions: Iterable[PredictedChange], parts: Mapping[str, Whole] = NO_PARTS
 ) -> Outcome:
     """The score once everything predicted has come true, with its interval.
 
@@ -77,16 +89,22 @@ def rescored_with(
     return Outcome(made, (max(0.0, made.value - below), min(100.0, made.value + above)), patches)
 
 
-def counts(outcome: Score, prediction: PredictedChange, parts: Mapping[str, Mixture] = NO_PARTS) -> bool:
+def wholes(measurements: Iterable[Measurement]) -> Mapping[str, Whole]:
+    """What makes wholes from parts, by metric: percentiles by a mixture, ratios by a weighed mean."""
+    found = tuple(measurements)
+    return {**mixtures(found), **means(found)}
+
+
+def counts(outcome: Score, prediction: PredictedChange, parts: Mapping[str, Whole] = NO_PARTS) -> bool:
     """Whether a prediction moves the score: it is of a component's own measured metric, or a part of one."""
     if prediction.metric not in _measured(outcome):
         return False
-    mixture = parts.get(prediction.metric)
-    return not prediction.labels or (mixture is not None and key_of(prediction.labels) in mixture.parts)
+    whole = parts.get(prediction.metric)
+    return not prediction.labels or (whole is not None and key_of(prediction.labels) in whole.parts)
 
 
 def joined(
-    outcome: Score, predictions: Iterable[PredictedChange], parts: Mapping[str, Mixture] = NO_PARTS
+    outcome: Score, predictions: Iterable[PredictedChange], parts: Mapping[str, Whole] = NO_PARTS
 ) -> dict[str, Patch]:
     """One patch for each metric that some predictions change."""
     measured = _measured(outcome)
@@ -112,17 +130,18 @@ def _measured(outcome: Score) -> dict[str, Assessment]:
     }
 
 
-def _joined(measured: Assessment, group: Sequence[PredictedChange], mixture: Mixture | None) -> Patch:
+def _joined(measured: Assessment, group: Sequence[PredictedChange], whole_of: Whole | None) -> Patch:
     threshold, before = measured.threshold, _value(measured)
     whole = [one for one in group if not one.labels]
     of_parts = [one for one in group if one.labels]
     scale = scale_of(threshold.unit, before, [one.value for one in whole])
     centre = math.fsum(scale.effect(one.value) for one in whole)
     spreads = [_spread(scale, one) for one in whole]
-    if of_parts and mixture is not None and not scale.adds:
-        effect, spread = effects(mixture, of_parts)
+    if of_parts and whole_of is not None and scale.adds == isinstance(whole_of, Mean):
+        effect, spread = whole_of.effects(of_parts)
+        noise = 0.0 if scale.adds else NOISE
         centre += effect
-        spreads.append(spread and (math.hypot(spread[0], NOISE), math.hypot(spread[1], NOISE)))
+        spreads.append(spread and (math.hypot(spread[0], noise), math.hypot(spread[1], noise)))
     value = possible(threshold, scale.value(centre))
     if any(spread is None for spread in spreads):
         return Patch(value, None)

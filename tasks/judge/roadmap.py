@@ -18,8 +18,7 @@ from storage.records import (
     Severity,
     Unit,
 )
-from tasks.judge.mixture import mixtures
-from tasks.judge.rescore import Outcome, counts, rescored_with
+from tasks.judge.rescore import Outcome, counts, rescored_with, wholes
 
 _SEVERITY = {Severity.CRITICAL: 0, Severity.WARNING: 1, Severity.INFO: 2}
 _LEVEL = {Level.HIGH: 0, Level.MEDIUM: 1, Level.LOW: 2}
@@ -49,7 +48,7 @@ def roadmap(
         return tuple(_item(one) for one in steps)
     items: list[RoadmapItem] = []
     so_far: list[PredictedChange] = []
-    parts = mixtures(measurements)
+    parts = wholes(measurements)
     after = rescored_with(outcome, so_far)
     for one in steps:
         own = [change for change in one.remedy.predicted if counts(outcome, change, parts)]

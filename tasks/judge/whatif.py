@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from storage.errors import UsageError
 from storage.records import Finding, GateCheck, GateVerdict, MeasuredComponent, PredictedChange, Report, Severity
 from tasks.judge.gate import CRITICAL, SCORE
-from tasks.judge.mixture import mixtures
-from tasks.judge.rescore import Outcome, counts, possible, rescored_with
+from tasks.judge.rescore import Outcome, counts, possible, rescored_with, wholes
 
 EVERYTHING = "all"
 
@@ -43,7 +42,7 @@ def whatif(report: Report, do: Sequence[str], values: Mapping[str, float] | None
     """
     chosen = chosen_findings(report, do)
     measured = [part for part in report.components if isinstance(part, MeasuredComponent)]
-    parts = mixtures(one for part in measured for one in part.measurements)
+    parts = wholes(one for part in measured for one in part.measurements)
     settings = [_setting(report, metric, value) for metric, value in (values or {}).items()]
     fixed = {one.metric for one in settings}
     steps: list[Step] = []

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from storage.records import Finding, Level, Measurement, Remedy, Severity
 from tasks.components.lambda_functions.advise.commands import memory_patches, resize, undo_resize
 from tasks.components.lambda_functions.advise.finding import critical_note, evidence, finding, optimizer_note
-from tasks.components.lambda_functions.advise.sizes import between, dollars, predicted, size_advice
+from tasks.components.lambda_functions.advise.sizes import between, dollars, efficiency, predicted, size_advice
 from tasks.components.lambda_functions.facts import Facts, FunctionFacts
 from tasks.components.lambda_functions.sizing import (
     LADDER,
@@ -84,6 +84,7 @@ def _undersized(function: FunctionFacts, measurements: Sequence[Measurement], us
             commands=resize(function, wanted),
             rollback=undo_resize(function),
             patches=memory_patches(function, wanted),
+            predicted=efficiency(function, measurements, wanted),
         ),
     )
 

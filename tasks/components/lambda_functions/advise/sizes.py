@@ -16,6 +16,8 @@ CRITICAL_TOLERANCE = 0.25
 """A critical function takes the fastest size that costs at most this share more than the cheapest."""
 
 _POINT = 30
+_USE_VARIES = 0.05
+"""How far the memory in use may differ with another size, as a share of it: caches and pools grow with room."""
 _NARROWER = 1.2816 / 1.96  # from a 95 % interval to an 80 % one, of a normal variable
 
 
@@ -74,7 +76,8 @@ def predicted(
 ) -> tuple[PredictedChange, ...]:
     """What the new size does to the function's p95 and cost."""
     duration, cost = evidence(function, measurements, "lambda.duration.p95", "lambda.cost.month")
-    labels, found = {"function": function.name}, []
+    labels = {"function": function.name}
+    found: list[PredictedChange] = []
     if duration is not None and duration.value is not None and advice.duration_ratio is not None:
         found.append(
             PredictedChange(
@@ -98,7 +101,26 @@ def predicted(
                 how=f"{advice.method}, applied to the present cost of duration",
             )
         )
-    return tuple(found)
+    return (*found, *efficiency(function, measurements, advice.memory_mb or 0))
+
+
+def efficiency(
+    function: FunctionFacts, measurements: Sequence[Measurement], wanted: int
+) -> tuple[PredictedChange, ...]:
+    """What another size does to the share of its memory that a function uses: what it uses stays."""
+    (now,) = evidence(function, measurements, "lambda.memory.efficiency")
+    present: int = function.setup["memory_mb"]
+    if now is None or now.value is None or not wanted or not present:
+        return ()
+    value = min(1.0, now.value * present / wanted)
+    change = PredictedChange(
+        metric="lambda.memory.efficiency",
+        value=value,
+        interval=(value * (1 - _USE_VARIES), min(1.0, value * (1 + _USE_VARIES))),
+        labels={"function": function.name},
+        how=f"what it uses of {present} MB, held against {wanted} MB",
+    )
+    return (change,)
 
 
 def _narrowed(value: float, ratio: float, interval: Interval | None) -> Interval | None:
