@@ -204,6 +204,7 @@ class LambdaSettings(Settings):
     name_prefix: str = ""
     days: int = Field(default=14, ge=1, le=90)
     critical: tuple[str, ...] = ()
+    not_critical: tuple[str, ...] = Field(default=(), description="functions that are not, whatever else says so")
     log_group: str = "/aws/lambda/{function}"
     max_log_events: int = Field(default=500_000, ge=1)
     school_hours: tuple[int, int] = (7, 16)

@@ -53,6 +53,7 @@ _BY_METHOD = frozenset({"apigateway"})
 
 _NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, ProfileNotFound, SSOError)
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"})
+_CLOCK = frozenset({"RequestTimeTooSkewed", "RequestExpired"})
 _BAD_CREDENTIALS = frozenset(
     {
         "ExpiredToken",
@@ -185,6 +186,10 @@ class Account:
 
     def _refusal(self, error: ClientError, permission: str) -> NotMeasuredError:
         code = error.response.get("Error", {}).get("Code", "")
+        if code in _CLOCK:
+            return NotMeasuredError(
+                f"AWS refuses the time of this machine ({code}): set its clock; AWS takes 5 minutes' difference"
+            )
         if code in _BAD_CREDENTIALS:
             return NotMeasuredError(f"AWS refuses these credentials ({code}); renew them or set AWS_PROFILE")
         if code in _DENIED or code.startswith("AccessDenied"):

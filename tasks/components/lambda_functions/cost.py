@@ -56,7 +56,11 @@ class Prices:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """A month of one function: `gb_s` billed on demand, `provisioned_gb_s` billed in provisioned environments."""
+    """A month of one function: `gb_s` billed on demand, `provisioned_gb_s` billed in provisioned environments.
+
+    `snapshots` are published versions whose SnapStart snapshot is kept all month, `restores` environments started
+    from one; both 0 for Java, which pays for neither.
+    """
 
     requests: float
     gb_s: float
@@ -64,6 +68,8 @@ class Usage:
     provisioned_environments: float = 0.0
     memory_mb: int = 0
     storage_mb: int = FREE_STORAGE_MB
+    snapshots: float = 0.0
+    restores: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +80,17 @@ class Cost:
     duration: float
     storage: float
     provisioned: float
+    snapstart: float = 0.0
 
     @property
     def total(self) -> float:
         """Dollars a month in all."""
-        return self.requests + self.duration + self.storage + self.provisioned
+        return self.requests + self.duration + self.storage + self.provisioned + self.snapstart
+
+    @property
+    def standing(self) -> float:
+        """The part of it that is paid whatever is called."""
+        return self.storage + self.provisioned + self.snapstart
 
 
 @cache
@@ -130,6 +142,8 @@ def monthly_cost(usage: Usage, price: Prices) -> Cost:
         duration=duration_cost(usage.gb_s, price),
         storage=seconds * storage_gb * price.storage_gb_s,
         provisioned=standing_gb_s * price.provisioned + usage.provisioned_gb_s * price.provisioned_duration,
+        snapstart=memory_gb
+        * (usage.snapshots * price.month_s * price.snapstart_cache + usage.restores * price.snapstart_restore),
     )
 
 

@@ -60,11 +60,14 @@ def classify(
 
     `triggers` are rows of `triggers.TRIGGERS` by function; none where they could not be read.
     """
-    listed = configured([row["function"] for row in functions], settings)
+    names = [row["function"] for row in functions]
+    listed = configured(names, settings)
+    excluded = configured(names, settings.model_copy(update={"critical": settings.not_critical}))
     shares = _school_shares(statistics, settings)
     known = triggers or {}
     return {
-        row["function"]: _declared(row, listed, settings)
+        row["function"]: _excluded(row["function"], excluded)
+        or _declared(row, listed, settings)
         or _observed(row["function"], row["sources"], known.get(row["function"], ()), shares)
         for row in functions
     }
@@ -87,6 +90,14 @@ def configured(names: Sequence[str], settings: LambdaSettings) -> dict[str, str]
                 found[name] = form
                 break
     return found
+
+
+def _excluded(name: str, excluded: Mapping[str, str]) -> Criticality | None:
+    if name not in excluded:
+        return None
+    return Criticality(
+        critical=False, evidence=Evidence.CONFIGURED, detail=f"listed as not critical: {excluded[name]}"
+    )
 
 
 def _declared(row: Mapping[str, Any], listed: Mapping[str, str], settings: LambdaSettings) -> Criticality | None:

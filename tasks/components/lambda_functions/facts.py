@@ -85,6 +85,14 @@ class FunctionFacts:
         """Prices of the function's region and architecture, None where the table has none."""
         return prices(self.region, self.setup["architecture"])
 
+    @property
+    def _snapshots(self) -> int:
+        """Published versions with a SnapStart snapshot that is paid for: those that were called, one at least."""
+        if not self.setup["snap_start"] or self.setup["runtime"].startswith("java"):
+            return 0
+        versions: list[str] = [each for each in self.setup.get("aliases") or () if each.isdigit()]
+        return max(1, len(versions))
+
     def cost(self) -> Cost | None:
         """Dollars a month at the rate of the window, None where billed time or prices are not known."""
         if self.statistics is None or self.price is None:
@@ -101,6 +109,8 @@ class FunctionFacts:
             provisioned_environments=sum(self.provisioned.values()),
             memory_mb=self.setup["memory_mb"],
             storage_mb=self.setup["storage_mb"],
+            snapshots=self._snapshots,
+            restores=self.statistics.restores * scale if self._snapshots else 0.0,
         )
         return monthly_cost(usage, self.price)
 

@@ -66,6 +66,7 @@ def measure(facts: Facts, settings: LambdaSettings) -> list[Measurement]:
         measurement("lambda.cost.month", Unit.USD_PER_MONTH, _cost(facts), facts.window),
         measurement("lambda.cost.meals", Unit.USD, _meals(facts), facts.window),
     ]
+    found += _by_hours(facts, settings)
     for each in facts.functions.values():
         found += of_function(each, facts)
         if each.optimizer is not None:
@@ -73,10 +74,36 @@ def measure(facts: Facts, settings: LambdaSettings) -> list[Measurement]:
             found.append(
                 measurement("lambda.memory.optimizer", Unit.MB, value, facts.window, {"function": each.name})
             )
+        found.append(_critical(each, facts))
         if each.criticality.critical:
             value = _ready(each, facts, settings)
             labels = {"function": each.name}
             found.append(measurement("lambda.provisioned.needed", Unit.COUNT, value, facts.window, labels))
+    return found
+
+
+def _critical(function: FunctionFacts, facts: Facts) -> Measurement:
+    """Whether a function is critical (1) or not (0), by which evidence."""
+    judged = function.criticality
+    value = Value(float(judged.critical), 1, f"evidence: {judged.evidence}", judged.detail)
+    return measurement("lambda.critical.flag", Unit.COUNT, value, facts.window, {"function": function.name})
+
+
+def _by_hours(facts: Facts, settings: LambdaSettings) -> list[Measurement]:
+    """The share of cold starts in school hours and apart from them."""
+    first, end = settings.school_hours
+    found = []
+    for name, inside in (("school", True), ("other", False)):
+        hours = [
+            hour
+            for each in facts.functions.values()
+            if each.statistics is not None
+            for hour in each.statistics.by_hour.values()
+            if (first <= hour.hour < end) is inside
+        ]
+        cold, calls = sum(hour.cold_starts for hour in hours), sum(hour.invocations for hour in hours)
+        value = share(cold, calls, _REPORTS)
+        found.append(measurement("lambda.cold_hours.ratio", Unit.RATIO, value, facts.window, {"hours": name}))
     return found
 
 
@@ -248,7 +275,7 @@ def _meals(facts: Facts) -> Value:
     if not _by_days(facts):
         return Value(None, 0, _PRICED, f"no data: {_cost(facts).note or 'the window holds no whole day'}")
     costs = [cost for each in facts.functions.values() if (cost := each.cost()) is not None]
-    standing = sum(cost.storage + cost.provisioned for cost in costs) / _MONTH_DAYS
+    standing = sum(cost.standing for cost in costs) / _MONTH_DAYS
     found = per_meal([replace(day, dollars=day.dollars + standing) for day in facts.days])
     if found is None:
         return Value(
