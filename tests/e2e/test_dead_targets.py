@@ -90,7 +90,7 @@ def test_one_component_dead(
     ]
     assert "cache" in runs[0]["state"]["message"]
     artifacts = httpx.post(f"{address}/artifacts/filter", json={}, timeout=30).json()
-    kinds = ("summary", "gate", "verdict", "report", "progress")
+    kinds = ("summary", "gate", "verdict", "report", "executive", "progress")
     assert {one["key"] for one in artifacts} == {f"{kind}-development" for kind in kinds}
     secrets = [urlsplit(url).password or "" for url in (held_platform.database_url, held_platform.redis_url)]
     with closing(sqlite3.connect(database)) as stored:
