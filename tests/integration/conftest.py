@@ -19,7 +19,7 @@ from deployments.hosting.guardian import Guardian
 from deployments.local.orchestrator import start_server
 from tests.prefect_client import forget_server
 
-TOGETHER = dict.fromkeys(("test_pipeline", "test_scale_out", "test_housekeeping", "test_change_flow"), "run-server")
+TOGETHER = dict.fromkeys(("test_pipeline", "test_scale_out", "test_housekeeping"), "run-server")
 """Files that one process runs, for the sake of the server that they share; every other file is a group of its own."""
 
 LONGEST = (

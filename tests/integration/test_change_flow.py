@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import copy_context
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,18 @@ from flows.database_optimize import database_optimize
 from flows.optimize import optimize
 from storage.errors import ExitCode, TargetUnreachableError
 from tests.changing import indexes, plan_file, prepare, write_environments
+from tests.chromium import PROGRAM, Page, chromium
 from tests.databases import Database, database
+from tests.prefect_servers import full_server
+
+needs_chromium = pytest.mark.skipif(PROGRAM is None, reason="no Chromium on this machine")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """A server with its UI."""
+    with full_server() as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +77,8 @@ def pages(kind: str) -> list[str]:
     return [str(one.data) for one in found]
 
 
-def approved_flow(environment: Path, typed: str | None = None) -> State[Any]:
-    """A flow run for production whose approval is typed into the form of the UI."""
+def approved_flow(environment: Path, approve: Callable[[Any], None]) -> State[Any]:
+    """A flow run for production that `approve` resumes."""
     states: list[State[Any]] = []
     plan = json.loads(plan_file(environment).read_text())
 
@@ -76,31 +87,60 @@ def approved_flow(environment: Path, typed: str | None = None) -> State[Any]:
 
     thread = threading.Thread(target=copy_context().run, args=(work,))  # with the server's address
     thread.start()
-    run = paused()
-    digits = pages("plan-production")[-1].split("plan ")[1][:12] if typed is None else typed
-    with get_client(sync_client=True) as client:
-        client.resume_flow_run(run.id, run_input={"approved_by": "Asha", "plan": digits})
+    approve(paused())
     thread.join(60)
     return states[0]
 
 
-def test_production_is_approved_in_the_ui(
+def typed(run: Any, digits: str) -> None:
+    """What the form of the UI sends."""
+    with get_client(sync_client=True) as client:
+        client.resume_flow_run(run.id, run_input={"approved_by": "Asha", "plan": digits})
+
+
+def clicked(page: Page, ui: str, run: Any) -> None:
+    """What a person does: press Resume, read the plan, fill the form in, press Submit."""
+    page.visit(f"{ui}/runs/flow-run/{run.id}")
+    page.click(button("Resume"))
+    page.wait_for("document.querySelectorAll('.p-modal textarea').length === 2")
+    page.wait_for_text("CREATE INDEX CONCURRENTLY hasivu_perf_customer")
+    digits = page.wait_for("document.body.innerText.match(/plan ([0-9a-f]{12})/)?.[1]")
+    for number, text in enumerate(("Asha", digits)):
+        field = f"document.querySelectorAll('.p-modal textarea')[{number}]"
+        page.run(f"{field}.focus()")
+        page.call("Input.insertText", text=text)
+        page.wait_for(f"{field}.value === {json.dumps(text)}")
+    time.sleep(0.5)  # the dialogue is still sliding in, and a click may miss it
+    page.click(button("Submit", "document.querySelector('.p-modal')"))
+
+
+def button(text: str, within: str = "document") -> str:
+    return (
+        f"[...{within}.querySelectorAll('button')]"
+        f".filter(b => b.innerText.trim() === '{text}' && b.offsetParent !== null).at(-1)"
+    )
+
+
+@needs_chromium
+@pytest.mark.system
+def test_production_is_approved_by_a_click_in_the_ui(
     server: str, shop: Database, environment: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(approval, "POLL_S", 1)
-    state = approved_flow(environment)
+    with chromium() as page:
+        state = approved_flow(environment, lambda run: clicked(page, server.removesuffix("/api"), run))
     assert state.is_completed(), state.message
     assert indexes(shop) == {"hasivu_perf_customer": True}
-    page = pages("changes-production")[-1]
-    assert "Asha in the Prefect UI" in page
-    assert "| kept |" in page
+    page_of = pages("changes-production")[-1]
+    assert "Asha in the Prefect UI" in page_of
+    assert "| kept |" in page_of
 
 
 def test_other_digits_approve_nothing(
     server: str, shop: Database, environment: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(approval, "POLL_S", 1)
-    state = approved_flow(environment, "000000000000")
+    state = approved_flow(environment, lambda run: typed(run, "000000000000"))
     assert state.is_failed()
     assert "was not approved" in str(state.message)
     assert indexes(shop) == {}
