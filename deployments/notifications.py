@@ -1,7 +1,8 @@
 """Who hears of runs: for each channel (`deployments.channels`) its block, and automations that send to it.
 
-Two automations for each channel: one sends the notices of `tasks.monitoring.notify`, one tells of a run that ended
-without a report (Crashed, or Failed before anything could be judged), which nobody else can tell.
+Three automations for each channel: one sends the notices of `tasks.monitoring.notify`, one tells of a run that ended
+without a report (Crashed, or Failed before anything could be judged), which nobody else can tell, and one sends the
+alerts of `hasivu-perf watch --prefect`.
 
 docs/notifications.md says what each channel sends.
 """
@@ -25,6 +26,7 @@ from deployments.channels import notification_blocks
 from deployments.declared import Outcome
 
 NOTICE = "hasivu.run.notice"
+ALERT = "hasivu.watch.alert"
 INCOMPLETE = "not measured:"
 """How the state's message of a run begins that ended Failed with a report: its notice tells more."""
 
@@ -54,13 +56,16 @@ def ensure_notifications(client: SyncPrefectClient, variables: Mapping[str, str]
 
 def notification_automations(
     channel: str, block: UUID, flow: str = "performance-pipeline"
-) -> tuple[AutomationCore, AutomationCore]:
-    """What sends to the channel with this block: a run's notices, and that a run of `flow` ended without a report."""
+) -> tuple[AutomationCore, ...]:
+    """What sends to the channel with this block: notices, that a run of `flow` ended without a report, alerts."""
     notice = EventTrigger(expect={NOTICE}, match={"prefect.resource.id": "hasivu.run.*"})
     ended = EventTrigger(
         expect={f"prefect.flow-run.{state}" for state in ("Crashed", "Failed", "TimedOut")},
         match={"prefect.resource.id": "prefect.flow-run.*", "prefect.state-message": f"!{INCOMPLETE}*"},
         match_related={"prefect.resource.role": "flow", "prefect.resource.name": flow},
+    )
+    watched = EventTrigger(
+        expect={f"{ALERT}.firing", f"{ALERT}.resolved"}, match={"prefect.resource.id": "hasivu.watch.*"}
     )
     told = {key: f"{{{{ event.payload.{key} }}}}" for key in ("subject", "body")}
     run = "{% if flow_run %}\nRun in Prefect: " + "{{ flow_run|ui_url }}{% endif %}"
@@ -76,6 +81,12 @@ def notification_automations(
             description="Crashed, or Failed before anything could be judged: once for each such end.",
             trigger=ended,
             actions=[_send(channel, block, _ENDED, _ended_json())],
+        ),
+        AutomationCore(
+            name=f"hasivu-perf: tell {channel} what the watch alerts",
+            description="Each incident twice: when it began, and when it was over.",
+            trigger=watched,
+            actions=[_send(channel, block, told, "{{ event.payload|tojson }}")],
         ),
     )
 

@@ -8,7 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from contextvars import copy_context
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 from uuid import uuid4
 
 import httpx
@@ -26,7 +28,8 @@ from storage.parquet import Store
 from storage.records import ComponentId, Regression, Report, Severity, Unit
 from storage.runs import RunFolder
 from tasks.judge.gate import SCORE_LIMIT
-from tasks.monitoring.notify import announce
+from tasks.monitoring.notify import announce, saw
+from tasks.monitoring.watch.alarm import Alert
 from tasks.report.build import build
 from tests.prefect_servers import full_server
 from tests.receivers import Received, mail_server, webhook
@@ -101,6 +104,49 @@ def failing_report(run: str) -> Report:
 
 def folder_of(path: Path, run: str) -> RunFolder:
     return RunFolder(Store(path), "staging", run)
+
+
+def alert(event: Literal["firing", "resolved"]) -> Alert:
+    """An alert of a watch, with a mention in what it quotes."""
+    since = datetime(2026, 3, 2, 6, 30, tzinfo=UTC)
+    return Alert(
+        event=event,
+        alert="HasivuCacheHitsRatioLowWarning",
+        severity="warning",
+        environment="staging",
+        target="cache",
+        incident=f"staging.HasivuCacheHitsRatioLowWarning.{uuid4().hex}",
+        at=since,
+        since=since,
+        title="Cache hit ratio",
+        words="Cache hit ratio: 50 %, below 90 % for 600 s, n = 60 <!channel>",
+        value=0.5,
+        limit=0.9,
+        unit=Unit.RATIO,
+        n=60,
+        source="INFO stats",
+    )
+
+
+def test_an_alert_of_the_watch_is_told_when_it_begins_and_when_it_is_over(channels: Channels) -> None:
+    began = alert("firing")
+    for told in (began, began.model_copy(update={"event": "resolved"})):
+        saw(told)
+        saw(told)  # sent again: it has the same id, and counts once
+    channels.hook.wait(lambda received: len(received.posts) >= 2)
+    channels.mail.wait(lambda received: len(received.mails) >= 2)
+    time.sleep(QUIET_S)
+    posts = {post["reason"]: post for _, post in channels.hook.posts}
+    assert len(channels.hook.posts) == len(channels.mail.mails) == 2
+    assert set(posts) == {"alert-firing", "alert-resolved"}
+    assert posts["alert-firing"]["subject"] == "Staging: Cache hit ratio"
+    assert posts["alert-resolved"]["subject"] == "Staging: over: Cache hit ratio"
+    assert posts["alert-firing"]["body"].splitlines() == [
+        "Cache hit ratio: 50 %, below 90 % for 600 s, n = 60 ‹!channel›",
+        "Alert: HasivuCacheHitsRatioLowWarning (warning)",
+        "Source: INFO stats",
+    ]
+    assert "It began at 2026-03-02 06:30:00 UTC." in posts["alert-resolved"]["body"]
 
 
 def run_of(channels: Channels, *states: State[None], name: str = "performance-pipeline") -> str:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 
-from deployments.local.aws.corpus import generate
+from deployments.local.aws.corpus import Turn, generate
 from deployments.local.aws.guard import Guard
 from deployments.local.aws.wire import Application
 
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(number, lambda *_: stop.set())
     _serve(server)
     now_ms = int(options.now.timestamp() * 1000) if options.now else time.time_ns() // 1_000_000
-    application.seed(generate(now_ms, extra=options.extra))
+    application.seed(generate(now_ms, extra=options.extra, turn=Turn(options.init, options.used)))
     print(f"http://{HOST}:{server.server_port}", flush=True)  # noqa: T201  # the answer of this program
     while not stop.wait(PARENT_CHECK_S) and os.getppid() == parent:
         pass
@@ -77,6 +77,8 @@ def _parser() -> argparse.ArgumentParser:
         help="throttle beyond N calls a second",
     )
     parser.add_argument("--extra", type=int, default=0, help="this many more functions, of little traffic")
+    parser.add_argument("--init", type=float, default=1.0, help="scale of every cold start's time")
+    parser.add_argument("--used", type=float, help="share of its memory that each function uses, 0 to 1")
     parser.add_argument("--compute-optimizer", action="store_true", help="switched on, with two recommendations")
     return parser
 

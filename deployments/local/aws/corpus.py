@@ -6,7 +6,7 @@ the same hour hold the same corpus, and processes of different hours agree on th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -81,7 +81,25 @@ class Corpus:
         return sum(len(each.start) for each in self.invocations.values())
 
 
-def generate(now_ms: int, *, extra: int = 0) -> Corpus:
+@dataclass(frozen=True)
+class Turn:
+    """How the whole account is turned, so that a watch has something to see: `init` scales every cold start's time.
+
+    `used` is the share of its memory that each function uses; None leaves that as it is.
+    """
+
+    init: float = 1.0
+    used: float | None = None
+
+    def of(self, profile: Behaviour, memory_mb: int) -> Behaviour:
+        """A function's behaviour, turned."""
+        turned = replace(profile, init_ms=profile.init_ms * self.init)
+        if self.used is None:
+            return turned
+        return replace(turned, used_mb=self.used * memory_mb, used_spread_mb=0.01 * memory_mb)
+
+
+def generate(now_ms: int, *, extra: int = 0, turn: Turn | None = None) -> Corpus:
     """The corpus of the 14 days before `now_ms` rounded down to the hour; `extra` adds idle functions."""
     end_ms = now_ms // HOUR_MS * HOUR_MS
     start_ms = end_ms - DAYS * DAY_MS
@@ -91,15 +109,16 @@ def generate(now_ms: int, *, extra: int = 0) -> Corpus:
         end_ms=end_ms,
         functions=functions,
         invocations={
-            function.key: _invocations(function, number, start_ms, end_ms)
+            function.key: _invocations(function, number, (start_ms, end_ms), turn or Turn())
             for number, function in enumerate(functions)
         },
     )
 
 
-def _invocations(function: Function, number: int, start_ms: int, end_ms: int) -> Invocations:
+def _invocations(function: Function, number: int, window: tuple[int, int], turn: Turn) -> Invocations:
+    start_ms, end_ms = window
     parts = [
-        _day(function, number, day, day_number(end_ms) - day)
+        _day(function, number, (day, day_number(end_ms) - day), turn)
         for day in range(day_number(start_ms), day_number(end_ms) + 1)
     ]
     whole = Invocations(
@@ -138,11 +157,12 @@ def memory_on(function: Function, days_ago: int) -> int:
     return function.memory_mb
 
 
-def _day(function: Function, number: int, day: int, days_ago: int) -> Invocations:
-    """One day of one function, from its own random stream."""
+def _day(function: Function, number: int, when: tuple[int, int], turn: Turn) -> Invocations:
+    """One day of one function, from its own random stream; `when` is the day's number, and how many days ago."""
+    day, days_ago = when
     rng = np.random.default_rng([SEED, number, day])
-    profile = behaviour(function)
     memory_mb = memory_on(function, days_ago)
+    profile = turn.of(behaviour(function), memory_mb)
     draws, failed, timed_out = _draw(function, profile, memory_mb, arrivals(function, profile, day, rng), rng)
     outcome = simulate(
         draws, keep_alive_ms=profile.keep_alive_s * 1000, memory_mb=memory_mb, reserved=function.reserved

@@ -16,8 +16,8 @@ from tasks.monitoring.watch.probe import Figures, Looked, window
 from tasks.monitoring.watch.window import Counters, Samples, share
 
 TIMEOUT_S = 3.0
-LOOKUPS = 20
-"""Lookups within the window that a hit ratio needs."""
+LOOKUPS = 10.0
+"""Lookups a second that a hit ratio needs: the watch's own requests to the API cause about one each second or two."""
 
 _KEY = "hasivu-perf:watch"
 _HITS = "INFO stats: keyspace hits ÷ (hits + misses) of all clients over the window, the watch's own lookups left out"
@@ -84,8 +84,9 @@ class CacheProbe:
         gained, own = self._counters.gained("hits"), self._counters.gained("own")
         whole = gained + max(0.0, self._counters.gained("misses") - own)
         over = window(self._counters.spans)
-        why = f"{whole:.0f} lookups within {self._counters.spans:.0f} s, {LOOKUPS} are needed"
-        enough = whole if whole >= LOOKUPS else 0
+        needed = LOOKUPS * max(1.0, self._counters.spans)
+        why = f"{whole:.0f} lookups within {self._counters.spans:.0f} s, {needed:.0f} are needed"
+        enough = whole if whole >= needed else 0
         return share("cache.hits.ratio", gained, enough, window=over, source=_HITS, why_none=why)
 
     def back(self) -> None:
