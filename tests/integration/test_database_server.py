@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,45 @@ def test_what_the_server_did_in_the_window_is_counted(server: Database) -> None:
     assert sum(one.value or 0 for one in figures if one.metric == "database.wait.sessions") > 0
     assert samples.tables["gauges"].num_rows >= 2
     assert [one.id for one in findings if one.severity.value == "critical"] == []
+
+
+def test_a_chain_of_waiting_sessions_is_told_from_its_root(server: Database) -> None:
+    server.run("CREATE TABLE meals (id integer PRIMARY KEY)", "INSERT INTO meals VALUES (1), (2)")
+    server.run("GRANT ALL ON meals TO PUBLIC")
+    ready, stop = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with psycopg.connect(server.application, application_name="planner") as connection:
+            connection.execute("DELETE FROM meals WHERE id = 1")
+            ready.set()
+            stop.wait(20)
+            connection.rollback()
+
+    def wait(name: str, *rows: int) -> None:
+        with psycopg.connect(server.application, application_name=name) as connection:
+            for row in rows:
+                connection.execute("DELETE FROM meals WHERE id = %s", (row,))
+            connection.rollback()
+
+    threads = [threading.Thread(target=hold)]
+    threads[0].start()
+    assert ready.wait(10)
+    for work in (("kitchen", 2, 1), ("counter", 2)):
+        threads.append(threading.Thread(target=wait, args=work))
+        threads[-1].start()
+        time.sleep(0.3)
+    try:
+        _, figures, findings = measured(server.analysis, seconds=2)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    (chain,) = [one for one in findings if one.kind == "blocking"]
+    assert chain.subject == "planner"
+    order = [chain.detail.index(name) for name in ("planner (pid", "kitchen (pid", "counter (pid")]
+    assert order == sorted(order)
+    assert "public.meals (RowExclusiveLock)" in chain.detail
+    assert next(one.value for one in figures if one.metric == "database.blocked.count") == 2
 
 
 def test_air_in_tables_and_indexes_is_estimated(server: Database) -> None:

@@ -12,6 +12,7 @@ from deployments.config import RunConfig, build_config
 from storage.records import Collected, Finding, Severity, Window
 from tasks.components.base import Samples
 from tasks.components.database import DATABASE, schemas
+from tasks.components.database.advise.blocking import chains
 from tasks.components.database.catalog import sequence, with_deltas
 
 START = datetime(2026, 11, 20, 7, 0, tzinfo=UTC)
@@ -373,8 +374,20 @@ def test_a_short_pause_in_a_transaction_is_no_finding(config: RunConfig) -> None
 
 def test_blockers_are_named_by_application(config: RunConfig) -> None:
     waiting = session(pid=78, application="api", state="active", transaction_s=3.0, state_s=3.0, blocked_by=[77])
-    findings = found(config, sessions=[session(), waiting])
-    assert "api" in findings["database.blocking:batch"].detail
+    behind = session(pid=79, application="api", state="active", transaction_s=2.0, state_s=2.0, blocked_by=[78])
+    findings = found(config, sessions=[session(), waiting, behind])
+    assert "database.blocking:api" not in findings, "the one in the middle is a victim itself"
+    finding = findings["database.blocking:batch"]
+    assert "2 sessions waited" in finding.detail
+    assert (
+        "batch (pid 77, idle in transaction for 30 s) ← api (pid 78, active for 3 s) ← api (pid 79, active for 2 s)"
+        in finding.detail
+    )
+
+
+def test_a_ring_of_waits_ends() -> None:
+    rows = [session(pid=1, blocked_by=[2]), session(pid=2, blocked_by=[1])]
+    assert chains(rows) == [(2, 1), (1, 2)]
 
 
 @pytest.mark.parametrize(

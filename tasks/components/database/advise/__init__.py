@@ -9,6 +9,7 @@ from storage.records import Finding, Measurement
 from tasks.components.base import Samples
 from tasks.components.database.advise import (
     bloat,
+    blocking,
     capacity,
     checkpoints,
     foreign_keys,
@@ -37,6 +38,7 @@ CHECKS: tuple[Callable[[Case], list[Finding]], ...] = (
     unused.check,
     invalid.check,
     transactions.check,
+    blocking.check,
     vacuum.check,
     bloat.check,
     sequences.check,

@@ -190,6 +190,12 @@ def recreate_index(row: Row) -> str:
     return re.sub(r"^(CREATE (?:UNIQUE )?INDEX) ", r"\1 CONCURRENTLY ", row["definition"]) + ";"
 
 
+def locks(case: Case, pid: int) -> str:
+    """Tables that a session was seen to hold locks on, in words."""
+    held = sorted({f"{row['relation']} ({row['mode']})" for row in case.data.rows("locks") if row["pid"] == pid})
+    return f" It holds locks on {', '.join(held[:8])}." if held else ""
+
+
 def finding(
     kind: str,
     subject: str,

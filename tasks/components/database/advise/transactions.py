@@ -1,15 +1,14 @@
-"""Transactions that stay open: idle ones, long ones, and sessions that block others.
+"""Transactions that stay open: idle ones and long ones.
 
 An open transaction keeps its locks, and vacuum may not remove any row version that it could still see.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from storage.records import Finding, Level, Remedy, Severity
-from tasks.components.database.advise.case import Case, Row, finding, ident
+from tasks.components.database.advise.case import Case, Row, finding, ident, locks
 
 IDLE_S = 5.0
 """Idle in a transaction for longer is a fault of the application, not a pause between two statements."""
@@ -20,16 +19,12 @@ LONG_S = 60.0
 HIGH_S = 300.0
 _HOLDS = "Vacuum cannot remove what it could still see."
 _LOOK = "SELECT pid, xact_start, state FROM pg_stat_activity WHERE pid = {pid};"
-_BLOCKED = (
-    "SELECT pid, pg_blocking_pids(pid), wait_event, state FROM pg_stat_activity "
-    "WHERE cardinality(pg_blocking_pids(pid)) > 0;"
-)
 
 
 def check(case: Case) -> list[Finding]:
-    """Findings by application: idle in transaction, long transactions, blocking."""
+    """Findings by application: idle in transaction, long transactions."""
     rows = case.data.rows("sessions")
-    return [*_idle(case, rows), *_long(case, rows), *_blocking(case, rows)]
+    return [*_idle(case, rows), *_long(case, rows)]
 
 
 def _oldest(rows: Sequence[Row], key: str) -> dict[str, Row]:
@@ -44,12 +39,6 @@ def _oldest(rows: Sequence[Row], key: str) -> dict[str, Row]:
 
 def _is_idle(row: Row) -> bool:
     return str(row["state"] or "").startswith("idle in transaction")
-
-
-def locks(case: Case, pid: int) -> str:
-    """Tables that a session was seen to hold locks on, in words."""
-    held = sorted({f"{row['relation']} ({row['mode']})" for row in case.data.rows("locks") if row["pid"] == pid})
-    return f" It holds locks on {', '.join(held[:8])}." if held else ""
 
 
 def _pids(rows: Sequence[Row], name: str) -> list[int]:
@@ -120,34 +109,3 @@ def _long(case: Case, rows: Sequence[Row]) -> list[Finding]:
         )
         for name, row in sorted(_oldest(long, "transaction_s").items())
     ]
-
-
-def _blocking(case: Case, rows: Sequence[Row]) -> list[Finding]:
-    """Who blocked whom: by the application of the blocker."""
-    names: Mapping[int, str] = {row["pid"]: row["application"] or "(no application_name)" for row in rows}
-    victims: dict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        for pid in row["blocked_by"] or ():
-            victims[names.get(pid, f"pid {pid}")].append(row)
-    found = []
-    for name, blocked in sorted(victims.items()):
-        pids = sorted({row["pid"] for row in blocked})
-        samples = len({row["sample"] for row in blocked})
-        waiting = ", ".join(sorted({row["application"] or "(no application_name)" for row in blocked}))
-        found.append(
-            finding(
-                "blocking",
-                name,
-                title=f"{name} blocks other sessions",
-                detail=(f"{len(pids)} sessions ({waiting}) waited for locks that {name} held, in {samples} samples."),
-                severity=Severity.WARNING,
-                impact=Level.HIGH if len(pids) > 1 or samples > 1 else Level.MEDIUM,
-                effort=Level.MEDIUM,
-                evidence=case.evidence(("database.blocked.count",)),
-                remedy=Remedy(
-                    summary="Shorten the blocker's transaction, and lock rows in one order everywhere.",
-                    commands=(_BLOCKED,),
-                ),
-            )
-        )
-    return found
