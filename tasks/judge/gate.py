@@ -11,17 +11,15 @@ gate can never pass. Its exit code answers for what was asked (`exit_code`): 3 w
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 
 from storage.errors import ExitCode
 from storage.records import (
-    Assessment,
     Attempt,
     ComponentId,
     ComponentResult,
     ComponentScore,
-    Direction,
     Finding,
     Gate,
     GateCheck,
@@ -33,22 +31,28 @@ from storage.records import (
     Score,
     Severity,
     Threshold,
-    Unit,
     Waiver,
     WaiverState,
+)
+from tasks.judge.checks import (
+    CRITICAL,
+    REGRESSIONS,
+    SCORE,
+    critical_check,
+    metric_check,
+    regression_check,
+    score_check,
 )
 from tasks.judge.coherence import ONE_TARGET, one_target
 from tasks.judge.generators import LOAD_TRUST, load_trust, refused
 from tasks.judge.limits import LIMITS, limits
-from tasks.judge.score import grade_limit, total, truncated
+from tasks.judge.score import grade_limit, total
 from tasks.judge.waivers import in_force, uses, waived
 
 SCORE_LIMIT = grade_limit("A")
 """The gate asks for grade A: a score of at least 85."""
 STRICT = GatePolicy(score=SCORE_LIMIT)
 """The policy of whoever says nothing."""
-SCORE, CRITICAL, REGRESSIONS = "score", "critical_findings", "confirmed_regressions"
-"""Ids of the checks that are no metric; a metric's check is called as the metric."""
 SELF_TEST = "self_test"
 """Id of the check that `tasks.selftest` adds."""
 PROTECTED = frozenset({CRITICAL, LIMITS, ONE_TARGET, LOAD_TRUST, SELF_TEST})
@@ -83,16 +87,16 @@ def gate(
     findings = tuple(findings)
     critical = {one.id for one in findings if one.severity is Severity.CRITICAL}
     findings = tuple(one for one in findings if one.id not in current)
-    checks = [_score_check(score, policy.score), _critical_check(score, findings, critical & current.keys())]
+    checks = [score_check(score, policy.score), critical_check(score, findings, critical & current.keys())]
     assessed = {a.threshold.metric: a for c in score.components for a in c.assessments}
     off = switched_off(results)
     checks += [
-        _metric_check(threshold, threshold.gate, assessed.get(threshold.metric))
+        metric_check(threshold, threshold.gate, assessed.get(threshold.metric))
         for threshold in thresholds
         if threshold.gate is not None and threshold.metric.partition(".")[0] not in off
     ]
     if compared or regressions:
-        checks.append(_regression_check(regressions, compared))
+        checks.append(regression_check(regressions, compared))
     further = (
         limits(policy, thresholds, score, off),
         one_target(results, attempts),
@@ -113,7 +117,7 @@ def again(report: Report, policy: GatePolicy, further: GateCheck | None = None) 
     """The gate of a report by another policy, with the values that its checks have, and perhaps a further check."""
     score = report.score
     checks = [
-        _score_check(score, policy.score) if check.id == SCORE and check.limit != policy.score else check
+        score_check(score, policy.score) if check.id == SCORE and check.limit != policy.score else check
         for check in report.gate.checks
     ]
     checks += [further] if further else []
@@ -222,91 +226,6 @@ def _speaks_of(check: GateCheck, names: set[str]) -> bool:
     if check.id == CRITICAL:
         return check.verdict is not GateVerdict.NO_DATA
     return check.id in (REGRESSIONS, ONE_TARGET, LOAD_TRUST, LIMITS, SELF_TEST) or check.id.partition(".")[0] in names
-
-
-def _score_check(score: Score, limit: float) -> GateCheck:
-    known = not score.partial and bool(score.components)
-    detail = (
-        ""
-        if known
-        else f"{truncated(score.value)} at a coverage of {score.coverage * 100:.3g} %: the rest is not known"
-    )
-    return GateCheck(
-        id=SCORE,
-        title="Score",
-        value=score.value if known else None,
-        limit=limit,
-        unit=Unit.SCORE,
-        comparison=">=",
-        verdict=_verdict(score.value >= limit) if known else GateVerdict.NO_DATA,
-        detail=detail,
-    )
-
-
-def _critical_check(score: Score, findings: Iterable[Finding], answered: Collection[str]) -> GateCheck:
-    """None found among everything passes; none found where not all was looked at is not known.
-
-    `answered` are ids of critical findings that somebody answers for: they are not among `findings`.
-    """
-    critical = sum(finding.severity is Severity.CRITICAL for finding in findings)
-    absent = [part.component.value for part in score.components if part.score is None]
-    unknown = critical == 0 and (bool(absent) or not score.components)
-    return GateCheck(
-        id=CRITICAL,
-        title="Critical findings",
-        value=None if unknown else critical,
-        limit=0,
-        unit=Unit.COUNT,
-        comparison="==",
-        verdict=GateVerdict.NO_DATA if unknown else _verdict(critical == 0),
-        detail="; ".join(
-            part
-            for part in (
-                f"not measured: {', '.join(absent)}" if absent else "",
-                f"waived: {', '.join(sorted(answered))}" if answered else "",
-            )
-            if part
-        ),
-    )
-
-
-def _metric_check(threshold: Threshold, limit: float, assessment: Assessment | None) -> GateCheck:
-    measurement = assessment.measurement if assessment and assessment.score is not None else None
-    value = measurement.value if measurement else None
-    lower = threshold.direction is Direction.LOWER
-    if measurement is None or value is None:
-        verdict, detail = GateVerdict.NO_DATA, assessment.reason if assessment else "not assessed"
-    else:
-        verdict = _verdict(value < limit if lower else value > limit)
-        detail = f"n {measurement.n:,}, {measurement.source}"
-    return GateCheck(
-        id=threshold.metric,
-        title=threshold.title,
-        value=value,
-        limit=limit,
-        unit=threshold.unit,
-        comparison="<" if lower else ">",
-        verdict=verdict,
-        detail=detail,
-    )
-
-
-def _regression_check(regressions: Sequence[Regression], compared: int) -> GateCheck:
-    confirmed = [regression.metric for regression in regressions if regression.confirmed]
-    return GateCheck(
-        id=REGRESSIONS,
-        title="Confirmed regressions",
-        value=len(confirmed),
-        limit=0,
-        unit=Unit.COUNT,
-        comparison="==",
-        verdict=_verdict(not confirmed),
-        detail=f"among {max(compared, len(regressions))} metrics compared",
-    )
-
-
-def _verdict(passed: bool) -> GateVerdict:  # noqa: FBT001 - the name of the function says what it means
-    return GateVerdict.PASS if passed else GateVerdict.FAIL
 
 
 def _worst(verdicts: Iterable[GateVerdict]) -> GateVerdict:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from storage.errors import UsageError
 from storage.records import Finding, GateCheck, GateVerdict, MeasuredComponent, PredictedChange, Report, Severity
-from tasks.judge.gate import CRITICAL, SCORE
+from tasks.judge.checks import CRITICAL, SCORE
 from tasks.judge.rescore import Outcome, counts, possible, rescored_with, wholes
 
 EVERYTHING = "all"

@@ -29,8 +29,8 @@ from storage.records import (
     Waiver,
     Window,
 )
+from tasks.judge.checks import CRITICAL, REGRESSIONS, SCORE
 from tasks.judge.coherence import ONE_TARGET
-from tasks.judge.gate import CRITICAL, REGRESSIONS, SCORE
 from tasks.judge.generators import LOAD_TRUST
 from tasks.judge.limits import LIMITS
 from tasks.selftest.case import Case

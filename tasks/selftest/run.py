@@ -18,7 +18,7 @@ from storage.records import ComponentResult, GateVerdict, Manifest, MeasuredComp
 from storage.runs import ANALYSIS, RunFolder
 from tasks.components import COMPONENTS
 from tasks.components.base import Samples
-from tasks.judge.gate import SCORE
+from tasks.judge.checks import SCORE
 from tasks.selftest.case import healthy, judged
 from tasks.selftest.files import copied, damages
 from tasks.selftest.mutants import Mutant, mutants
