@@ -12,6 +12,7 @@ from tasks.judge.score import display_grade, truncated
 from tasks.report.cards import cards
 from tasks.report.figures import NOT_MEASURED, check_limit, check_value, figure, share
 from tasks.report.functions import function_lines
+from tasks.report.since import change_words
 from tasks.report.text import ascii_text, clean, one_line
 from tasks.report.words import SEVERITIES, check_word, outcome_word, verdict_sentence
 
@@ -33,9 +34,11 @@ def summary_lines(report: Report, path: str = "", *, width: int = 100, ascii_onl
 
 def _verdict(report: Report) -> list[str]:
     score = report.score
+    since = [f"  Since the last run: {one_line(change_words(report))}"] if report.earlier else []
     return [
         f"{outcome_word(report).sign} {one_line(verdict_sentence(report))}",
         f"  Score {truncated(score.value)} of 100, grade {display_grade(score)}, coverage {share(score.coverage)}",
+        *since,
     ]
 
 

@@ -108,14 +108,15 @@ def _summary(values: Sequence[float | None], unit: Unit, found: Sequence[ChangeP
     text += f"{len(known)} of {len(values)} runs"
     if len(known) < FEWEST:
         return f"{text}; fewer than {FEWEST} say nothing of a change"
-    return f"{text}; {len(found)} changes of level" if found else f"{text}; no change of level"
+    changes = "no change" if not found else "1 change" if len(found) == 1 else f"{len(found)} changes"
+    return f"{text}; {changes} of level"
 
 
 def _change(one: ChangePoint, rows: Sequence[RunRow], *, lower: bool) -> Change:
     row = rows[one.index]
     release = f", release {row.release}" if row.release else ""
     size = f"{'+' if one.effect > 0 else '−'}{number(abs(one.effect) * 100)} %"
-    low, high = (number(end * 100) for end in one.interval)
+    low, high = (number(end * 100).replace("-", "−") for end in one.interval)
     return Change(
         x=round(100 * one.index / len(rows), 2),
         tone="poor" if (one.direction > 0) is lower else "good",

@@ -25,11 +25,15 @@
   bar.append(status);
   box.hidden = false;
 
+  const signed = (value) => {
+    const text = Math.abs(value).toFixed(1);
+    return text === "0.0" ? "0" : `${value < 0 ? "−" : "+"}${text}`;
+  };
   const words = { better: ["good", "✓"], worse: ["poor", "✗"], same: ["none", "="], unclear: ["fair", "?"], changed: ["none", "·"] };
   const judged = (metric, a, b) => {
     const limit = limits[metric];
     const change = (b[0] - a[0]) / Math.abs(a[0] || 1);
-    if (a[0] === b[0] || (limit && a[0] && Math.abs(change) < limit.effect)) return "same";
+    if (a[1] === b[1] || (a[0] && Math.abs(change) < (limit ? limit.effect : .0005))) return "same";
     if (!limit) return "changed";
     if (a.length < 4 || b.length < 4 || (a[3] >= b[2] && b[3] >= a[2])) return "unclear";
     return (b[0] < a[0]) === limit.lower ? "better" : "worse";
@@ -54,7 +58,7 @@
       return;
     }
     const change = a[0] ? 100 * (b[0] - a[0]) / Math.abs(a[0]) : NaN;
-    cell(row, isNaN(change) ? "" : `${change > 0 ? "+" : change < 0 ? "−" : ""}${Math.abs(change).toFixed(1)} %`, true);
+    cell(row, isNaN(change) ? "" : `${signed(change)} %`, true);
     const word = judged(metric, a, b);
     const said = cell(row, "");
     said.append(Object.assign(document.createElement("span"), { className: `word ${words[word][0]}`, textContent: `${words[word][1]} ${word}` }));
@@ -64,7 +68,7 @@
     table.tBodies[0].replaceChildren();
     table.caption.textContent = `${a.run} and ${b.run}`;
     const points = b.score - a.score;
-    status.textContent = `Score ${a.shown} → ${b.shown} (${points < 0 ? "−" : "+"}${Math.abs(points).toFixed(1)} points). `
+    status.textContent = `Score ${a.shown} → ${b.shown} (${signed(points)} points). `
       + (a.kind === b.kind ? "" : `Not like with like: ${a.kind} then, ${b.kind} now.`);
     const names = new Set([...Object.keys(limits), ...Object.keys(a.figures), ...Object.keys(b.figures)]);
     for (const metric of names) if (a.figures[metric] || b.figures[metric]) line(metric, a.figures[metric], b.figures[metric]);
