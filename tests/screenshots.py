@@ -13,7 +13,7 @@ from storage.runs import ORCHESTRATION, find_run
 from tests.chromium import Page, chromium
 
 IMAGES = Path(__file__).parents[1] / "docs/images"
-A4 = {"width": 718, "height": 1016}
+WIDTH, HEIGHT = 718, 1016
 """The printable part of a sheet, in CSS pixels."""
 
 
@@ -33,7 +33,7 @@ def main(output: str, series: str) -> None:
             (report, "report-print"),
             (report.with_name("executive-summary.html"), "executive-print"),
         ):
-            page.open(source, **A4)
+            page.open(source, width=WIDTH, height=HEIGHT)
             page.call("Emulation.setEmulatedMedia", media="print")
             page.screenshot(IMAGES / f"{name}.png")
             page.call("Emulation.setEmulatedMedia", media="")
