@@ -353,12 +353,13 @@ def test_behind_pgbouncer_in_transaction_mode_nothing_leaks_to_other_clients(
     server: Database, tmp_path: Path
 ) -> None:
     with bouncer(server.guardian, poor(server), tmp_path) as url:
-        samples, measurements, _ = measured(config(), url)
+        samples, measurements, _ = measured(config(advice=IndexAdviceSettings(deadline_s=30)), url)
         with psycopg.connect(url, autocommit=True) as client:
             for name, untouched in (("default_transaction_read_only", "off"), ("statement_timeout", "0")):
                 assert client.execute(f"SHOW {name}".encode()).fetchone() == (untouched,)
     facts = {row["name"]: row["value"] for row in samples.tables["facts"].to_pylist()}
     assert facts["pooler"] == "true"
+    assert "needs a direct address" in facts["advice_problem"]
     assert samples.collected.load is not None
     assert samples.collected.load.failed == 0
     assert value(measurements, "database.query.p95").value is not None

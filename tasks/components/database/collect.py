@@ -206,6 +206,7 @@ class Collector:
         advised = self._advice(rows)
         session = self._alive()
         problems: list[str] = []
+        tables = catalog.tables(first, last)
         written = {
             "counters": [
                 *catalog.counters(first.database, last.database),
@@ -221,9 +222,9 @@ class Collector:
             "locks": seen.locks,
             "pools": seen.pools,
             "statements": rows,
-            "tables": catalog.tables(first, last),
+            "tables": tables,
             "indexes": catalog.with_deltas(first.indexes, last.indexes, ("scans", "blocks_hit", "blocks_read")),
-            "columns": catalog.columns(session, problems) if session else [],
+            "columns": catalog.columns(session, tables, problems) if session else [],
             "foreign_keys": catalog.foreign_keys(session, problems) if session else [],
             "sequences": catalog.sequences(session, problems) if session else [],
             "plans": self._plans(session, rows) if session else [],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from storage.records import Finding, Level, Measurement, Remedy, Severity
 from tasks.components.database.advise.case import Case, finding
+from tasks.components.database.advise.pooler import recommended
 
 CONNECTIONS_WARNING, CONNECTIONS_CRITICAL = 0.85, 0.95
 HITS_LOW, HITS_BLOCKS = 0.90, 10_000
@@ -24,7 +25,8 @@ def _pool(case: Case) -> list[Finding]:
     found, limits = _one(case, metric), case.threshold(metric)
     if found is None or found.value is None or limits is None or found.value <= limits.fair:
         return []
-    size = case.config.environment.database.pool_size
+    size = case.config.environment.database.pool_size or case.data.number("setting.max_connections") or 1
+    wanted = max(recommended(found.value * size), int(size) + 1)
     return [
         finding(
             "pool",
@@ -41,7 +43,7 @@ def _pool(case: Case) -> list[Finding]:
             remedy=Remedy(
                 summary=(
                     "Free connections sooner; where they are all truly busy and the server has processors to spare, "
-                    f"raise the pool above {size or 'its present size'} and max_connections with it."
+                    f"raise the pool to {wanted} (a third more than was busy) and max_connections with it."
                 ),
             ),
         )

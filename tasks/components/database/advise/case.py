@@ -84,11 +84,19 @@ class Case:
             found.setdefault((row["schema"], row["table"]), {})[row["name"]] = row
         return found
 
+    @cached_property
+    def _named(self) -> dict[str, list[Name]]:
+        """Tables by their bare name."""
+        found: dict[str, list[Name]] = {}
+        for one in self.by_name:
+            found.setdefault(one[1], []).append(one)
+        return found
+
     def tables_of(self, shape: Shape) -> tuple[tuple[str, Name], ...]:
         """Aliases and tables of a statement; a name without a schema is `public`'s, else the only one so called."""
         found = []
         for alias, (schema, name) in shape.tables:
-            named = [(schema, name)] if schema else [one for one in self.by_name if one[1] == name]
+            named = [(schema, name)] if schema else self._named.get(name, [])
             chosen = ("public", name) if ("public", name) in named else named[0] if len(named) == 1 else None
             if chosen in self.by_name and chosen is not None:
                 found.append((alias, chosen))
