@@ -16,7 +16,14 @@ from deployments.config import RunConfig, load_gate, load_thresholds, resolve_ta
 from deployments.gates import load_waivers
 from deployments.masking import describe, mask, secrets_of
 from deployments.parameters import ValidationParams, configure, output_root
-from storage.errors import DamagedFileError, HasivuError, NotMeasuredError, UnknownRunError, UsageError
+from storage.errors import (
+    DamagedFileError,
+    HasivuError,
+    NotMeasuredError,
+    StorageError,
+    UnknownRunError,
+    UsageError,
+)
 from storage.parquet import Store
 from storage.records import (
     Attempt,
@@ -290,7 +297,11 @@ def self_tested(folder: RunFolder, config: RunConfig, report: Report) -> Report:
     """
     if not config.gate.self_test:
         return report
-    return report.model_copy(update={"gate": with_self_test(report, gate_self_test(folder, config))})
+    try:
+        outcome = gate_self_test(folder, config)
+    except StorageError as error:
+        outcome = SelfTest(run=folder.run, control=f"it could not be run: {error}", tried=(), caught=())
+    return report.model_copy(update={"gate": with_self_test(report, outcome)})
 
 
 def gate_self_test(folder: RunFolder, config: RunConfig) -> SelfTest:

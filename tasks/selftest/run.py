@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deployments.config import RunConfig
-from storage.errors import DamagedFileError
+from storage.errors import DamagedFileError, HasivuError
 from storage.parquet import Store
 from storage.records import ComponentResult, GateVerdict, Manifest, MeasuredComponent, Report
 from storage.runs import ANALYSIS, RunFolder
@@ -125,6 +125,13 @@ def _of_rows(bench: Bench) -> Iterator[Tried]:
         if "samples" not in tables:
             continue
         samples = Samples({**tables, "samples": tables["samples"].slice(0, 0)}, manifest.collected)
+        yield _of_emptied(f"no rows of samples: {result.component.value}", bench, result, samples)
+
+
+def _of_emptied(name: str, bench: Bench, result: MeasuredComponent, samples: Samples) -> Tried:
+    """What a component makes of its tables without rows; one that cannot take them is not measured, as in a run."""
+    try:
         measured = tuple(COMPONENTS[result.component].measure(samples, bench.config))
-        again = result.model_copy(update={"measurements": measured})
-        yield _tried(f"no rows of samples: {result.component.value}", SCORE, bench.judged_with(again))
+    except (HasivuError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+        return Tried(name=name, stops=SCORE, blocked=True, how=f"not measured: {type(error).__name__}")
+    return _tried(name, SCORE, bench.judged_with(result.model_copy(update={"measurements": measured})))

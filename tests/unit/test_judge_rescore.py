@@ -177,3 +177,32 @@ def test_what_if_answers_for_the_gate_too() -> None:
     for do, values in ((["nothing"], {}), ([], {"no.such": 1.0}), ([], {"cache.hits.ratio": 1.5})):
         with pytest.raises(UsageError):
             whatif(report, do, values)
+
+
+LEVELS = st.sampled_from(["best", "good", "fair", "poor", "worst"])
+METRICS = st.sampled_from(sorted(BY_METRIC))
+
+
+@given(METRICS, LEVELS, st.sampled_from(sorted(BY_METRIC)))
+def test_the_score_of_the_run_has_no_step_at_any_limit(metric: str, level: str, low: str) -> None:
+    """Also where another metric is at its worst, so that the caps are at work."""
+    edge = float(getattr(BY_METRIC[metric], level))
+    sides = [
+        score(
+            results({low: BY_METRIC[low].worst, metric: min(edge * side, 1.0) if edge <= 1 else edge * side}),
+            THRESHOLDS,
+            WEIGHTS,
+        )
+        for side in (1 - 1e-9, 1.0, 1 + 1e-9)
+    ]
+    assert max(one.value for one in sides) - min(one.value for one in sides) < 1e-4
+
+
+@given(METRICS, st.floats(min_value=0.01, max_value=1.0), st.floats(min_value=0.01, max_value=1.0))
+def test_a_better_prediction_never_scores_less(metric: str, one: float, other: float) -> None:
+    threshold = BY_METRIC[metric]
+    outcome = score(results({metric: threshold.worst}), THRESHOLDS, WEIGHTS)
+    closer, farther = sorted((one, other))
+    values = [threshold.best + (threshold.worst - threshold.best) * share for share in (closer, farther)]
+    better, worse = (rescored_with(outcome, [change(metric, value)]).score.value for value in values)
+    assert better >= worse - 1e-9
