@@ -82,6 +82,7 @@ class Run:
     measurements: Mapping[tuple[str, str], Measurement]
     findings: Mapping[str, Finding]
     progress: list[Progress]
+    listed: list[Measurement]
 
 
 def run(target: Target, config: RunConfig = CONFIG) -> Run:
@@ -97,6 +98,7 @@ def run(target: Target, config: RunConfig = CONFIG) -> Run:
         {(m.metric, m.labels.get("function", "")): m for m in measurements},
         {f.id: f for f in findings},
         progress,
+        measurements,
     )
 
 
@@ -259,7 +261,7 @@ def test_what_is_stored_gives_the_same(whole: Run, tmp_path: Path) -> None:
         store.write_table(f"{name}.parquet", table)
     again = Samples({name: store.read_table(f"{name}.parquet") for name in whole.tables}, whole.collected)
     measurements = LAMBDA.measure(again, CONFIG)
-    assert measurements == list(whole.measurements.values())
+    assert measurements == whole.listed
     assert LAMBDA.advise(again, measurements, CONFIG) == list(whole.findings.values())
 
 
