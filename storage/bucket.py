@@ -11,6 +11,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from functools import cache
+from pathlib import PurePosixPath
 from typing import Any
 
 import boto3
@@ -30,6 +31,21 @@ _BUSY = "ConditionalRequestConflict"
 _CLAIM = "hasivu-claim"
 _MOST_REMOVED = 1000
 """How many objects one request may remove."""
+
+
+_TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".md": "text/markdown; charset=utf-8",
+    ".json": "application/json",
+    ".xml": "application/xml",
+    ".pdf": "application/pdf",
+    ".parquet": "application/vnd.apache.parquet",
+}
+
+
+def content_type(name: str) -> str:
+    """What a browser is told of a file: pages that are served from the bucket are shown, not downloaded."""
+    return _TYPES.get(PurePosixPath(name).suffix, "application/octet-stream")
 
 
 @cache
@@ -121,7 +137,7 @@ class Bucket:
     def write(self, name: str, content: bytes) -> None:
         """Write a file whole, in place of one that is there."""
         with told("s3:PutObject", self._path(name), self._client):
-            self._client.put_object(**self._at(name), Body=content)
+            self._client.put_object(**self._at(name), Body=content, ContentType=content_type(name))
 
     def create(self, name: str, content: bytes) -> bool:
         """Write a file where none is; False, and nothing written, where one is.
@@ -132,7 +148,13 @@ class Bucket:
         with told("s3:PutObject", self._path(name), self._client):
             for _ in range(ATTEMPTS):
                 try:
-                    self._client.put_object(**self._at(name), Body=content, IfNoneMatch="*", Metadata={_CLAIM: claim})
+                    self._client.put_object(
+                        **self._at(name),
+                        Body=content,
+                        ContentType=content_type(name),
+                        IfNoneMatch="*",
+                        Metadata={_CLAIM: claim},
+                    )
                 except ClientError as error:
                     code = error.response["Error"]["Code"]
                     if code == _TAKEN:

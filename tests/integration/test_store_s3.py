@@ -30,6 +30,8 @@ from storage.errors import DamagedFileError, RunExistsError, StorageError, Usage
 from storage.parquet import Store
 from storage.records import ComponentId, RunInfo
 from storage.runs import RunFolder
+from tasks.publish import publish_report
+from tests.report_example import example_report
 from tests.s3_server import CREDENTIALS, start_s3
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -107,6 +109,20 @@ def test_everything_that_a_store_does(root: str) -> None:
 
 def test_a_bucket_without_a_prefix_is_an_output_too(s3: str) -> None:
     test_everything_that_a_store_does(f"s3://{new_bucket(s3)}")
+
+
+def test_the_history_site_is_served_from_a_bucket(s3: str) -> None:
+    bucket = new_bucket(s3)
+    store = Store(f"s3://{bucket}/team")
+    report = example_report()
+    publish_report(RunFolder(store, report.info.environment, report.info.run), report)
+    site = "performance-orchestration-reports/staging"
+    pages = ("index.html", f"{site}/index.html", f"{site}/{report.info.run}/report.html")
+    for name in (*pages, f"{site}/runs.json"):
+        found = amazon("s3", s3).head_object(Bucket=bucket, Key=f"team/{name}")["ContentType"]
+        assert found == ("application/json" if name.endswith("json") else "text/html; charset=utf-8")
+    assert f'href="{site}/index.html"'.encode() in store.read("index.html")
+    assert f'href="{report.info.run}/report.html"'.encode() in store.read(pages[1])
 
 
 def test_of_many_writers_exactly_one_creates(root: str) -> None:
