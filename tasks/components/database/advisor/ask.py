@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from tasks.components.database.advisor.catalog import Catalog
-from tasks.components.database.advisor.fill import Filled, guessed
+from tasks.components.database.advisor.fill import Filled, completed, guessed
 from tasks.components.database.advisor.propose import candidates, covering, is_there
 from tasks.components.database.advisor.records import Index, Plan, PlanError, WhatIf
 from tasks.components.database.advisor.uses import Parsed
@@ -22,6 +23,8 @@ class Planner:
 
     whatif: WhatIf
     texts: dict[str, Sequence[Filled]]
+    originals: Mapping[str, str] = field(default_factory=dict)
+    """The normalised texts, as they were found."""
     sizes: dict[str, int] = field(default_factory=dict)
     indexes: dict[str, Index] = field(default_factory=dict)
     before: dict[str, float] = field(default_factory=dict)
@@ -49,19 +52,26 @@ class Planner:
 
         Raises PlanError with the first reason where no guess helps.
         """
-        try:
-            return self._kept(statement, mean_cost(self.plans(statement, ())))
-        except PlanError as error:
-            first = error
-        given = self.texts[statement]
-        for number in range(len(guessed(given[0])) if not given[0].whole else 0):
-            self.texts[statement] = [guessed(given[0])[number]]
+        reasons = []
+        for texts in self._attempts(statement):
+            self.texts[statement] = texts
             try:
                 return self._kept(statement, mean_cost(self.plans(statement, ())))
-            except PlanError:
-                continue
-        self.texts[statement] = given
-        raise first
+            except PlanError as error:
+                reasons.append(error)
+        raise reasons[0]
+
+    def _attempts(self, statement: str) -> Iterator[Sequence[Filled]]:
+        """Texts to try in turn: with values, with some of them, with none, with guesses."""
+        given = self.texts[statement]
+        if not all(one.whole for one in given):
+            with suppress(PlanError):
+                yield completed(given, self.whatif.types(self.originals.get(statement, given[0].text)))
+        yield given
+        if not given[0].whole or "$" in self.originals.get(statement, ""):
+            original = Filled(self.originals.get(statement, given[0].text), whole=False)
+            yield [original]
+            yield from ([one] for one in (*guessed(given[0]), *guessed(original)))
 
     def plans(self, statement: str, visible: Iterable[str]) -> list[Plan]:
         """The statement's plans, one for each variant of its values, with only these of the added indexes.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from tasks.components.database.advisor.scope import Column, Scope
@@ -16,10 +17,11 @@ from tasks.components.database.advisor.tree import (
     type_name,
     walk,
 )
-from tasks.components.database.advisor.uses import CONTAINS, EQUAL, RANGES, Parameter
+from tasks.components.database.advisor.uses import ANY, CONTAINS, EQUAL, RANGES, Parameter
 
 _MIRROR = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _LIKES = (enum.AEXPR_LIKE, enum.AEXPR_ILIKE)
+_KEEPING = frozenset({"lower", "upper", "trim", "btrim", "ltrim", "rtrim", "unaccent"})
 _LISTS = (enum.AEXPR_IN, enum.AEXPR_OP_ANY)
 _EXPRESSIONS = frozenset({"FuncCall", "A_Expr", "TypeCast", "CoalesceExpr"})
 
@@ -96,18 +98,16 @@ class Conditions:
             own[0].contains[own[1]] = operator
 
     def _compared(self, own: Column, operator: str, other: Any, expression: str | None = None) -> None:
-        """Remember what the parameters of a value are compared with; those of an interval are no such value."""
-        for one in walk(other):
-            if kind(one) == "TypeCast" and type_name(one) == "interval":
-                return
-            if kind(one) == "ParamRef":
-                self.parameters.setdefault(one.number, Parameter(own[0].table, own[1], operator, expression))
+        """Remember what the parameters are compared with that are a value itself."""
+        for number in _values(inner(other)):
+            self.parameters.setdefault(number, Parameter(own[0].table, own[1], operator, expression))
 
     def _listed(self, side: Any, values: Any, scope: Scope) -> None:
         own = scope.own(side)
         if own is not None:
             own[0].listed.add(own[1])
-            self._compared(own, "=", values)
+            bare = inner(inner(values).arg) if kind(inner(values)) == "TypeCast" else inner(values)
+            self._compared(own, ANY if kind(bare) == "ParamRef" else "=", values)
         else:
             self._expression(side, "=", scope)
 
@@ -144,6 +144,22 @@ class Conditions:
         first[0].expressions[sql] = "=" if operator in EQUAL else "<"
         if len(owners) == 1 and other is not None:
             self._compared(first, operator, other, sql)
+
+
+def _values(node: Any) -> Iterator[int]:
+    """Parameters that stand for the value itself: not an argument, not what is added to another one."""
+    match kind(node):
+        case "ParamRef":
+            yield node.number
+        case "TypeCast" if type_name(node) != "interval":
+            yield from _values(inner(node.arg))
+        case "List" | "A_ArrayExpr":
+            for item in node.items if kind(node) == "List" else node.elements:
+                yield from _values(inner(item))
+        case "A_Expr" if kind(inner(node.lexpr)) == "TypeCast":  # `$1::date + interval '1 month'`
+            yield from _values(inner(node.lexpr))
+        case "FuncCall" if last_name(node.funcname) in _KEEPING and len(node.args) == 1:
+            yield from _values(inner(node.args[0]))
 
 
 def _flag(node: Any, value: str, scope: Scope) -> None:

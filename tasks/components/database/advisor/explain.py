@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 
@@ -13,6 +13,8 @@ from tasks.components.database.advisor.records import Plan, PlanError
 PARAMETER = re.compile(r"\$[0-9]+")
 """A placeholder as pg_stat_statements writes it."""
 
+_PREPARED = "hasivu_perf_types"
+_TYPES: LiteralString = "SELECT parameter_types::text[] FROM pg_prepared_statements WHERE name = %s"
 _DATA_EXCEPTION = "22"
 _LINE = 200
 
@@ -35,6 +37,20 @@ def explain(connection: psycopg.Connection[tuple[Any, ...]], text: str) -> Plan:
     if row is None:
         raise PlanError("EXPLAIN answered nothing")
     return plan_of(row[0][0]["Plan"])
+
+
+def parameter_types(connection: psycopg.Connection[tuple[Any, ...]], text: str) -> list[str]:
+    """The types that the server finds for a statement's `$n`, by number; raises PlanError."""
+    body = text.rstrip("; \n\t")
+    if ";" in body:
+        raise PlanError("its text holds a semicolon")
+    try:
+        connection.execute(f"PREPARE {_PREPARED} AS {body}".encode(), prepare=False)
+        row = connection.execute(_TYPES, (_PREPARED,)).fetchone()
+        connection.execute(f"DEALLOCATE {_PREPARED}".encode())
+    except psycopg.Error as error:
+        raise PlanError(reason(error)) from None
+    return list(row[0]) if row is not None else []
 
 
 def reason(error: psycopg.Error) -> str:

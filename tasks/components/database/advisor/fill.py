@@ -7,7 +7,7 @@ every range instead. The values are personal data: texts with them are planned a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,7 @@ from storage.errors import NotMeasuredError
 from tasks.components.database.advisor.catalog import Catalog
 from tasks.components.database.advisor.source import Name
 from tasks.components.database.advisor.tree import inner, tree_of, walk
-from tasks.components.database.advisor.uses import Parameter, Parsed
+from tasks.components.database.advisor.uses import ANY, Parameter, Parsed
 from tasks.load.database.session import QueryError, Session
 
 LIMIT, OFFSET = "20", "0"
@@ -45,6 +45,28 @@ _BY_TYPE: Mapping[str, str] = {
     "timestamptz": "2024-01-01",
     "bool": "true",
 }
+
+
+_BY_NAME: Mapping[str, str] = {
+    "interval": "30 days",
+    "smallint": "1",
+    "integer": "1",
+    "bigint": "1",
+    "numeric": "1",
+    "real": "1",
+    "double precision": "1",
+    "date": "2024-01-01",
+    "timestamp without time zone": "2024-01-01",
+    "timestamp with time zone": "2024-01-01",
+    "boolean": "true",
+    "text": "a",
+    "character varying": "a",
+    "character": "a",
+    "jsonb": "{}",
+    "json": "{}",
+    "uuid": "00000000-0000-0000-0000-000000000000",
+}
+"""Values for parameters that no column tells anything of, by the name that PostgreSQL shows for a type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +142,25 @@ def filled(text: str, parsed: Parsed, columns: Columns, *, variants: int = 3) ->
     return list(dict.fromkeys(found))
 
 
+def completed(given: Sequence[Filled], types: Sequence[str]) -> list[Filled]:
+    """Texts in which every parameter that is left has a value of its type, so that they can be run."""
+    return list(dict.fromkeys(one if one.whole else _completed(one.text, types) for one in given))
+
+
+def _completed(text: str, types: Sequence[str]) -> Filled:
+    tree: Any = tree_of(text)
+    whole = True
+    for holder in list(_holders(tree.stmts[0].stmt)):
+        number = holder.param_ref.number
+        kind = types[number - 1] if number <= len(types) else ""
+        value = "{}" if kind.endswith("[]") else _BY_NAME.get(kind)
+        if value is None:
+            whole = False
+        else:
+            _put(holder, value, kind)
+    return Filled(postgast.deparse(tree), whole)
+
+
 def guessed(one: Filled) -> list[Filled]:
     """The text with the same literal in the place of every parameter that is left, for planning alone.
 
@@ -176,13 +217,16 @@ def _literals(
         value = None if known is None else _value(one, parameters, known, variant)
         if known is not None and value is not None:
             pattern = "~~" in one.operator
-            found[number] = (value, None if pattern else known.type)
+            kind = f"{known.type}[]" if one.operator == ANY else known.type
+            found[number] = (value, None if pattern else kind)
     return found
 
 
 def _value(one: Parameter, parameters: Mapping[int, Parameter], known: Values, variant: int) -> str | None:
     if "~~" in one.operator:
         return _pattern(known.equal(variant), within=variant == 0 or one.operator != "~~")
+    if one.operator == ANY:
+        return _array(known.equal(place) for place in range(LISTED))
     if one.operator == "<>":
         return known.equal(2)
     if one.operator[0] not in "<>":
@@ -194,6 +238,13 @@ def _value(one: Parameter, parameters: Mapping[int, Parameter], known: Values, v
     if {"<", ">"} & others:
         return known.quantile(_RANGE["both"][0 if low else 1])  # type: ignore[index] # the pair
     return known.quantile(_RANGE["low" if low else "high"])  # type: ignore[arg-type] # one of the numbers
+
+
+def _array(values: Iterable[str | None]) -> str | None:
+    """An array's literal of some values."""
+    found = dict.fromkeys(value for value in values if value is not None)
+    quoted = (value.replace("\\", "\\\\").replace('"', '\\"') for value in found)
+    return "{" + ",".join(f'"{value}"' for value in quoted) + "}" if found else None
 
 
 def _pattern(example: str | None, *, within: bool) -> str | None:

@@ -59,6 +59,10 @@ class HypoPG:
         plan = plan_of(self._explained(text.rstrip("; \n\t")))
         return Plan(plan.cost, plan.root, frozenset(names.get(name, name) for name in plan.indexes))
 
+    def types(self, text: str) -> list[str]:
+        """Not asked of the source: prepared statements of its sessions stay as they are. Raises PlanError."""
+        raise PlanError(f"types of parameters are told by a planner twin only ({len(text)} characters)")
+
     def add(self, index: Index) -> int:
         """Create the hypothetical index; return HypoPG's estimate of its bytes. Raises PlanError."""
         if index.name not in self._made:

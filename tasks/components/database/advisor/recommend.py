@@ -85,7 +85,7 @@ def _recommend(session: Session, options: Options) -> Advice:
         return Advice((), unused, len(found), 0, case.refused, notes=(nothing,))
     work = _Work(session, case, options, _may_rehearse(session, case, options))
     with _whatif(session, case.tables) as (whatif, notes):
-        planner = Planner(whatif, dict(case.texts))
+        planner = Planner(whatif, dict(case.texts), {one.id: one.text for one in case.relevant})
         choice = _choice(planner, work)
         names = choice.choose()
         proof, more = _proved(work, planner, choice, names)

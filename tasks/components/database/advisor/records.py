@@ -100,6 +100,9 @@ class WhatIf(Protocol):
     def plan(self, text: str, *, hidden: Collection[str] = ()) -> Plan:
         """Plan one statement with every added index and without those named in `hidden`; raises PlanError."""
 
+    def types(self, text: str) -> list[str]:
+        """The types of a text's parameters, by number; raises PlanError."""
+
     def add(self, index: Index) -> int:
         """Make the index exist for the planner and return its estimated bytes; raises PlanError."""
 

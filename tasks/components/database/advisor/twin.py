@@ -22,7 +22,7 @@ import psycopg
 
 from tasks.components.database.advisor import extended
 from tasks.components.database.advisor.candidate import Builder, Built
-from tasks.components.database.advisor.explain import explain
+from tasks.components.database.advisor.explain import explain, parameter_types
 from tasks.components.database.advisor.mirror import Connection, Mirror, mirrored
 from tasks.components.database.advisor.records import Index, Plan, PlanError
 from tasks.components.database.advisor.relfiles import extend, grow_btree
@@ -116,6 +116,10 @@ class Twin:
         except PlanError as error:
             raise PlanError(self._explained(str(error))) from None
         return Plan(plan.cost, plan.root, frozenset(self._own_name(name) for name in plan.indexes))
+
+    def types(self, text: str) -> list[str]:
+        """The types that the planner finds for a text's parameters, by number; raises PlanError."""
+        return parameter_types(self._planner, text)
 
     def add(self, index: Index) -> int:
         """Create an index as if it stood over the source's rows; return its estimated bytes. Raises PlanError.

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 from tasks.components.database.advisor.catalog import Table
 
+ANY = "= any"
+"""The operator of a parameter that is an array of values, of which a column equals one."""
+
 EQUAL = frozenset({"="})
 RANGES = frozenset({"<", "<=", ">", ">="})
 CONTAINS = frozenset({"@>", "?", "?|", "?&", "&&", "@@", "@?"})

@@ -1,0 +1,81 @@
+"""Advice where schema and statements are not simple: nothing aborts, 98 % are planned, what is said can be run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+
+import psycopg
+import pytest
+
+from tasks.components.database.advisor.evidence import Advice
+from tasks.components.database.advisor.recommend import Options, recommend
+from tasks.load.database.session import parse
+from tests.advisor_corpus import ORDER, SCHEMA, STATEMENTS
+from tests.databases import DEBIAN_15, Database, database, needs_debian_15
+
+
+def fill(found: Database) -> None:
+    found.run("CREATE EXTENSION pg_stat_statements SCHEMA public")
+    found.run(*SCHEMA, url=found.application)
+    found.run("SELECT public.pg_stat_statements_reset()")
+    with psycopg.connect(found.application, autocommit=True) as connection:
+        for text, values in STATEMENTS:
+            psycopg.ClientCursor(connection).execute(text.encode(), values or None)  # the server takes constants out
+            with suppress(psycopg.ProgrammingError):
+                connection.execute(text.encode(), values or None, prepare=True)  # some cannot have parameters there
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    with database(tmp_path_factory.mktemp("corpus")) as found:
+        fill(found)
+        yield found
+
+
+@pytest.fixture(scope="module")
+def advice(server: Database) -> Advice:
+    return recommend(parse(server.analysis, "url"), Options(rehearse="never", budget_bytes=100_000_000))
+
+
+def test_nearly_every_statement_is_planned(advice: Advice) -> None:
+    assert advice.statements >= len(STATEMENTS) - 2
+    assert advice.planned >= 0.98 * advice.statements, advice.not_planned
+
+
+def test_tables_of_every_kind_are_advised(advice: Advice) -> None:
+    tables = {one.evidence.table for one in advice.recommendations}
+    assert {"public.readings", "Kitchen Ops.Order", "public.people"} <= tables
+
+
+def test_filters_on_a_view_reach_its_tables(server: Database) -> None:
+    from tasks.components.database.advisor.workload import Statement  # noqa: PLC0415
+
+    text = "SELECT note FROM current_orders WHERE user_id = $1"
+    found = recommend(
+        parse(server.analysis, "url"), Options(rehearse="never", statements=[Statement("1", text, 10, 100)])
+    )
+    assert [one.sql.split(" ON ")[1] for one in found.recommendations if '"userId"' in one.sql]
+
+
+def test_what_is_advised_can_be_run_and_undone(server: Database, advice: Advice) -> None:
+    for one in advice.recommendations:
+        server.run(one.sql, url=server.application)
+        server.run(one.drop, url=server.application)
+    assert any("CONCURRENTLY" not in one.sql for one in advice.recommendations), (
+        "partitioned tables know no other way"
+    )
+
+
+def test_a_rehearsal_of_it_works(server: Database) -> None:
+    found = recommend(parse(server.analysis, "url"), Options(rehearse="always"))
+    assert "rehearsed" in found.how, found.notes
+    assert ORDER in " ".join(one.sql for one in found.recommendations)
+
+
+@needs_debian_15
+def test_postgresql_15(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with database(tmp_path_factory.mktemp("fifteen"), binaries=DEBIAN_15) as found:
+        fill(found)
+        told = recommend(parse(found.analysis, "url"), Options(rehearse="never"))
+        assert told.planned >= 0.98 * told.statements, told.not_planned
