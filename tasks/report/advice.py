@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from storage.records import ComponentId, Finding, Measurement, PredictedChange, Report, Unit
 from tasks.report.charts import Bar
@@ -55,11 +55,16 @@ def _about_index(finding: Finding) -> bool:
 
 
 def _rows(finding: Finding) -> list[IndexRow]:
-    if not finding.remedy.predicted:
-        plans = _PLANS.search(finding.detail)
-        before, after = (plans[1], plans[2]) if plans else (_first(finding.evidence), NOT_TRIED)
-        return [IndexRow(finding.id, finding.title, before, after, _tested(finding.detail) if plans else "")]
-    return [_predicted(finding, change) for change in finding.remedy.predicted]
+    """What is predicted; else the plans, where they were tried; else what it costs now."""
+    plans = _PLANS.search(finding.detail)
+    if finding.remedy.predicted:
+        rows = [_predicted(finding, change) for change in finding.remedy.predicted]
+        if plans:
+            rows.append(replace(rows[0], before=plans[1], after=plans[2], how=_tested(finding.detail)))
+        return rows
+    if plans:
+        return [IndexRow(finding.id, finding.title, plans[1], plans[2], _tested(finding.detail))]
+    return [IndexRow(finding.id, finding.title, _first(finding.evidence), NOT_TRIED, "")]
 
 
 def _tested(detail: str) -> str:

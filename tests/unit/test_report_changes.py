@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+from storage.records import Remedy
+from tasks.components.database.advise.advised import plans
 from tasks.judge.score import total
+from tasks.report.advice import NOT_TRIED, index_rows
 from tasks.report.changes import change_rows, levers
 from tasks.report.html import html
 from tasks.report.markdown import technical_markdown
-from tests.report_example import changed_report, example_report, good_report
+from tests.report_example import changed_report, example_report, finding, good_report
 
 
 def test_a_change_says_its_size_its_place_and_whether_it_is_confirmed() -> None:
@@ -39,3 +44,20 @@ def test_levers_are_re_scored() -> None:
     assert f"{best.gain:.1f}" in lines[0]
     assert total(report.score.components) + best.gain <= 100
     assert levers(good_report()) == () or "alone is worth" in levers(good_report())[0]
+
+
+def test_index_advice_shows_the_plans_before_and_after_as_the_advisor_tells_them() -> None:
+    tried = ("before: Limit > Index Scan on orders_created_at_idx (cost 3,471)", "after: Index Only Scan (cost 2)")
+    told = plans(SimpleNamespace(evidence={"plans": tried}))  # type: ignore[arg-type]
+    detail = f"Helps 2 statements. {told} Size 28 MB (estimated). Tested: planner twin, confidence medium."
+    found = (
+        finding(id="database.missing_index:a", detail=detail, remedy=Remedy(summary="x")),
+        finding(id="database.missing_index:b", detail=detail),
+        finding(id="database.missing_index:c", remedy=Remedy(summary="x", commands=("CREATE INDEX c",))),
+    )
+    rows = index_rows(example_report().model_copy(update={"findings": found}))
+    shown = {"Limit > Index Scan on orders_created_at_idx (cost 3,471)", "Index Only Scan (cost 2)"}
+    assert {rows[0].before, rows[0].after} == {rows[2].before, rows[2].after} == shown
+    assert rows[0].how == "tested: planner twin, confidence medium"
+    assert (rows[1].before, rows[1].after) == ("184 ms", "42 ms")
+    assert (rows[3].before, rows[3].after) == ("query p95 184 ms", NOT_TRIED)
