@@ -29,17 +29,17 @@ def baseline_run(store: Store, environment: str, *, asked: str | None, release: 
 
 
 def find_baseline(store: Store, environment: str, asked: str) -> str:
-    """The run that `asked` names: a run, a pinned name, `last-good`, `latest`, or a release (its newest whole run).
+    """The run that `asked` names: a run, a pinned name, `last-good`, `latest`, or a release.
 
-    Where it names none of these, that is an `UnknownRunError`.
+    Of a release it is the newest whole run, or else the newest. Where it names none, that is an `UnknownRunError`.
     """
     history = open_history(store, environment)
     found = _named(history, asked)
     if found is None:
         why = next((f"; {name}: {text}" for name, text in history.left_out.items() if name == asked), "")
         raise UnknownRunError(
-            f"baseline {asked!r} is no run of {environment} with a report, no pinned name, and no release with"
-            f" a whole run under {store.root}{why}"
+            f"baseline {asked!r} is no run of {environment} with a report, no pinned name, and no release under"
+            f" {store.root}{why}"
         )
     return found
 
@@ -53,8 +53,9 @@ def _named(history: History, asked: str) -> str | None:
     pin = pinned(history.store, history.environment).get(asked)
     if pin:
         return pin.run
-    wanted = [run for run in judged if asked == LATEST or (run.release == asked and run.whole)]
-    return wanted[-1].run if wanted else None
+    wanted = [run for run in judged if asked in (LATEST, run.release)]
+    whole = [run for run in wanted if asked == LATEST or run.whole]
+    return (whole or wanted)[-1].run if wanted else None
 
 
 def last_good(runs: Sequence[HistoryRun]) -> str | None:

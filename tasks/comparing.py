@@ -108,8 +108,10 @@ def compare(folder: RunFolder, asked: str | None) -> Compared:
 def _before(folder: RunFolder, info: RunInfo) -> str | None:
     runs = open_history(folder.store, info.environment).runs
     run = next((one for one in runs if one.run == info.run), None)
-    earlier = [one.run for one in runs if run and one.started < run.started and one.whole and like(one, run)]
-    return earlier[-1] if earlier else None
+    judged = [one for one in runs if one.verdict is not None]
+    earlier = [one for one in judged if run and one.started < run.started and like(one, run)]
+    whole = [one for one in earlier if one.whole]
+    return (whole or earlier)[-1].run if earlier else None
 
 
 def baselines_of(store: Store, info: RunInfo, name: str) -> list[str]:
@@ -123,7 +125,7 @@ def baselines_of(store: Store, info: RunInfo, name: str) -> list[str]:
 
 
 def _beside(run: HistoryRun, chosen: HistoryRun) -> bool:
-    if run.run == chosen.run or not run.whole or not like(run, chosen):
+    if run.run == chosen.run or (chosen.whole and not run.whole) or not like(run, chosen):
         return False
     return run.release == chosen.release if chosen.release else run.started < chosen.started
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -33,6 +34,7 @@ ENOUGH = 3
 Floats = npt.NDArray[np.float64]
 Verdict = Literal["better", "same", "worse", "inconclusive", "not_alike"]
 
+_PERCENTILE = re.compile(r"\.p(\d{2})$")
 _PRIOR = 0.015
 """What runs of the same thing differ by at least, relative: standard deviation of one run."""
 _PRIOR_OF_VALUES = 0.05
@@ -42,6 +44,8 @@ _UNKNOWN = 0.10
 _PRIOR_RUNS = 4.0
 _CONFIDENCE = 0.97
 """Of an interval that must not hold 0: at 0.98 a tenth fewer changes of 10 % are found (benchmarks/comparison)."""
+_CONFIDENCE_OF_PARTS = 0.997
+"""The same for parts of the platform: there are a hundred of them in a run, and each may err."""
 _POWER = 0.80
 _TRIM = 0.20
 _PHI_MOST = 0.6
@@ -108,9 +112,9 @@ class RunFigures:
 class Comparison:
     """One figure held against its baselines.
 
-    `change` is relative, +0.10 is ten per cent more, with its 97 % `interval`; `smallest` is the smallest change that
-    this comparison would have found four times in five. `baselines` counts the runs behind `baseline`, their mean.
-    `reason` says what a verdict rests on, or why there is none.
+    `change` is relative, +0.10 is ten per cent more, with its `interval` of 97 % (of parts 99.7 %, for there are
+    many); `smallest` is the smallest change that this comparison would have found four times in five. `baselines`
+    counts the runs behind `baseline`, their mean. `reason` says what a verdict rests on, or why there is none.
     """
 
     metric: str
@@ -197,12 +201,17 @@ def _compared(
     spots = [_sliced(one) if by_slices else _single(one, scale, logs=logs) for one in (figure, *others)]
     prior = _PRIOR if by_slices else _PRIOR_OF_VALUES
     change, error, freedom = _difference(spots[0], spots[1:], prior)
-    reach = quantile((1 + _CONFIDENCE) / 2, freedom) * error
+    confidence = _CONFIDENCE_OF_PARTS if figure.labels else _CONFIDENCE
+    reach = quantile((1 + confidence) / 2, freedom) * error
     seen = reach + quantile(_POWER, freedom) * error
     least = _least(threshold, logs=logs)
     ends = (change - reach, change + reach)
     told = math.expm1 if logs else float
-    verdict = "not_alike" if why else _verdict(change, ends, least, direction)
+    few = next((one for one in (figure, *others) if _extreme(one)), None)
+    if why:
+        verdict: Verdict = "not_alike"
+    else:
+        verdict = "inconclusive" if few else _verdict(change, ends, least, direction)
     centre = float(np.mean([spot.at for spot in spots[1:]]))
     basis = "slices of time" if by_slices else "values"
     return Comparison(
@@ -217,8 +226,20 @@ def _compared(
         interval=(told(ends[0]), told(ends[1])),
         smallest=told(max(seen, least)),
         direction=direction,
-        reason=f"not like with like: {why}" if why else f"{basis} of {len(others)} {_runs(len(others))}",
+        reason=_reason(why, few, f"{basis} of {len(others)} {_runs(len(others))}"),
     )
+
+
+def _reason(why: str, few: Figure | None, basis: str) -> str:
+    if why:
+        return f"not like with like: {why}"
+    return f"of {few.n} samples, the largest stands for this percentile" if few else basis
+
+
+def _extreme(figure: Figure) -> bool:
+    """Whether a percentile is but the largest of few samples."""
+    match = _PERCENTILE.search(figure.metric)
+    return match is not None and figure.n * (100 - int(match[1])) < 100  # noqa: PLR2004 - per cent
 
 
 def _runs(count: int) -> str:

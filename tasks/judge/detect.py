@@ -233,6 +233,8 @@ def _levels(series: Floats, least: float) -> tuple[list[int], _Noise]:
     for _ in range(2):  # the noise is known once the levels are, and the other way round
         edges = _merged(series, _partition(series, _penalty(noise, len(series))), least, noise)
         noise = _noise(series, edges)
+        if len(edges) == 2:  # noqa: PLR2004 - one level: the next penalty is not smaller, so it stays one
+            break
     return _merged(series, edges, least, noise), noise
 
 

@@ -11,6 +11,7 @@ import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, timezone
+from functools import lru_cache
 
 import numpy as np
 
@@ -22,6 +23,8 @@ RECENT = 30
 """Runs after which a change of level is no news any more."""
 RUNS = 250
 """How many earlier runs, the newest, are looked at."""
+RUNS_OF_PARTS = 120
+"""How many of them for parts of the platform, of which there are hundreds."""
 MOST_PARTS = 20
 """How many changed parts of the platform are told of, the largest changes first."""
 
@@ -55,9 +58,14 @@ def like(run: HistoryRun, other: HistoryRun) -> bool:
     return same and run.local == other.local
 
 
-def local_days(series: Series) -> list[datetime]:
-    """When the runs started, by the schools' clock: a weekday is theirs."""
-    return [run.started.astimezone(_LOCAL) for run in series.runs]
+def local_days(series: Series) -> list[date]:
+    """The days on which the runs started, by the schools' clock: a weekday is theirs."""
+    return [_local_day(run.started) for run in series.runs]
+
+
+@lru_cache(maxsize=4096)
+def _local_day(moment: datetime) -> date:
+    return moment.astimezone(_LOCAL).date()
 
 
 def over_runs(series: Sequence[Series], thresholds: Sequence[Threshold], calendar: Calendar | None = None) -> Seen:
@@ -115,6 +123,20 @@ def _trusted(series: Series) -> Series:
     )
 
 
+def _newest(series: Series, count: int) -> Series:
+    return Series(
+        series.metric,
+        series.labels,
+        series.unit,
+        series.runs[-count:],
+        series.values[-count:],
+        series.n[-count:],
+        series.low[-count:],
+        series.high[-count:],
+        series.notes[-count:],
+    )
+
+
 def _of_series(series: Series, threshold: Threshold, known: Calendar) -> list[Regression]:
     """All that a component's own figure shows."""
     values = series.values.tolist()
@@ -129,6 +151,7 @@ def _of_series(series: Series, threshold: Threshold, known: Calendar) -> list[Re
 
 def _of_part(series: Series, threshold: Threshold | None, known: Calendar) -> list[Regression]:
     """Changes of level of a part that are confirmed and large: there are hundreds of parts, and each may err."""
+    series = _newest(series, RUNS_OF_PARTS)
     direction = threshold.direction if threshold else Direction.LOWER
     least = _PART_EFFECTS * (threshold.minimum_effect if threshold else 0.04)
     days = local_days(series)

@@ -17,7 +17,7 @@ _WORDS = {
     "not_alike": "– not alike",
 }
 _ORDER = tuple(_WORDS)
-_NAME = 44
+_NAME = 40
 
 
 def compare_lines(
@@ -33,8 +33,8 @@ def compare_lines(
     chosen.sort(key=lambda one: (_ORDER.index(one.verdict), bool(one.labels), -abs(one.change)))
     lines = [one_line(note) for note in notes]
     if chosen:
-        heads = f"{'figure':{_NAME}}  {'baseline':>12}  {'now':>12}  {'change':>9}  {'97 % interval':>20}"
-        lines += ["", f"{heads}  {'would see':>9}  verdict"]
+        heads = f"{'verdict':14}  {'figure':{_NAME}}  {'baseline':>10}  {'now':>10}  {'change':>9}"
+        lines += ["", f"{heads}  {'interval':>20}  would see"]
     lines += [_row(one) for one in chosen]
     hidden = len(found) - len(chosen)
     if hidden:
@@ -50,10 +50,10 @@ def shorten_line(line: str, width: int) -> str:
 def _row(one: Comparison) -> str:
     name = " ".join((one.metric, *one.labels.values()))
     low, high = one.interval
-    numbers = f"{figure(one.baseline, one.unit):>12}  {figure(one.value, one.unit):>12}  {_percent(one.change):>9}"
+    numbers = f"{figure(one.baseline, one.unit):>10}  {figure(one.value, one.unit):>10}  {_percent(one.change):>9}"
     interval = f"{_percent(low)} to {_percent(high)}"
-    told = f"{interval:>20}  {one.smallest * 100:>7.1f} %  {_WORDS[one.verdict]}"
-    return f"{shorten(name, _NAME):{_NAME}}  {numbers}  {told}"
+    told = f"{interval:>20}  {one.smallest * 100:.1f} %"
+    return f"{_WORDS[one.verdict]:14}  {shorten(name, _NAME):{_NAME}}  {numbers}  {told}"
 
 
 def _percent(share: float) -> str:

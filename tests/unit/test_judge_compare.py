@@ -14,6 +14,7 @@ from benchmarks.comparison.load import Load, figures, run
 from storage.records import Unit
 from tasks.judge.compare import Comparison, Figure, RunFigures, compare_runs, regressions, slices_of, unlike
 from tasks.judge.student import quantile
+from tasks.report.compare_text import compare_json, compare_lines
 from tests.report_example import THRESHOLDS
 
 P95 = "api.latency.p95"
@@ -98,8 +99,8 @@ def test_more_baselines_see_smaller_changes() -> None:
 
 def test_parts_are_compared_with_the_same_parts() -> None:
     orders, menus = {"endpoint": "GET /orders"}, {"endpoint": "GET /menus"}
-    now = RunFigures("now", (Figure(P95, Unit.MS, 300, 9, orders), Figure(P95, Unit.MS, 50, 9, menus)))
-    then = RunFigures("then", (Figure(P95, Unit.MS, 100, 9, orders), Figure(P95, Unit.RATIO, 50, 9, menus)))
+    now = RunFigures("now", (Figure(P95, Unit.MS, 300, 90, orders), Figure(P95, Unit.MS, 50, 90, menus)))
+    then = RunFigures("then", (Figure(P95, Unit.MS, 100, 90, orders), Figure(P95, Unit.RATIO, 50, 90, menus)))
     (found,) = compare_runs(now, [then])
     assert (dict(found.labels), found.value) == (orders, 300)
     assert found.baseline == pytest.approx(100)
@@ -168,3 +169,23 @@ def test_a_unit_changes_no_verdict(value: float, before: list[float], unit: floa
     assert other.change == pytest.approx(found.change, rel=1e-6, abs=1e-9)
     assert math.isfinite(found.smallest)
     assert found.verdict in ("better", "same", "worse", "inconclusive")
+
+
+def test_a_percentile_of_too_few_samples_is_not_judged() -> None:
+    now, then = (RunFigures("r", (Figure("api.latency.p99", Unit.MS, value, 60),)) for value in (900.0, 10.0))
+    (found,) = compare_runs(now, [then])
+    assert found.verdict == "inconclusive"
+    assert found.reason == "of 60 samples, the largest stands for this percentile"
+
+
+def test_the_table_shows_what_became_worse_first() -> None:
+    values = {"api.latency.p50": 40.0, P95: 100.0, "rfid.throughput": 600.0}
+    before = [of(values, str(at)) for at in range(5)]
+    found = compare_runs(of({"api.latency.p50": 40.1, P95: 300.0, "rfid.throughput": 900.0}, "now"), before)
+    lines = compare_lines(found, ["Compared with run 0"], width=120)
+    assert lines[0] == "Compared with run 0"
+    assert [line.split()[1] for line in lines[3:]] == ["worse", "better", "inconclusive"]
+    assert lines[3].split()[2:8] == [P95, "100", "ms", "300", "ms", "+200.0"]
+    assert all(line.isascii() for line in compare_lines(found, [], ascii_only=True))
+    told = compare_json("now", ["0"], found, [])
+    assert told["comparisons"][1]["verdict"] == "worse"
