@@ -26,11 +26,16 @@ import pyarrow as pa
 import pytest
 
 from deployments.hosting.guardian import Guardian, free_port
+from storage.compaction import compact, retire
 from storage.errors import DamagedFileError, RunExistsError, StorageError, UsageError
+from storage.history import open_history
 from storage.parquet import Store
 from storage.records import ComponentId, RunInfo
-from storage.runs import RunFolder
+from storage.retention import remove_run
+from storage.runs import ANALYSIS, RunFolder
 from tasks.publish import publish_report
+from tests.history_runs import made
+from tests.history_runs import name as run_name
 from tests.report_example import example_report
 from tests.s3_server import CREDENTIALS, start_s3
 
@@ -407,3 +412,20 @@ def test_credentials_that_are_refused_are_named(strict: str, monkeypatch: pytest
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary-wrong")
     _count_before_checks(strict, "0")
     assert "the credentials are refused (SignatureDoesNotMatch)" in problem(f"s3://{bucket}/team")
+
+
+def test_history_in_a_bucket_is_compacted_and_keeps_what_retention_removes(s3: str) -> None:
+    store = Store(f"s3://{new_bucket(s3)}/out")
+    for number in range(4):
+        made(store, number)
+    before = open_history(store, "staging").series(metric="api.latency.p95")
+    assert [one.values.tolist() for one in before] == [[100.0, 101.0, 102.0, 103.0]]
+    assert compact(store, "staging", least=1).taken_up == tuple(run_name(number) for number in range(4))
+    assert retire(store, "staging", [run_name(0)]) == {}
+    assert remove_run(store, "staging", run_name(0))
+    store.remove_folder(f"{ANALYSIS}/staging/{run_name(1)}")
+    history = open_history(store, "staging")
+    (series,) = history.series(metric="api.latency.p95")
+    assert series.values.tolist() == [100.0, 102.0, 103.0]
+    assert list(history.left_out) == [run_name(1)]
+    assert history.loose == frozenset()
