@@ -83,11 +83,16 @@ def outcome(running: Platform) -> Outcome:
     def work() -> None:
         calls[0] = application(running.application_database_url, stop)
 
+    def told(one: Progress) -> None:
+        progress.append(one)
+        if one.elapsed_s >= one.total_s:  # what is sent after the window is not in its differences
+            stop.set()
+
     thread = threading.Thread(target=work)
     sink, progress = Sink(), list[Progress]()
     thread.start()
     try:
-        collected = DATABASE.collect(CollectContext(config, target, sink, progress.append))
+        collected = DATABASE.collect(CollectContext(config, target, sink, told))
     finally:
         stop.set()
         thread.join()

@@ -6,24 +6,21 @@ deadline at the client. A part that cannot be read becomes a note, never a crash
 
 from __future__ import annotations
 
-import random
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import datetime
 from typing import Any
 
 from deployments.config import RunConfig
 from storage.errors import NotMeasuredError
 from storage.records import Collected, ComponentId, Window
 from tasks.components.base import CollectContext, Progress, now
-from tasks.components.database import catalog, facts, index_advice, machine, plans, statements, timing
+from tasks.components.database import catalog, facts, index_advice, machine, tables, timing
 from tasks.components.database.pools import Pools
 from tasks.components.database.sampling import Sampler, Seen
 from tasks.components.database.schemas import table
 from tasks.load.database.session import QueryError, Server, Session, Watchdog, parse
-from tasks.load.database.worker import draw
 from tasks.load.process import WorkerOutput
 
 READY_S = 10.0
@@ -202,59 +199,25 @@ class Collector:
         sink = self.context.sink
         if output is not None:
             sink.write("samples", output.tables["samples"])
-        rows = self._statements(known, seen)
+        notes = self.notes
+        rows = tables.of_statements(self._alive(), known, self.settings, seen, notes)
         advised = self._advice(rows)
         session = self._alive()
-        problems: list[str] = []
-        tables = catalog.tables(first, last)
         written = {
-            "counters": [
-                *catalog.counters(first.database, last.database),
-                *catalog.server_counters(first, last),
-            ],
-            "gauges": catalog.gauges(first, last),
-            "replicas": last.standing.replicas if last.standing else [],
-            "slots": last.standing.slots if last.standing else [],
-            "prepared": last.standing.prepared if last.standing else [],
-            "activity": seen.activity,
-            "sessions": seen.sessions,
-            "running": seen.running,
-            "locks": seen.locks,
-            "pools": seen.pools,
+            **tables.of_server(first, last),
+            **tables.of_samples(seen),
+            **tables.of_catalog(session, first, last, notes),
             "statements": rows,
-            "tables": tables,
-            "indexes": catalog.with_deltas(first.indexes, last.indexes, ("scans", "blocks_hit", "blocks_read")),
-            "columns": catalog.columns(session, tables, problems) if session else [],
-            "foreign_keys": catalog.foreign_keys(session, problems) if session else [],
-            "sequences": catalog.sequences(session, problems) if session else [],
-            "plans": self._plans(session, rows) if session else [],
+            "plans": tables.of_plans(session, rows, self.settings, notes) if session else [],
             "advice": advised.rows,
             "advice_refused": advised.refused,
         }
-        self.notes += [*problems, *seen.deltas.notes]
-        if catalog.was_reset(first.database, last.database):
-            self.notes.append("the database's statistics were reset within the window: its counters are lower bounds")
-        more = {
-            "local": str(self.context.target.local).lower(),
-            **advised.facts,
-            **(machine.facts(session, self.settings) if session else {}),
-        }
-        sink.write("facts", table("facts", _facts(known, last, seen, more)))
+        notes += seen.deltas.notes
+        more = {"local": str(self.context.target.local).lower(), **advised.facts}
+        more |= machine.facts(session, self.settings) if session else {}
+        sink.write("facts", table("facts", tables.of_facts(known, last, seen, more)))
         for name, content in written.items():
             sink.write(name, table(name, content))
-
-    def _statements(self, known: facts.Facts, seen: Seen) -> list[dict[str, Any]]:
-        session = self._alive()
-        if known.extension is None or session is None or not seen.deltas.gained:
-            return []
-        try:
-            texts = statements.texts(session, known, seen.deltas.gained)
-        except QueryError as error:
-            self.notes.append(f"texts of statements could not be read: {error}")
-            texts = {}
-        rows = statements.rows(seen.deltas, texts)
-        index_advice.named_reads(rows, self.settings.statements)
-        return rows
 
     def _advice(self, rows: list[dict[str, Any]]) -> index_advice.Advised:
         """After the window, so that it takes nothing from what is measured in it."""
@@ -262,23 +225,6 @@ class Collector:
         advised = index_advice.ask(self.config, self.url, asked, local=self.context.target.local)
         self.notes += advised.notes
         return advised
-
-    def _plans(self, session: Session, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Plans of the most expensive statements of the application, then of the timed reads."""
-        found = []
-        foreign = [row for row in rows if not row["own"]][: self.settings.top]
-        for row in foreign:
-            name = statements.label(row["queryid"], row["text"])
-            found.append(plans.of_statement(session, row["queryid"], row["text"], name))
-        values = draw(self.settings.values, random.Random(timing.SEED))  # noqa: S311 - a load plan, not a secret
-        found += [plans.of_read(session, item.name, item.sql, values) for item in self.settings.statements]
-        refused = [row for row in found if row.get("error") not in (None, "it is not a read")]
-        if refused:
-            self.notes.append(
-                f"{len(refused)} of {len(found)} statements could not be planned, the first: "
-                f"{refused[0]['name']}: {refused[0]['error']}"
-            )
-        return found
 
 
 def address(config: RunConfig, url: Any) -> tuple[str, Server]:
@@ -297,21 +243,6 @@ def fingerprint(known: facts.Facts) -> dict[str, str]:
         "database": known.database,
         "size_mb": str(round(int(size) / 2**20)) if size else "unknown",
     }
-
-
-def _facts(known: facts.Facts, last: catalog.Snapshot, seen: Seen, more: Mapping[str, str]) -> list[dict[str, str]]:
-    reset: datetime | None = catalog.since(last.database)
-    values = {
-        **known.values,
-        "statistics_since": reset.isoformat() if reset else "",
-        "reads_all_stats": str(known.reads_all_stats).lower(),
-        "statements_problem": known.extension_problem,
-        "reads_problem": seen.reads_problem,
-        "samples_taken": str(seen.samples),
-        "samples_missed": str(seen.missed),
-        **more,
-    }
-    return [{"name": name, "value": value} for name, value in values.items()]
 
 
 def collect(context: CollectContext) -> Collected:
