@@ -6,7 +6,7 @@ A statement is made only of what was measured; where nothing was, the page says 
 from __future__ import annotations
 
 from storage.errors import ExitCode
-from storage.records import Report, Severity
+from storage.records import ComponentId, Report, Severity
 from tasks.judge.gate import asked_components, exit_code, is_release_gate
 from tasks.judge.roadmap import top_actions
 from tasks.judge.score import display_grade, truncated
@@ -26,6 +26,15 @@ from tasks.report.words import (
 )
 
 MOST_GAPS, MOST_ACTIONS = 4, 3
+AREAS = {
+    ComponentId.DATABASE: "Looking up orders and menus",
+    ComponentId.LAMBDA: "The service's functions",
+    ComponentId.API: "The app",
+    ComponentId.WEBSOCKET: "Live updates on the screen",
+    ComponentId.CACHE: "Answers at hand",
+    ComponentId.RFID: "The readers at the gate",
+}
+"""What each component is to those who decide."""
 
 
 def meaning(report: Report) -> str:
@@ -94,6 +103,7 @@ def executive_html(report: Report) -> bytes:
             "actions": top_actions(report.findings, MOST_ACTIONS),
             "critical": sum(finding.severity is Severity.CRITICAL for finding in report.findings),
             "severities": SEVERITIES,
+            "areas": AREAS,
             "gaps": gaps,
             "more_gaps": more,
         },
@@ -111,6 +121,7 @@ def _decisions(report: Report) -> list[str]:
     if not actions:
         return ["Nothing: no finding asks for a decision."]
     return [
-        f"{place}. {escape(finding.title, 200)} (benefit {finding.impact}, effort {finding.effort})"
+        f"{place}. **{AREAS[finding.component]}**: {escape(finding.title, 200)} "
+        f"(benefit {finding.impact}, effort {finding.effort})"
         for place, finding in enumerate(actions, 1)
     ]
