@@ -20,6 +20,7 @@ from storage.records import Measurement, PredictedChange
 _NORMAL = NormalDist()
 _LEVELS = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 _Z = tuple(_NORMAL.inv_cdf(level) for level in _LEVELS.values())
+_Z80 = _NORMAL.inv_cdf(0.9)
 _STEPS = 60
 _FLAT = 1e-6
 """Least slope of ln(time) over z: three equal percentiles are a step, not a division by zero."""
@@ -64,14 +65,17 @@ class Mixture:
         return math.log(max(now, math.exp(part.logs[0]) * _FLAT)) - part.logs[place]
 
     def effects(self, changes: Sequence[PredictedChange]) -> tuple[float, tuple[float, float] | None]:
-        """Ln of what the whole is multiplied by, and how far that may lie below and above (80 %).
+        """The ln of what the whole is multiplied by, and how far that may lie below and above (80 %).
 
         Several changes of one part join by their factors. Each part is moved to both ends of its interval, the others
-        at their predicted values; the differences join in quadrature. Without an interval of each there is none.
+        at their predicted values; the differences join in quadrature, and with them what a percentile of so many
+        requests differs by, before and after: much where few slow parts are left, for then it lies at a cliff.
+        Without an interval of each there is none.
         """
         shifts = self._shifts(changes)
         centre = math.log(self.factor(shifts))
-        below = above = 0.0
+        (low, high), (lower, higher) = self._sampled({}), self._sampled(shifts)
+        below, above = math.hypot(high, lower), math.hypot(low, higher)
         for one in changes:
             if one.interval is None:
                 return centre, None
@@ -80,6 +84,19 @@ class Mixture:
             ends = [math.log(self.factor({**shifts, key: shift})) - centre for shift in moved]
             below, above = math.hypot(below, min(*ends, 0.0)), math.hypot(above, max(*ends, 0.0))
         return centre, (below, above)
+
+    def _sampled(self, shifts: Mapping[Key, float]) -> tuple[float, float]:
+        """How far the percentile of a sample of this size lies below and above that of the distribution (80 %).
+
+        The number of requests below the true percentile is binomial, so the percentile of a sample is that of a level
+        that differs by z·√(p(1−p)/n).
+        """
+        level = _LEVELS[self.metric.rpartition(".")[2]]
+        n = sum(part.n for part in self.parts.values())
+        off = _Z80 * math.sqrt(level * (1 - level) / n)
+        centre = self._quantile(level, shifts)
+        low, high = max(level - off, 1 / (2 * n)), min(level + off, 1 - 1 / (2 * n))
+        return max(0.0, centre - self._quantile(low, shifts)), max(0.0, self._quantile(high, shifts) - centre)
 
     def _shifts(self, changes: Sequence[PredictedChange]) -> dict[Key, float]:
         shifts: dict[Key, float] = {}
