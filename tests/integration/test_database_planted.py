@@ -165,7 +165,8 @@ def test_calls_by_statement_are_those_that_were_sent(outcome: Outcome) -> None:
 
 
 def test_progress_is_told_about_once_a_second(outcome: Outcome) -> None:
-    assert WINDOW_S - 1 <= len(outcome.progress) <= WINDOW_S + 3
+    window = [one for one in outcome.progress if not one.message]  # then the advisor's signs of life
+    assert WINDOW_S - 1 <= len(window) <= WINDOW_S + 3
     assert outcome.progress[-1].p95_ms
 
 

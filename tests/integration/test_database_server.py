@@ -15,9 +15,10 @@ import pytest
 from pydantic import SecretStr
 
 from deployments.config import IndexAdviceSettings, ReadStatement, RunConfig, Target, build_config
+from storage.errors import NotMeasuredError
 from storage.records import Finding, Measurement
 from tasks.components.base import CollectContext, Samples
-from tasks.components.database import DATABASE
+from tasks.components.database import DATABASE, index_advice
 from tests.bouncers import bouncer, needs_pgbouncer
 from tests.databases import Database, database
 from tests.replicas import replica, wait_for
@@ -166,6 +167,27 @@ def test_a_chain_of_waiting_sessions_is_told_from_its_root(server: Database) -> 
     assert order == sorted(order)
     assert "public.meals (RowExclusiveLock)" in chain.detail
     assert next(one.value for one in figures if one.metric == "database.blocked.count") == 2
+
+
+def test_an_interrupted_run_ends_the_advisor_and_its_scratch_server(
+    server: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    beats = []
+
+    def interrupted() -> None:
+        beats.append(time.monotonic())
+        if any((tmp_path / "hasivu-perf/scratch").glob("*/scratch/data")) or len(beats) > 20:
+            raise NotMeasuredError("interrupted before it was measured")
+
+    asked = [{"id": "1", "text": READ.sql, "calls": 1, "total_ms": 1.0}]
+    with pytest.raises(NotMeasuredError, match="interrupted before"):
+        index_advice.ask(config(seconds=1, advice=True), server.analysis, asked, local=True, alive=interrupted)
+    assert time.monotonic() - beats[-1] < 5
+    until = time.monotonic() + 10
+    while any((tmp_path / "hasivu-perf/scratch").iterdir()) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert list((tmp_path / "hasivu-perf/scratch").iterdir()) == []
 
 
 def test_air_in_tables_and_indexes_is_estimated(server: Database) -> None:

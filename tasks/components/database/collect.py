@@ -174,7 +174,7 @@ class Collector:
         self.notes += found.problems
         return found
 
-    def _tell(self, elapsed: float, total: float) -> None:
+    def _tell(self, elapsed: float, total: float, message: str = "") -> None:
         progress = self.progress
         self.context.progress(
             Progress(
@@ -184,6 +184,7 @@ class Collector:
                 rate=timing.rate(self.config) if self.settings.statements else None,
                 p95_ms=progress.get("p95_ms"),
                 failed=progress.get("failed"),
+                message=message,
             )
         )
 
@@ -222,7 +223,14 @@ class Collector:
     def _advice(self, rows: list[dict[str, Any]]) -> index_advice.Advised:
         """After the window, so that it takes nothing from what is measured in it."""
         asked = index_advice.workload(rows)
-        advised = index_advice.ask(self.config, self.url, asked, local=self.context.target.local)
+        total = self.config.environment.load.duration_s
+        advised = index_advice.ask(
+            self.config,
+            self.url,
+            asked,
+            local=self.context.target.local,
+            alive=lambda: self._tell(total, total, "index advice"),
+        )
         self.notes += advised.notes
         return advised
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -85,8 +85,18 @@ def workload(rows: Iterable[Row]) -> list[dict[str, Any]]:
     return sorted(found.values(), key=lambda one: -one["total_ms"])[:MOST_STATEMENTS]
 
 
-def ask(config: RunConfig, url: str, statements: Sequence[Mapping[str, Any]], *, local: bool) -> Advised:
-    """Ask the advisor within the deadline; `local` tells whether the rows may be copied where that is wanted."""
+def ask(
+    config: RunConfig,
+    url: str,
+    statements: Sequence[Mapping[str, Any]],
+    *,
+    local: bool,
+    alive: Callable[[], None] = lambda: None,
+) -> Advised:
+    """Ask the advisor within the deadline; `local` tells whether the rows may be copied where that is wanted.
+
+    `alive` is called twice a second meanwhile; a `NotMeasuredError` of it ends the advisor and is passed on.
+    """
     settings = config.environment.database.advice
     if not settings.enabled:
         return _without("switched off by [database.advice] enabled = false")
@@ -101,9 +111,20 @@ def ask(config: RunConfig, url: str, statements: Sequence[Mapping[str, Any]], *,
         "rehearse": settings.rehearse if local else "never",
     }
     begin = time.monotonic()
+    interrupted: list[NotMeasuredError] = []
+
+    def beat(_: Mapping[str, Any]) -> None:
+        try:
+            alive()
+        except NotMeasuredError as error:
+            interrupted.append(error)
+            raise
+
     try:
-        answer = run_worker(WORKER, plan, deadline_s=settings.deadline_s).facts
+        answer = run_worker(WORKER, plan, deadline_s=settings.deadline_s, on_progress=beat).facts
     except NotMeasuredError as error:
+        if interrupted:
+            raise
         late = time.monotonic() - begin >= settings.deadline_s
         return _without(f"not finished within {settings.deadline_s:g} s" if late else str(error))
     return answered(answer, statements, time.monotonic() - begin)

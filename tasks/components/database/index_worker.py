@@ -6,7 +6,9 @@ A guardian removes the scratch server and its files when this process is killed.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from storage.errors import LocalPlatformError, NotMeasuredError
@@ -16,9 +18,29 @@ from tasks.load.database.session import parse
 from tasks.load.process import Progress, WorkerOutput, serve
 
 NICENESS = 10
+BEAT_S = 0.5
+"""Seconds between signs of life, at each of which the owner may end this process."""
 
 
-def work(plan: Mapping[str, Any], _: Progress) -> WorkerOutput:
+@contextmanager
+def beating(tell: Progress) -> Iterator[None]:
+    """Give signs of life within the block."""
+    stop = threading.Event()
+
+    def beat() -> None:
+        while not stop.wait(BEAT_S):
+            tell({})
+
+    thread = threading.Thread(target=beat, name="index-advice-beat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+def work(plan: Mapping[str, Any], tell: Progress) -> WorkerOutput:
     """The advice as facts; `NotMeasuredError` says which right, extension or program is missing."""
     os.nice(NICENESS)
     options = Options(
@@ -28,7 +50,8 @@ def work(plan: Mapping[str, Any], _: Progress) -> WorkerOutput:
         statements=[Statement(**one) for one in plan["statements"]],
     )
     try:
-        advice = recommend(parse(plan["url"], plan["variable"]), options)
+        with beating(tell):
+            advice = recommend(parse(plan["url"], plan["variable"]), options)
     except LocalPlatformError as error:
         raise NotMeasuredError(f"the scratch server for the planner twin did not start: {error}") from None
     return WorkerOutput(tables={}, facts=advice.to_json())
