@@ -70,3 +70,21 @@ def test_writes_are_weighed() -> None:
     assert harmed.choose() == []
     grown = Choice(one.statements, {"a": Candidate(index("a"), MB, wal_growth=0.2)}, one.cost, one.table_bytes)
     assert grown.choose() == []
+
+
+def test_the_wal_may_grow_by_a_tenth_and_what_is_left_out_is_named() -> None:
+    costs = {"q": {NONE: 1000.0, frozenset({"a"}): 10.0}, "r": {NONE: 1000.0, frozenset({"b"}): 10.0}}
+    one = choice(costs, {"a": MB, "b": MB})
+    one.candidates = {name: Candidate(index(name), MB, wal_growth=0.07) for name in ("a", "b")}
+    assert len(one.choose()) == 1
+    (why,) = one.too_much.values()
+    assert "7%" in why
+    assert "--max-wal-growth" in why
+    one.most_wal = 0.2
+    assert len(one.choose()) == 2
+
+
+def test_an_end_of_patience_keeps_what_was_found() -> None:
+    costs = {"q": {NONE: 1000.0, frozenset({"a"}): 10.0}, "r": {NONE: 1000.0, frozenset({"b"}): 500.0}}
+    rounds = iter([True, False])
+    assert choice(costs, {"a": MB, "b": MB}, patience=lambda: next(rounds)).choose() == ["a"]

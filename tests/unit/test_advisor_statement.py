@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tasks.components.database.advisor.evidence import redundant
-from tasks.components.database.advisor.fill import Values, filled
+from tasks.components.database.advisor.fill import Values, completed, filled
 from tasks.components.database.advisor.propose import candidates
 from tasks.components.database.advisor.statement import Sort, UnparsableError, Use, parse
 from tests.advisor_catalog import catalog, existing
@@ -149,3 +149,31 @@ def test_redundant_is_what_another_one_contains_and_no_constraint() -> None:
     changed = replace(CATALOG, tables={table.full_name: replace(table, indexes=indexes)})
     found = {one.sql for one in redundant(changed)}
     assert found == {"DROP INDEX CONCURRENTLY public.a", "DROP INDEX CONCURRENTLY public.twin_2"}
+
+
+def test_filters_on_a_view_a_subquery_and_a_cte_reach_the_table() -> None:
+    viewed = replace(CATALOG, views={("public", "open"): "SELECT o.user_id AS who, o.* FROM orders o"})
+    for text in (
+        "SELECT 1 FROM open WHERE who = $1 AND total > $2",
+        "SELECT 1 FROM (SELECT user_id AS who, total FROM orders) x WHERE x.who = $1 AND total > $2",
+        "WITH x AS (SELECT user_id AS who, total FROM orders) SELECT 1 FROM x WHERE who = $1 AND total > $2",
+    ):
+        found = parse(text, viewed)
+        (use,) = found.uses
+        assert (use.equal, use.ranged) == ({"user_id": None}, {"total"}), text
+        assert [one.column for one in found.parameters.values()] == ["user_id", "total"]
+
+
+def test_an_array_of_values_a_pattern_and_what_the_server_knows_the_type_of() -> None:
+    text = "SELECT $1 FROM orders WHERE vendor_id = ANY ($2) AND email LIKE $3"
+    name = ("public", "orders")
+    columns = {
+        (name, "vendor_id"): Values("bigint", ("7", "8"), ()),
+        (name, "email"): Values("text", ("some_one@example",), ()),
+    }
+    given = filled(text, parse(text, CATALOG), columns)
+    assert "bigint[]" in given[0].text
+    assert any("some\\_" not in one.text and "%'" in one.text for one in given)
+    assert not given[0].whole
+    assert all(one.whole for one in completed(given, ["text", "bigint[]", "text"]))
+    assert not completed(given, ["no such type"])[0].whole

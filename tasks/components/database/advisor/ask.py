@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,6 +13,9 @@ from tasks.components.database.advisor.fill import Filled, completed, guessed
 from tasks.components.database.advisor.propose import candidates, covering, is_there
 from tasks.components.database.advisor.records import Index, Plan, PlanError, WhatIf
 from tasks.components.database.advisor.uses import Parsed
+
+QUICK_MS, SLOW_MS = 4.0, 12.0
+"""Planning time of one variant up to which all of a statement's variants are asked, and beyond which only one."""
 
 USEFUL = 0.9
 """A plan with candidates must cost at most this share of the one without: else none of them is kept."""
@@ -31,6 +35,8 @@ class Planner:
     """Cost of each statement without any added index."""
     refused: dict[str, str] = field(default_factory=dict)
     """Statements that the planner did not take, and why."""
+    _variants: dict[str, int] = field(default_factory=dict)
+    """How many variants of a statement are asked: eight tables joined take their time."""
     _seen: dict[str, list[tuple[frozenset[str], frozenset[str], float]]] = field(default_factory=dict)
     """By statement: indexes that were visible, those of them that were used, and the cost."""
 
@@ -56,7 +62,7 @@ class Planner:
         for texts in self._attempts(statement):
             self.texts[statement] = texts
             try:
-                return self._kept(statement, mean_cost(self.plans(statement, ())))
+                return self._settled(statement)
             except PlanError as error:
                 reasons.append(error)
         raise reasons[0]
@@ -79,7 +85,8 @@ class Planner:
         Raises PlanError.
         """
         hidden = self.indexes.keys() - set(visible)
-        return [self.whatif.plan(one.text, hidden=hidden) for one in self.texts[statement]]
+        asked = self.texts[statement][: self._variants.get(statement)]
+        return [self.whatif.plan(one.text, hidden=hidden) for one in asked]
 
     def cost(self, statement: str, visible: frozenset[str]) -> float:
         """The mean cost of the statement's variants; that of before where it cannot be planned now.
@@ -103,9 +110,16 @@ class Planner:
         self._seen.setdefault(statement, []).insert(0, (visible, used, cost))
         return used, cost
 
-    def _kept(self, statement: str, cost: float) -> float:
-        self.before[statement] = cost
-        return cost
+    def _settled(self, statement: str) -> float:
+        """Plan all variants once; where that takes long, ask fewer from now on."""
+        self.plans(statement, ())  # what a session reads for the first time is no measure
+        start = time.monotonic()
+        plans = self.plans(statement, ())
+        each_ms = 1e3 * (time.monotonic() - start) / len(plans)
+        kept = len(plans) if each_ms < QUICK_MS else 2 if each_ms < SLOW_MS else 1
+        self._variants[statement] = kept
+        self.before[statement] = mean_cost(plans[:kept])
+        return self.before[statement]
 
 
 def mean_cost(plans: Sequence[Plan]) -> float:

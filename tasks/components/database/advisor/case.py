@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -15,6 +16,8 @@ from tasks.components.database.advisor.uses import Parsed
 from tasks.components.database.advisor.workload import Statement
 from tasks.load.database.session import Session
 
+_CATALOGUE = re.compile(r"\b(pg_catalog|information_schema)\.|\b(from|join)\s+pg_\w+", re.IGNORECASE)
+
 
 @dataclass
 class Case:
@@ -24,6 +27,8 @@ class Case:
     statements: Sequence[Statement]
     parsed: dict[str, Parsed] = field(default_factory=dict)
     texts: dict[str, list[Filled]] = field(default_factory=dict)
+    aside: set[str] = field(default_factory=set)
+    """Statements of tools (pg_dump, monitors) that read PostgreSQL's own catalogues alone."""
     refused: dict[str, str] = field(default_factory=dict)
     """Statements that could not be read, and why."""
 
@@ -39,6 +44,8 @@ class Case:
                 continue
             if parsed.uses:
                 case.parsed[one.id] = parsed
+            elif _CATALOGUE.search(one.text):
+                case.aside.add(one.id)
         columns = fill.read(session, list(case.parsed.values()))
         for one in case.relevant:
             case.texts[one.id] = fill.filled(one.text, case.parsed[one.id], columns)

@@ -77,6 +77,8 @@ class Choice:
     size_price: float = PRICE
     severity: float = 1.0
     """Factor of every price: below 1 where a rehearsal will judge again."""
+    patience: Callable[[], bool] = lambda: True
+    """Whether there is time for one more round."""
     together: Collection[frozenset[str]] = ()
     """Sets that the planner uses together: each may be worth nothing alone."""
     _known: dict[tuple[str, frozenset[str]], float] = field(default_factory=dict)
@@ -94,7 +96,7 @@ class Choice:
         chosen: list[str] = []
         moves = {frozenset({name}) for name in self.candidates} | set(self.together)
         self._rated = {move: self._net(chosen, move) for move in moves}
-        while moves:
+        while moves and self.patience():
             best = self._best(chosen, moves)
             if best is None:
                 break

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Literal
@@ -29,8 +30,10 @@ from tasks.components.database.advisor.workload import Statement
 from tasks.load.database.session import Server, Session, Watchdog
 
 SESSION_MS = 15_000
-REHEARSAL_BYTES = 4 * 2**30
-REHEARSAL_S = 90.0
+REHEARSAL_BYTES = 3 * 2**30
+CHOICE_S, COPY_S, REHEARSAL_S = 60.0, 120.0, 90.0
+"""Time for the choice by cost, for the copy of the rows, and for what is timed on it."""
+
 _SEVERITY, _SLACK = 0.4, 1.2
 """Prices and budget of the first choice where a rehearsal judges again by the clock: it sees more than it keeps."""
 
@@ -97,8 +100,8 @@ def _recommend(session: Session, options: Options) -> Advice:
         return Advice(
             recommendations=Found(case, planner, choice, kept, proof).recommendations(),
             redundant=unused,
-            statements=len(found),
-            planned=len(found) - len(refused),
+            statements=len(found) - len(case.aside),
+            planned=len(found) - len(case.aside) - len(refused),
             not_planned={case.shown(one): why for one, why in refused.items()},
             not_kept=_not_kept(planner, proof) | choice.too_much,
             how=whatif.how if proof is None else f"{whatif.how}, {Rehearsal.how}",
@@ -159,8 +162,14 @@ def _choice(planner: Planner, work: _Work) -> Choice:
         most_wal=options.wal_growth,
         size_price=PRICE if options.budget_bytes is None else PRICE_IN_BUDGET,
         severity=_SEVERITY if work.copies else 1.0,
+        patience=_patience(CHOICE_S),
         together=[one for one in together if len(one) > 1],
     )
+
+
+def _patience(seconds: float) -> Callable[[], bool]:
+    end = time.monotonic() + seconds
+    return lambda: time.monotonic() < end
 
 
 def _weighted(case: Case, costs: Mapping[str, float], indexes: Sequence[Index]) -> list[Weighted]:
@@ -226,10 +235,12 @@ def _proved(
         why = "not proved by run time: rows are copied only with --rehearse, or where the server runs on this machine"
         return None, (why,)
     case = work.case
-    reads = {one.id: case.texts[one.id] for one in case.relevant if not one.writes and one.id not in planner.refused}
+    reads = {
+        one.id: planner.texts[one.id] for one in case.relevant if not one.writes and one.id not in planner.refused
+    }
     weighted = {one.id: one for one in choice.statements}
     try:
-        with Rehearsal.of(work.session, case.tables, limit_bytes=REHEARSAL_BYTES) as copy:
+        with Rehearsal.of(work.session, case.tables, limit_bytes=REHEARSAL_BYTES, timeout_s=COPY_S) as copy:
             _unslacken(choice)
             watch = Stopwatch(copy, reads, weighted, REHEARSAL_S)
             proof = Prover(watch, weighted, planner.indexes, choice).prove(names)

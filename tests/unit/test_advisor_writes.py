@@ -1,0 +1,44 @@
+"""What indexes cost those who write, held against WAL that PostgreSQL wrote for such statements."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tasks.components.database.advisor.catalog import Catalog, Column, Table
+from tasks.components.database.advisor.records import Index, Key
+from tasks.components.database.advisor.statement import parse
+from tasks.components.database.advisor.workload import Statement
+from tasks.components.database.advisor.writes import slows, wal_growth
+
+INTEGER = Column("aid", "integer", not_null=False, width=4, nulls=0, distinct=1e5, correlation=0.01, commonest=0)
+HISTORY = Table("public", "history", 2e5, 12 << 20, {"aid": INTEGER, "mtime": replace(INTEGER, name="mtime")})
+CATALOG = Catalog({("public", "history"): HISTORY}, visible={"history": HISTORY})
+INSERT = "INSERT INTO history (aid, mtime) VALUES ($1, $2)"
+INDEX = Index("public", "history", (Key("aid", "aid"),))
+
+
+def growth(one: Statement, *, table: Table = HISTORY, size: int = 4 << 20) -> float:
+    return wal_growth(INDEX, size, table, [one], {one.id: parse(one.text, CATALOG)})
+
+
+def test_an_entry_for_each_inserted_row() -> None:
+    # 2,000 of pgbench's transactions wrote 1,153 kB; a B-tree on an integer adds a record of 64 to 72 bytes to each.
+    found = growth(Statement("1", INSERT, 2000, 100, rows=2000, wal_bytes=1_153_000))
+    assert found == pytest.approx(2000 * 68 / 1_153_000, rel=0.1)
+
+
+def test_pages_that_are_written_whole_count_once_each() -> None:
+    # Each row's page was written whole; the index has 512 pages, of which no more than all can be.
+    one = Statement("1", INSERT, 2000, 100, rows=2000, wal_bytes=17_000_000, wal_images=2000)
+    assert 0.2 < growth(one) < 0.35
+    ordered = replace(HISTORY, columns={**HISTORY.columns, "aid": replace(INTEGER, correlation=1.0)})
+    assert growth(one, table=ordered) < growth(one), "entries in order share their pages"
+
+
+def test_a_load_that_ran_once_and_a_trickle_say_nothing() -> None:
+    load = Statement("1", INSERT, 1, 9000, rows=200_000, wal_bytes=2e7)
+    assert growth(load) == 0.0
+    assert slows(INDEX, HISTORY, [load], {"1": parse(load.text, CATALOG)}) == {}
+    assert growth(Statement("1", INSERT, 50, 1, rows=50, wal_bytes=5_000)) == 0.0
