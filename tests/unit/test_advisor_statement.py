@@ -10,6 +10,7 @@ from tasks.components.database.advisor.evidence import redundant
 from tasks.components.database.advisor.fill import Values, completed, filled
 from tasks.components.database.advisor.propose import candidates
 from tasks.components.database.advisor.statement import Sort, UnparsableError, Use, parse
+from tasks.components.database.advisor.workload import shortened
 from tests.advisor_catalog import catalog, existing
 
 CATALOG = catalog()
@@ -177,3 +178,10 @@ def test_an_array_of_values_a_pattern_and_what_the_server_knows_the_type_of() ->
     assert not given[0].whole
     assert all(one.whole for one in completed(given, ["text", "bigint[]", "text"]))
     assert not completed(given, ["no such type"])[0].whole
+
+
+def test_a_list_of_thousands_is_cut_to_its_first_values() -> None:
+    many = ", ".join(f"${number}" for number in range(1, 5001))
+    text = shortened(f"SELECT 1 FROM orders WHERE id IN ({many}) AND vendor_id = $5001")
+    assert len(text) < 300
+    assert set(parse(text, CATALOG).parameters) == {*range(1, 21), 5001}

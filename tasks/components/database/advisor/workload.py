@@ -16,7 +16,10 @@ from tasks.load.database.session import MARK, QueryError, Session
 MOST_STATEMENTS = 300
 """How many statements, those that took the most time first, are looked at."""
 
-_TEXT_LIMIT = 60_000
+_TEXT_LIMIT = 400_000
+_LONG_LIST = re.compile(r"\(\s*(\$\d+(?:\s*,\s*\$\d+){19})(?:\s*,\s*\$\d+)+\s*\)")
+"""A list of more than 20 constants: before PostgreSQL 18 each of them stands in the text."""
+
 _DML = re.compile(
     r"^[\s(]*(/\*.*?\*/\s*)*(select|insert|update|delete|merge|with|values|table)\b", re.IGNORECASE | re.DOTALL
 )
@@ -88,7 +91,7 @@ def of_server(session: Session) -> list[Statement]:
     statements = [
         Statement(
             row["id"],
-            row["text"],
+            shortened(row["text"]),
             row["calls"],
             row["total_ms"],
             row["rows"],
@@ -105,6 +108,11 @@ def of_server(session: Session) -> list[Statement]:
             f"{quoted(session.server.user)}"
         )
     return _merged(statements)[:MOST_STATEMENTS]
+
+
+def shortened(text: str) -> str:
+    """The text with the first of the constants of each long list."""
+    return _LONG_LIST.sub(r"(\1)", text)
 
 
 def of_file(path: Path) -> list[Statement]:
