@@ -30,7 +30,7 @@ from tasks.report.monitoring import alert_rows
 from tasks.report.predictions import after_words, calibration_rows, verified_rows
 from tasks.report.since import since
 from tasks.report.tables import evidence, label_text, load_rows, not_measured, pairs, parts_tables
-from tasks.report.text import clean, shorten
+from tasks.report.text import clean, shorten, whole_commands
 from tasks.report.timelines import time_charts, wrong_kinds
 from tasks.report.words import (
     SEVERITIES,
@@ -135,6 +135,7 @@ def _environment() -> Environment:
         "labels": label_text,
         "pairs": pairs,
         "anchor": anchor,
+        "whole_commands": whole_commands,
         "after_words": after_words,
         "predicted_words": predicted_words,
     }

@@ -28,13 +28,13 @@ from tasks.report.tables import (
     pairs,
     parts_tables,
 )
-from tasks.report.text import clean, shorten
+from tasks.report.text import shorten, whole_commands
 from tasks.report.timelines import time_charts, wrong_kinds
 from tasks.report.words import SEVERITIES, check_detail, check_word, verdict_sentence
 
 STEP_SUMMARY_BYTES = 1024 * 1024
 """GitHub refuses a larger step summary whole."""
-MOST_FINDINGS, MOST_EVIDENCE, MOST_COMMAND = 60, 8, 4000
+MOST_FINDINGS, MOST_EVIDENCE = 60, 8
 
 _SPECIAL = re.compile(r"([\\`*_\[\]|~$])")
 _LEADING = re.compile(r"^([#+\-=]|\d+(?=[.)]))")
@@ -54,7 +54,7 @@ def _unled(found: re.Match[str]) -> str:
 
 def code_block(commands: Sequence[str]) -> str:
     """Commands as they stand, in a fence that none of them can close."""
-    text = "\n".join(clean(command)[:MOST_COMMAND] for command in commands)
+    text = "\n".join(whole_commands(commands))
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}sh\n{text}\n{fence}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 _ESCAPES = re.compile(
     r"""
@@ -39,6 +40,21 @@ def shorten(text: str, most: int = 160) -> str:
     """One line of at most `most` characters; what is cut is marked, and whole in the report's JSON."""
     line = one_line(text)
     return line if len(line) <= most else line[: most - 1].rstrip() + "…"
+
+
+MOST_COMMANDS = 8000
+"""Characters of commands that a finding shows; the others are in the report's JSON."""
+
+
+def whole_commands(commands: Sequence[str], most: int = MOST_COMMANDS) -> tuple[str, ...]:
+    """Commands, cleaned, as many as fit whole; a last line, a comment, says how many do not: never half of one."""
+    shown: list[str] = []
+    for command in map(clean, commands):
+        if sum(map(len, shown)) + len(command) > most:
+            break
+        shown.append(command)
+    left = len(commands) - len(shown)
+    return (*shown, f"# {left} more of this finding are in report.json") if left else tuple(shown)
 
 
 def ascii_text(text: str) -> str:

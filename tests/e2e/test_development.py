@@ -93,6 +93,14 @@ def test_the_report_made_again_equals_the_first(validated: tuple[Ended, Path, di
     assert path.read_bytes() == first
 
 
+def test_its_page_is_small_and_on_the_history_site(validated: tuple[Ended, Path, dict[str, int]]) -> None:
+    _, folder, _ = validated
+    (page,) = folder.glob("performance-orchestration-reports/development/*/report.html")
+    assert page.stat().st_size <= 400_000
+    assert "performance-orchestration-reports/development/index.html" in (folder / "index.html").read_text()
+    assert f"{page.parent.name}/report.html" in page.parent.with_name("index.html").read_text()
+
+
 def test_every_planted_defect_is_named(validated: tuple[Ended, Path, dict[str, int]]) -> None:
     _, folder, _ = validated
     found = [one.model_dump_json() for one in the_report(folder).findings]

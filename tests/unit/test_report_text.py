@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from storage.records import Unit
 from tasks.report.figures import figure
 from tasks.report.markdown import escape
-from tasks.report.text import ascii_text, clean, one_line, shorten
+from tasks.report.text import ascii_text, clean, one_line, shorten, whole_commands
 
 
 @pytest.mark.parametrize(
@@ -95,3 +95,12 @@ def test_a_value_is_never_written_as_the_limit_that_it_is_not(value: float, limi
 )
 def test_markdown_escape(text: str, shown: str) -> None:
     assert escape(text) == shown
+
+
+def test_commands_are_shown_whole_or_not_at_all() -> None:
+    commands = [f"aws lambda update-function-configuration --function-name f{n}" for n in range(161)]
+    shown = whole_commands(commands, 1000)
+    assert list(shown[:-1]) == commands[: len(shown) - 1]
+    assert shown[-1] == f"# {161 - len(shown) + 1} more of this finding are in report.json"
+    assert whole_commands(["x" * 9000]) == ("# 1 more of this finding are in report.json",)
+    assert whole_commands(["a\x1b[31m", "b"]) == ("a", "b")
