@@ -28,6 +28,7 @@ from storage.parquet import Store
 from storage.records import ComponentId, Regression, Report, Severity, Unit
 from storage.runs import RunFolder
 from tasks.judge.gate import SCORE_LIMIT
+from tasks.monitoring.database_watch.events import Lost
 from tasks.monitoring.notify import announce, saw
 from tasks.monitoring.watch.alarm import Alert
 from tasks.report.build import build
@@ -147,6 +148,17 @@ def test_an_alert_of_the_watch_is_told_when_it_begins_and_when_it_is_over(channe
         "Source: INFO stats",
     ]
     assert "It began at 2026-03-02 06:30:00 UTC." in posts["alert-resolved"]["body"]
+
+
+def test_an_event_of_a_database_reaches_the_server(channels: Channels) -> None:
+    name = f"db-{uuid4().hex[:6]}:5432/meals"
+    saw(Lost(at=datetime.now(UTC), database=name, reason="gone"))
+    wanted = {"filter": {"resource": {"id": [f"hasivu.database.{name}"]}}}
+    until = time.monotonic() + 15
+    while not (found := httpx.post(f"{channels.api}/events/filter", json=wanted, timeout=10).json()["events"]):
+        assert time.monotonic() < until
+        time.sleep(0.2)
+    assert (found[0]["event"], found[0]["payload"]["reason"]) == ("hasivu.database.lost", "gone")
 
 
 def run_of(channels: Channels, *states: State[None], name: str = "performance-pipeline") -> str:

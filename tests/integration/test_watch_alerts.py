@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -26,19 +29,23 @@ from deployments.hosting.postgres import programs
 from deployments.local.app.service import FAULTS_PATH, command
 from deployments.local.platform import Part, Platform, platform
 from flows.host import variables
+from flows.watch import watch as command_watch
+from storage.errors import ConfigurationError, UsageError
 from storage.parquet import Store
 from storage.records import AlertLevel, Collected, ComponentId, Threshold, Window
 from storage.runs import RunFolder
+from tasks.monitoring.database_watch import KINDS
 from tasks.monitoring.generate.executive import executive_dashboard
 from tasks.monitoring.generate.prometheus import rules_file
 from tasks.monitoring.generate.technical import technical_dashboard
 from tasks.monitoring.watch.alarm import Alert
-from tasks.monitoring.watch.exporter import Exporter
+from tasks.monitoring.watch.exporter import TOKEN, Exporter
 from tasks.monitoring.watch.watch import Pace, Watch
 from tasks.publish import write_report
 from tasks.report.build import build
 from tests.report_example import THRESHOLDS, WEIGHTS, info, measured, measurement
 
+PROGRAM = Path(sys.executable).parent / "hasivu-perf"
 PROMETHEUS = shutil.which("prometheus")
 pytestmark = [
     pytest.mark.system,
@@ -315,9 +322,68 @@ def test_an_outage_is_one_alert_and_its_end_is_seen_soon(
     restart(lunch)
     lunch.until(quiet=names, within_s=40)
     told = [(one.alert, one.event) for one in lunch.told[before:] if one.target in targets]
-    assert sorted(told) == sorted((name, event) for name in names for event in ("firing", "resolved"))
+    assert sorted(name for name, event in told if event == "firing") == sorted(names), "one alert for an incident"
+    assert all(told.count((name, "resolved")) == 1 for name in names)
     assert median(lunch.scrapes) < 0.1
     assert "127.0.0.1" in next(one.words for one in lunch.told[before:] if one.event == "firing")
     up = {one.labels["target"]: one.value for one in lunch.scrape()["hasivu_target_up"]}
     assert all(up[target] == 1.0 for target in targets)
     lunch.watch.wait(0.1)
+
+
+CANARY = "c4nary-c4nary-c4nary"
+
+
+def test_the_command_serves_metrics_to_those_with_the_token_and_costs_little(lunch: Lunch, tmp_path: Path) -> None:
+    lunch.faults({})
+    file = tmp_path / "told.jsonl"
+    argv = (str(PROGRAM), "watch", "development", "--listen", "127.0.0.1:0", "--json", "--file", str(file))
+    secrets = {**os.environ, **lunch.platform.environment, TOKEN: CANARY}
+    running = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=secrets)
+    try:
+        assert running.stderr is not None
+        url = running.stderr.readline().split("metrics: ")[1].strip()
+
+        def asked(**headers: str) -> httpx.Response:
+            return httpx.get(url, headers=headers, trust_env=False)
+
+        assert asked().status_code == 401
+        key = {"authorization": f"Bearer {CANARY}"}
+        eventually(
+            lambda: 'hasivu_api_latency_p95_seconds{environment="development"}' in asked(**key).text,
+            list,
+            within_s=90,
+        )
+        before, begin = cpu_s(running.pid), time.monotonic()
+        time.sleep(15)
+        share = (cpu_s(running.pid) - before) / (time.monotonic() - begin)
+        text = asked(**key).text
+        begin = time.monotonic()
+        running.send_signal(signal.SIGINT)
+        out, err = running.communicate(timeout=20)
+        assert time.monotonic() - begin < 10
+    finally:
+        running.kill()
+    assert running.returncode == 130
+    assert share < 0.01, f"{share:.2%} of a core"
+    assert file.read_text() == out
+    assert {json.loads(line)["event"] for line in out.splitlines()} <= {*KINDS, "firing", "resolved"}
+    secret = [value.split("@")[0].rpartition(":")[2] for value in lunch.platform.environment.values() if "@" in value]
+    assert len(secret) >= 2
+    assert not any(one in out + err + text for one in (CANARY, *secret))
+    assert "Traceback" not in err
+
+
+def cpu_s(pid: int) -> float:
+    """CPU time of a process since it began, all of its threads."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_without_an_address_the_command_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("STAGING_API_URL", "STAGING_DATABASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ConfigurationError, match="STAGING_API_URL is not set"):
+        command_watch("staging")
+    with pytest.raises(UsageError, match="HASIVU_WATCH_TOKEN"):
+        command_watch("development", listen="10.0.0.1:9464")

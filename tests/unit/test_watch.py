@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import re
+import socket
+import struct
 import threading
 import time
 from collections.abc import Sequence
@@ -11,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from rich.console import Console
 
 from deployments.config import load_thresholds
 from storage.errors import UsageError
@@ -23,6 +28,7 @@ from tasks.monitoring.watch.outbox import Outbox
 from tasks.monitoring.watch.probe import Looked, Runner
 from tasks.monitoring.watch.probes.api import area_of
 from tasks.monitoring.watch.rules import PARTS, rules
+from tasks.monitoring.watch.view import View
 from tasks.monitoring.watch.window import Counters, Samples
 
 THRESHOLDS, _ = load_thresholds()
@@ -254,6 +260,18 @@ def test_a_token_is_needed_where_one_is_set() -> None:
         exporter.close()
 
 
+def test_a_reader_that_goes_away_is_no_news_on_the_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+    exporter = Exporter(registry_of(), ("127.0.0.1", 0), None)
+    for content in (b"GET /metrics HTTP/1.0\r\n\r\n" * 2000, b"nonsense\r\n\r\n", b""):
+        with socket.create_connection(("127.0.0.1", exporter.port)) as reader:
+            reader.sendall(content)
+            reader.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # reset, not closed
+    assert httpx.get(f"http://127.0.0.1:{exporter.port}/-/healthy", trust_env=False).text == "ok\n"
+    time.sleep(0.3)
+    exporter.close()
+    assert capfd.readouterr().err == ""
+
+
 def test_an_address_that_others_reach_needs_a_token() -> None:
     assert place_of("127.0.0.1:9464", None) == ("127.0.0.1", 9464)
     assert place_of("[::1]:1", None) == ("::1", 1)
@@ -263,6 +281,49 @@ def test_an_address_that_others_reach_needs_a_token() -> None:
             place_of(open_to_others, "short")
     with pytest.raises(UsageError, match="HOST:PORT"):
         place_of("9464x", None)
+
+
+# --- the terminal ---
+
+
+def shown(**options: Any) -> str:
+    board = Board(["api", "cache"])
+    board.put([measured("api.latency.p95", 812.0, Unit.MS), measured("cache.hits.ratio", None)])
+    board.ended("api", "")
+    for _ in range(2):
+        board.ended("cache", "gone")
+    alarm = Alarm("staging", rules(THRESHOLDS, ["api", "cache"]))
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding=options.pop("encoding", "utf-8"))
+    with View(board, alarm, THRESHOLDS, Console(file=stream, **options)) as view:
+        view.say("critical: \x1b[31mAPI response time", "critical")
+        if view.live:
+            view._live.update(view._screen(), refresh=True)  # type: ignore[union-attr]
+        else:
+            view.say(view.plain())
+    stream.flush()
+    return raw.getvalue().decode(stream.encoding)
+
+
+def test_the_table_shows_value_samples_limit_and_state_and_what_is_not_measured() -> None:
+    text = shown(force_terminal=True, width=140, color_system=None)
+    assert "✓ api" in text
+    assert "✗ cache" in text
+    assert re.search(r"api\.latency\.p95 +812 ms +n = 60 in 120 s +> 500 ms", text)
+    assert re.search(r"cache\.hits\.ratio +not measured +nobody asked +< 90 %", text)
+    assert "\x1b[31m" not in text
+
+
+def test_without_a_terminal_there_are_plain_lines() -> None:
+    text = shown(force_terminal=False, width=500)
+    assert "api.latency.p95 812 ms · no answer: the cache · no alert" in text
+    assert "\x1b" not in text
+
+
+def test_a_narrow_terminal_without_unicode_is_served_too() -> None:
+    text = shown(force_terminal=True, width=40, color_system=None, encoding="ascii")
+    assert "+ api" in text
+    assert max(len(line) for line in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text).splitlines()) <= 40
 
 
 # --- threads ---

@@ -44,7 +44,7 @@ STOP_S = 2.0
 """How long `stop` takes, at most."""
 
 _TIMEOUT_MS = 3000
-_BACK_OFF_S = (0.5, 1.0, 2.0, 4.0, 8.0)
+_BACK_OFF_S = (0.5, 1.0, 2.0, 4.0)
 MOST_DEBT_S = 75.0
 """How long the polls may be put off before the looks are, too."""
 

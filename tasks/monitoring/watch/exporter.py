@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hmac
+import logging
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -28,6 +30,7 @@ TOKEN = "HASIVU_WATCH_TOKEN"  # noqa: S105 - the name of a variable
 Values = Mapping[tuple[str, ...], float]
 """Values by those of the labels besides `environment`."""
 
+_LOG = logging.getLogger("hasivu.watch")
 _SHORTEST = 16
 _TIMEOUT_S = 5.0
 
@@ -140,6 +143,13 @@ class Exporter:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 16
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Tell the log alone: the base class writes a traceback to the terminal where a reader goes away."""
+        del request, client_address
+        error = sys.exception()
+        level = logging.DEBUG if isinstance(error, OSError) else logging.WARNING
+        _LOG.log(level, "an answer to a reader of /metrics failed: %s", type(error).__name__)
 
 
 def _handler(registry: CollectorRegistry, token: str | None) -> Callable[..., BaseHTTPRequestHandler]:

@@ -58,6 +58,9 @@ PARTS = {
 }
 """What is watched, in words."""
 
+BLIND = frozenset({"lambda", "runs"})
+"""Where these do not answer nobody is served worse: nobody knows how the functions and readers are."""
+
 WATCHED_BY = {"rfid": "runs"}
 """Components whose figures no light probe can take: those of the newest run hold."""
 
@@ -76,7 +79,7 @@ def rules(thresholds: Sequence[Threshold], targets: Sequence[str], *, down_for_s
 
 def down(target: str, for_s: float = DOWN_FOR_S) -> Rule:
     """The rule for a target that does not answer."""
-    severity: Severity = "warning" if target == "runs" else "critical"
+    severity: Severity = "warning" if target in BLIND else "critical"
     return Rule(f"Hasivu{target.capitalize()}Down", target, severity, for_s, f"{PARTS[target]} does not answer")
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -22,7 +22,7 @@ from tasks.monitoring.watch.alarm import Alarm
 from tasks.monitoring.watch.board import Board, Known, Target
 from tasks.monitoring.watch.rules import PARTS
 from tasks.report.figures import figure, seconds
-from tasks.report.text import one_line, shorten
+from tasks.report.text import ascii_text, one_line, shorten
 
 RENEW_S = 2.0
 PLAIN_EVERY_S = 30.0
@@ -39,6 +39,8 @@ class View:
         self._board, self._alarm = board, alarm
         self._thresholds = thresholds
         self._console = console or Console(stderr=True, highlight=False)
+        self._unicode = self._console.encoding.startswith("utf")
+        self._overflow: Literal["ellipsis", "crop"] = "ellipsis" if self._unicode else "crop"
         self._lines: list[tuple[str, str]] = []
         self._live: Live | None = None
         self._stop = threading.Event()
@@ -70,7 +72,7 @@ class View:
         line = f"{datetime.now(UTC):%H:%M:%S} {one_line(text)}"
         with self._lock:
             if self._live is None:
-                self._console.print(Text(line), soft_wrap=True)
+                self._console.print(Text(line if self._unicode else ascii_text(line)), soft_wrap=True)
                 return
             self._lines = [*self._lines, (line, _COLOURS.get(style, ""))][-_LINES:]
 
@@ -98,12 +100,18 @@ class View:
             if (found := known.get(threshold.metric)) is not None:
                 yield threshold.metric, *_cells(threshold, found)
 
+    def _text(self, text: str, style: str = "") -> Text:
+        """Text that this terminal can show."""
+        plain = text if self._unicode else ascii_text(text)
+        return Text(plain, style=style, no_wrap=True, overflow=self._overflow)
+
     def _screen(self) -> Group:
         now = time.monotonic()
-        targets = Text("  ").join(_target(one, now) for one in self._board.targets().values())
+        targets = Text("  ").join(self._text(*_target(one, now)) for one in self._board.targets().values())
         table = Table(box=None, pad_edge=False)
         for title, right in (("metric", False), ("now", True), ("samples", True), ("alert", False), ("", False)):
-            table.add_column(title, justify="right" if right else "left", no_wrap=True)
+            justify: Literal["left", "right"] = "right" if right else "left"
+            table.add_column(title, justify=justify, no_wrap=True, overflow=self._overflow)
         states = self._states()
         for metric, value, evidence, limits in self._rows():
             state = states.get(metric, "ok" if limits and value else "")
@@ -138,9 +146,9 @@ def _cells(threshold: Threshold, found: Known) -> tuple[str, str, str]:
     return figure(measurement.value, threshold.unit), f"n = {measurement.n}{over}", " or ".join(limits)
 
 
-def _target(one: Target, now: float) -> Text:
-    answers = one.answers(now)
-    state = {True: "ok", False: "down"}.get(answers, "") if answers is not None else ""
+def _target(one: Target, now: float) -> tuple[str, str]:
+    """A target in a few words, and their colour."""
+    state = {True: "ok", False: "down", None: ""}[one.answers(now)]
     sign = {"ok": "✓", "down": "✗"}.get(state, "?")
-    since = f" {seconds(now - one.since)}" if state == "down" else ""
-    return Text(f"{sign} {one.name}{since}", style=_COLOURS.get(state, ""))
+    since = f" {seconds(round(now - one.since))}" if state == "down" else ""
+    return f"{sign} {one.name}{since}", _COLOURS.get(state, "")

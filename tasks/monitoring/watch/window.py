@@ -35,6 +35,11 @@ class Samples:
         self._rows.clear()
 
     @property
+    def spans(self) -> float:
+        """Seconds from the first of these samples to the last."""
+        return self._rows[-1][0] - self._rows[0][0] if self._rows else 0.0
+
+    @property
     def n(self) -> int:
         """Samples, answered or not."""
         return len(self._rows)

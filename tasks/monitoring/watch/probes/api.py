@@ -53,7 +53,7 @@ class ApiProbe:
         answered_well = seconds if outcome == "ok" else None
         self._counts.request(self._areas[number], request.name, outcome, answered_well)
         self._samples.add(now, None if answered_well is None else answered_well * 1000)
-        over = window(self._samples.seconds)
+        over = window(self._samples.spans)
         found = (
             self._samples.p95("api.latency.p95", over, _LATENCY),
             self._samples.failures("api.errors.ratio", over, _ERRORS),

@@ -53,7 +53,7 @@ class CacheProbe:
             self.close()  # who is in charge is asked anew
             raise
         self._samples.add(now, took)
-        over = window(self._samples.seconds)
+        over = window(self._samples.spans)
         found = [self._samples.p95("cache.latency.p95", over, _LATENCY)]
         if row is None:
             return Looked([*found, _refused(over.seconds)])

@@ -49,7 +49,7 @@ class ReadsProbe:
         if self._next is None:
             return Looked()
         self._samples.add(now, took)
-        return Looked([self._samples.p95("database.query.p95", window(self._samples.seconds), _SOURCE)])
+        return Looked([self._samples.p95("database.query.p95", window(self._samples.spans), _SOURCE)])
 
     def _open(self) -> Session:
         if self._session is None or not self._session.alive:

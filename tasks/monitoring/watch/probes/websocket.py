@@ -65,7 +65,7 @@ class WebsocketProbe:
     def _seen(self, problem: str) -> Looked:
         found = [self._connect_share()]
         if self._plan.protocol == "websocket":
-            found.append(self._samples.p95("websocket.latency.p95", window(self._samples.seconds), _LATENCY))
+            found.append(self._samples.p95("websocket.latency.p95", window(self._samples.spans), _LATENCY))
         return Looked(found, problem=problem)
 
     def _connect(self, now: float) -> None:
