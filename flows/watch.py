@@ -89,7 +89,8 @@ def _target(config: RunConfig, stack: ExitStack) -> Target:
     if needs_platform(config):
         stack.enter_context(hosted(config, lambda text: print(text, file=sys.stderr), prefect=False))  # noqa: T201
     target = resolve_target(config)
-    wanted = {need for component in config.components for need in NEEDS[component]}
+    looked_at = [one for one in config.components if one is not ComponentId.RFID]  # its figures are the newest run's
+    wanted = {need for component in looked_at for need in NEEDS[component]}
     unwanted = {"api_url", "ws_url", "redis_url", "database_url"} - wanted
     changes: dict[str, None] = dict.fromkeys(unwanted)
     if ComponentId.LAMBDA not in config.components:

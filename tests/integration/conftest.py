@@ -24,6 +24,8 @@ TOGETHER = dict.fromkeys(("test_pipeline", "test_scale_out", "test_housekeeping"
 
 LONGEST = (
     "run-server",
+    "test_watch_alerts",
+    "test_database_watch",
     "test_lambda_planted",
     "test_release",
     "test_notifications",
