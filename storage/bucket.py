@@ -7,12 +7,13 @@ AWS_ENDPOINT_URL_S3 or else AWS_ENDPOINT_URL says; the region is AWS_REGION's; c
 from __future__ import annotations
 
 import os
+import random
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 
 import boto3
 from botocore.config import Config
@@ -26,9 +27,15 @@ CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 20
 ATTEMPTS = 3
 
+T = TypeVar("T")
+
 _TAKEN = "PreconditionFailed"
 _BUSY = "ConditionalRequestConflict"
 _CLAIM = "hasivu-claim"
+_THROTTLED = ("SlowDown", "ServiceUnavailable", "InternalError", "503", "RequestTimeout")
+_PAUSES_S = (0.2, 0.4, 0.8, 1.6, 3.2)
+"""After the client's own attempts: a bucket that is busy for some seconds must not cost a run."""
+
 _MOST_REMOVED = 1000
 """How many objects one request may remove."""
 
@@ -131,13 +138,15 @@ class Bucket:
     def read(self, name: str) -> bytes:
         """The content of a file; `FileNotFoundError` where it is missing."""
         with told("s3:GetObject", self._path(name), self._client):
-            content: bytes = self._client.get_object(**self._at(name))["Body"].read()
+            found = _patiently(lambda: self._client.get_object(**self._at(name)))
+            content: bytes = found["Body"].read()
         return content
 
     def write(self, name: str, content: bytes) -> None:
         """Write a file whole, in place of one that is there."""
         with told("s3:PutObject", self._path(name), self._client):
-            self._client.put_object(**self._at(name), Body=content, ContentType=content_type(name))
+            asked: dict[str, Any] = {**self._at(name), "Body": content, "ContentType": content_type(name)}
+            _patiently(lambda: self._client.put_object(**asked))
 
     def create(self, name: str, content: bytes) -> bool:
         """Write a file where none is; False, and nothing written, where one is.
@@ -145,16 +154,12 @@ class Bucket:
         Where the answer to a PUT is lost, its repetition meets its own object: that carries the claim's own number.
         """
         claim = secrets.token_hex(16)
+        asked: dict[str, Any] = {**self._at(name), "Body": content, "ContentType": content_type(name)}
+        asked |= {"IfNoneMatch": "*", "Metadata": {_CLAIM: claim}}
         with told("s3:PutObject", self._path(name), self._client):
             for _ in range(ATTEMPTS):
                 try:
-                    self._client.put_object(
-                        **self._at(name),
-                        Body=content,
-                        ContentType=content_type(name),
-                        IfNoneMatch="*",
-                        Metadata={_CLAIM: claim},
-                    )
+                    _patiently(lambda: self._client.put_object(**asked))
                 except ClientError as error:
                     code = error.response["Error"]["Code"]
                     if code == _TAKEN:
@@ -191,3 +196,15 @@ class Bucket:
                 answer = self._client.delete_objects(Bucket=self._bucket, Delete={"Objects": batch, "Quiet": True})
             for problem in answer.get("Errors", []):
                 raise refused(problem["Code"], "s3:DeleteObject", self._path(folder))
+
+
+def _patiently(ask: Callable[[], T]) -> T:
+    """What a request answers; one that is throttled is made again after ever longer pauses."""
+    for pause_s in _PAUSES_S:
+        try:
+            return ask()
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in _THROTTLED:
+                raise
+            time.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - it keeps writers apart
+    return ask()
