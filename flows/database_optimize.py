@@ -72,7 +72,9 @@ def database_optimize(
         call.outcomes.append(outcome)
     publish_page("changes", environment, tell.markdown(outcome), f"run {outcome.run}")
     code = tell.exit_code(outcome)
-    said = "; ".join(f"{entry.step.name}: {entry.state.value}" for entry in outcome.entries) or "nothing to change"
+    parts = [f"{entry.step.name}, left by an earlier run: {entry.state.value}" for entry in outcome.recovered]
+    parts += [f"{entry.step.name}: {entry.state.value}" for entry in outcome.entries]
+    said = "; ".join(parts) or "nothing to change"
     if code in (ExitCode.INCOMPLETE, ExitCode.INTERRUPTED):
         return Failed(message=said)
     return Completed(message=said, data=outcome.model_dump(mode="json"))

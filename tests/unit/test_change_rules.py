@@ -75,6 +75,20 @@ def test_what_nothing_uses_is_undone_however_fast_things_became() -> None:
     assert "not used" in found.reasons[0]
 
 
+def test_a_gain_counts_only_where_the_index_can_have_brought_it() -> None:
+    """Another read uses the index; this one became faster by itself."""
+    before = Figures(span=span(work("u/7/1", 10)), replays=(replay("7/1", 10), replay("8/1", 1)))
+    after = Figures(
+        span=span(work("u/7/1", 1), scans=5),
+        replays=(replay("7/1", 1), replay("8/1", 0.99, "Index Scan", index=NAME)),
+    )
+    found = decide(Kind.CREATE, NAME, before, after, RULES)
+    assert not found.keep
+    assert "too little gain" in found.reasons[0]
+    used = after.model_copy(update={"replays": (replay("7/1", 1, "Index Scan", index=NAME),)})
+    assert decide(Kind.CREATE, NAME, before, used, RULES).keep
+
+
 def test_too_little_gain_is_undone() -> None:
     found = verdict(span(work("read", 10)), span(work("read", 9.5)))
     assert not found.keep

@@ -196,6 +196,7 @@ class Session:
     def _connect(self, *, options: bool) -> psycopg.Connection[Row]:
         parameters = dict(self.server.parameters)
         parameters.setdefault("connect_timeout", "5")
+        parameters.setdefault("keepalives_idle", "60")  # a session may be silent for a window of half an hour
         parameters |= {"application_name": APPLICATION, "client_encoding": "UTF8"}
         if options:
             given = f"{parameters.get('options', '')} {_OPTIONS} -c statement_timeout={self.timeout_ms}"

@@ -2,8 +2,8 @@
 
 Two witnesses speak. *Windows* compare each statement's mean time over real work; statements that cannot use the table
 are the control group, by whose drift the others are corrected. *Replays* compare the same reads with the same values.
-A change stays where one of them proves a gain and neither shows a material regression; docs/database-changes.md tells
-the rules in words.
+A gain counts where the index can have brought it: the read's plan uses it. A change stays where one witness proves a
+gain and neither shows a material regression; docs/database-changes.md tells the rules in words.
 """
 
 from __future__ import annotations
@@ -89,7 +89,8 @@ def decide(kind: Kind, name: str, before: Figures, after: Figures, rules: Rules)
     worse = [*(words for _, words in slower), *_slower_replays(before.replays, after.replays)]
     if kind is Kind.CREATE:
         worse += _wal(before.span, after.span, rules.max_wal_growth)
-    gains = [gain for gain in (_gain_of_work(before.span, after.span), _gain_of_replays(before, after)) if gain]
+    index = name if kind is Kind.CREATE else None
+    gains = [gain for gain in (_gain_of_work(before, after, index), _gain_of_replays(before, after, index)) if gain]
     best = max((gain.share for gain in gains), default=None)
     proof = max(gains, key=lambda gain: (gain.improved > 0, gain.share), default=None)
     proven = proof is not None and proof.improved > 0 and proof.share >= rules.min_gain
@@ -176,20 +177,34 @@ def _slower_words(pair: _Pair, by: float) -> str:
     )
 
 
-def _gain_of_work(before: Span | None, after: Span | None) -> _Gain | None:
-    if before is None or after is None or (by := drift(before, after)) is None:
+def _gain_of_work(before: Figures, after: Figures, index: str | None) -> _Gain | None:
+    """What statements gained that may owe it to the index; of all others it is the machine's doing."""
+    then, now = before.span, after.span
+    if then is None or now is None or (by := drift(then, now)) is None:
         return None
-    pairs = _pairs(before, after, touching=True)
+    pairs = _pairs(then, now, touching=True)
     total = sum(pair.before.total_ms for pair in pairs)
     if total <= 0:
         return None
-    gained = sum(pair.gain_ms(by) * pair.before.calls for pair in pairs)
-    improved = sum(pair.is_better(by) for pair in pairs)
+    owing = [pair for pair in pairs if pair.before.writes or _may_owe(pair, after, index)]
+    gained = sum(pair.gain_ms(by) * pair.before.calls for pair in owing)
+    improved = sum(pair.is_better(by) for pair in owing)
     words = (
         f"{improved} of {len(pairs)} statements on the table became faster in real work, "
         f"all together gained {_share(gained / total)} of their time"
     )
     return _Gain(gained / total, improved, words)
+
+
+def _may_owe(pair: _Pair, after: Figures, index: str | None) -> bool:
+    """Whether a read can have used the index: real work scanned it, and where the read was replayed its plan did."""
+    if index is None:
+        return True
+    if after.span is None or not after.span.scans:
+        return False
+    _, _, queryid = pair.before.id.partition("/")
+    replays = [one for one in after.replays if one.id.partition("/")[0] == queryid.partition("/")[0]]
+    return not replays or any(index in one.indexes for one in replays)
 
 
 def _wal(before: Span | None, after: Span | None, limit: float) -> Iterator[str]:
@@ -229,14 +244,15 @@ def _slower_replays(before: Iterable[Replay], after: Iterable[Replay]) -> Iterat
             )
 
 
-def _gain_of_replays(before: Figures, after: Figures) -> _Gain | None:
+def _gain_of_replays(before: Figures, after: Figures, index: str | None) -> _Gain | None:
     pairs = _replayed(before.replays, after.replays)
     total = sum(then.calls * then.median_ms for then, _ in pairs)
     if total <= 0:
         return None
-    gained = sum(then.calls * (then.median_ms - now.median_ms) for then, now in pairs)
+    owing = [(then, now) for then, now in pairs if index is None or index in now.indexes]
+    gained = sum(then.calls * (then.median_ms - now.median_ms) for then, now in owing)
     improved = sum(
-        now.median_ms < FASTER * then.median_ms and (now.high_ms < then.low_ms or then.late) for then, now in pairs
+        now.median_ms < FASTER * then.median_ms and (now.high_ms < then.low_ms or then.late) for then, now in owing
     )
     words = f"{improved} of {len(pairs)} replayed reads became faster, all together gained {_share(gained / total)}"
     return _Gain(gained / total, improved, words)
