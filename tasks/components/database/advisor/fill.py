@@ -7,7 +7,7 @@ every range instead. The values are personal data: texts with them are planned a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +15,11 @@ import postgast
 
 from storage.errors import NotMeasuredError
 from tasks.components.database.advisor.catalog import Catalog
+from tasks.components.database.advisor.placing import holders, put, put_expression, put_guess
 from tasks.components.database.advisor.source import Name
 from tasks.components.database.advisor.tree import inner, tree_of, walk
-from tasks.components.database.advisor.uses import ANY, Parameter, Parsed
+from tasks.components.database.advisor.uses import Parameter, Parsed
+from tasks.components.database.advisor.values import LISTED, Columns, Values, literals
 from tasks.load.database.session import QueryError, Session
 
 LIMIT, OFFSET = "20", "0"
@@ -25,13 +27,7 @@ _GUESSES: tuple[int | str, ...] = (1, "1", "a", "2024-01-01")
 SQUASHED = "/*, ... */"
 """How pg_stat_statements of PostgreSQL 18 shortens a list of constants."""
 
-LISTED = 4
-"""Values that a shortened list gets."""
 
-_BEGINNING, _PART = 4, 6
-"""Characters of a value that a LIKE looks for at its beginning, and within."""
-
-_RANGE = {"both": (0.45, 0.55), "low": 0.9, "high": 0.1}
 _BY_TYPE: Mapping[str, str] = {
     "interval": "30 days",
     "int2": "1",
@@ -69,28 +65,6 @@ _BY_NAME: Mapping[str, str] = {
 """Values for parameters that no column tells anything of, by the name that PostgreSQL shows for a type."""
 
 
-@dataclass(frozen=True, slots=True)
-class Values:
-    """What the statistics hold of one column, as text: the most common values first, and quantiles in order."""
-
-    type: str
-    common: tuple[str, ...]
-    bounds: tuple[str, ...]
-
-    def equal(self, variant: int) -> str | None:
-        """A value to look for: a common one first, then a typical one, then a rare one."""
-        if variant == 0 and self.common:
-            return self.common[0]
-        if self.bounds:
-            return self.bounds[len(self.bounds) * (2 * variant + 1) // 8 % len(self.bounds)]
-        return self.common[(len(self.common) - 1) * min(variant, 2) // 2] if self.common else None
-
-    def quantile(self, share: float) -> str | None:
-        """The value below which about this share of the rows lies."""
-        found = self.bounds or tuple(sorted(self.common))
-        return found[min(len(found) - 1, int(share * len(found)))] if found else None
-
-
 _STATISTICS = """
 SELECT s.schemaname AS schema, s.tablename AS table, s.attname AS name,
        s.most_common_vals::text::text[] AS common, s.histogram_bounds::text::text[] AS bounds,
@@ -102,8 +76,6 @@ JOIN pg_catalog.pg_class c ON c.oid = pg_catalog.to_regclass(
   pg_catalog.quote_ident(s.schemaname) || '.' || pg_catalog.quote_ident(s.tablename))
 JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attname = s.attname
 WHERE s.inherited = (c.relkind = 'p')"""
-
-Columns = Mapping[tuple[Name, str], Values]
 
 
 def read(session: Session, parsed: Sequence[Parsed]) -> Columns:
@@ -150,14 +122,14 @@ def completed(given: Sequence[Filled], types: Sequence[str]) -> list[Filled]:
 def _completed(text: str, types: Sequence[str]) -> Filled:
     tree: Any = tree_of(text)
     whole = True
-    for holder in list(_holders(tree.stmts[0].stmt)):
+    for holder in list(holders(tree.stmts[0].stmt)):
         number = holder.param_ref.number
         kind = types[number - 1] if number <= len(types) else ""
         value = "{}" if kind.endswith("[]") else _BY_NAME.get(kind)
         if value is None:
             whole = False
         else:
-            _put(holder, value, kind)
+            put(holder, value, kind)
     return Filled(postgast.deparse(tree), whole)
 
 
@@ -169,23 +141,15 @@ def guessed(one: Filled) -> list[Filled]:
     found = []
     for literal in _GUESSES:
         tree: Any = tree_of(one.text)
-        for holder in list(_holders(tree.stmts[0].stmt)):
-            _put_guess(holder, literal)
+        for holder in list(holders(tree.stmts[0].stmt)):
+            put_guess(holder, literal)
         found.append(Filled(postgast.deparse(tree), whole=False))
     return found
 
 
-def _put_guess(holder: Any, literal: int | str) -> None:
-    holder.Clear()
-    if isinstance(literal, int):
-        holder.a_const.ival.ival = literal
-    else:
-        holder.a_const.sval.sval = literal
-
-
 def _filled(text: str, parsed: Parsed, columns: Columns, variant: int) -> Filled:
     tree: Any = tree_of(text)
-    literals = _literals(parsed.parameters, columns, variant)
+    known = literals(parsed.parameters, columns, variant)
     expressions = {number: one.expression for number, one in parsed.parameters.items() if one.expression}
     for node in list(walk(tree.stmts[0].stmt)):
         kind = type(node).__name__
@@ -194,74 +158,24 @@ def _filled(text: str, parsed: Parsed, columns: Columns, variant: int) -> Filled
         elif kind == "A_Expr" and SQUASHED in text:
             _lengthen(node, parsed.parameters, columns)
         elif kind == "TypeCast":
-            _by_type(node, literals)
+            _by_type(node, known)
     left = False
-    for holder in list(_holders(tree.stmts[0].stmt)):
+    for holder in list(holders(tree.stmts[0].stmt)):
         number = holder.param_ref.number
-        if number in literals and number in expressions:
-            _put_expression(holder, expressions[number], *literals[number])
-        elif number in literals:
-            _put(holder, *literals[number])
+        if number in known and number in expressions:
+            put_expression(holder, expressions[number], *known[number])
+        elif number in known:
+            put(holder, *known[number])
         else:
             left = True
     return Filled(postgast.deparse(tree), whole=not left)
 
 
-def _literals(
-    parameters: Mapping[int, Parameter], columns: Columns, variant: int
-) -> dict[int, tuple[str, str | None]]:
-    """A value and its type for each parameter whose column has statistics."""
-    found: dict[int, tuple[str, str | None]] = {}
-    for number, one in parameters.items():
-        known = columns.get((one.table.full_name, one.column))
-        value = None if known is None else _value(one, parameters, known, variant)
-        if known is not None and value is not None:
-            pattern = "~~" in one.operator
-            kind = f"{known.type}[]" if one.operator == ANY else known.type
-            found[number] = (value, None if pattern else kind)
-    return found
-
-
-def _value(one: Parameter, parameters: Mapping[int, Parameter], known: Values, variant: int) -> str | None:
-    if "~~" in one.operator:
-        return _pattern(known.equal(variant), within=variant == 0 or one.operator != "~~")
-    if one.operator == ANY:
-        return _array(known.equal(place) for place in range(LISTED))
-    if one.operator == "<>":
-        return known.equal(2)
-    if one.operator[0] not in "<>":
-        return known.equal(variant)
-    others = {
-        two.operator[0] for two in parameters.values() if (two.table, two.column) == (one.table, one.column)
-    } - {one.operator[0]}
-    low = one.operator[0] == ">"
-    if {"<", ">"} & others:
-        return known.quantile(_RANGE["both"][0 if low else 1])  # type: ignore[index] # the pair
-    return known.quantile(_RANGE["low" if low else "high"])  # type: ignore[arg-type] # one of the numbers
-
-
-def _array(values: Iterable[str | None]) -> str | None:
-    """An array's literal of some values."""
-    found = dict.fromkeys(value for value in values if value is not None)
-    quoted = (value.replace("\\", "\\\\").replace('"', '\\"') for value in found)
-    return "{" + ",".join(f'"{value}"' for value in quoted) + "}" if found else None
-
-
-def _pattern(example: str | None, *, within: bool) -> str | None:
-    """What a value that exists is found by: its beginning, or a part from within."""
-    if example is None:
-        return None
-    middle = max(0, (len(example) - _PART) // 2)
-    part = example[middle : middle + _PART] if within else example[:_BEGINNING]
-    escaped = part.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return f"%{escaped}%" if within else f"{escaped}%"
-
-
 def _limit(node: Any) -> None:
     for field, value in (("limit_count", LIMIT), ("limit_offset", OFFSET)):
         if node.HasField(field):
-            for holder in _holders(getattr(node, field)):
-                _put(holder, value, "int8")
+            for holder in holders(getattr(node, field)):
+                put(holder, value, "int8")
 
 
 def _lengthen(node: Any, parameters: Mapping[int, Parameter], columns: Columns) -> None:
@@ -277,7 +191,7 @@ def _lengthen(node: Any, parameters: Mapping[int, Parameter], columns: Columns) 
     for variant in range(1, LISTED) if known is not None else ():
         value = known.equal(variant) if known is not None else None
         if value is not None and known is not None:
-            _put(items.add(), value, known.type)
+            put(items.add(), value, known.type)
 
 
 def _by_type(node: Any, literals: Mapping[int, object]) -> None:
@@ -285,42 +199,7 @@ def _by_type(node: Any, literals: Mapping[int, object]) -> None:
     name = str(inner(node.type_name.names[-1]).sval)
     if name not in _BY_TYPE or node.arg.WhichOneof("node") != "param_ref" or node.arg.param_ref.number in literals:
         return
-    _put(node.arg, _BY_TYPE[name], None)
-
-
-def _holders(node: Any) -> Iterator[Any]:
-    """Every Node that holds a parameter."""
-    yield from (one for one in _nodes(node) if one.WhichOneof("node") == "param_ref")
-
-
-def _put(holder: Any, value: str, kind: str | None) -> None:
-    """Put a literal in the place of a node, with its type where one is given."""
-    holder.Clear()
-    constant = holder.a_const if kind is None else holder.type_cast.arg.a_const
-    constant.sval.sval = value
-    if kind is not None:
-        cast: Any = tree_of(f"SELECT NULL::{kind}")
-        target = cast.stmts[0].stmt.select_stmt.target_list[0].res_target.val
-        holder.type_cast.type_name.CopyFrom(target.type_cast.type_name)
-
-
-def _put_expression(holder: Any, expression: str, value: str, kind: str | None) -> None:
-    """Put what an expression makes of a column's value: for lower(email), lower('…')."""
-    tree: Any = tree_of(f"SELECT {expression}")  # from the statement's own parse tree
-    target = tree.stmts[0].stmt.select_stmt.target_list[0].res_target.val
-    for column in [one for one in _nodes(target) if one.WhichOneof("node") == "column_ref"]:
-        _put(column, value, kind)
-    holder.CopyFrom(target)
-
-
-def _nodes(node: Any) -> Iterator[Any]:
-    """Every Node under a message, itself first."""
-    if type(node).__name__ == "Node":
-        yield node
-    for descriptor, value in node.ListFields():
-        if descriptor.message_type is not None:
-            for part in value if descriptor.is_repeated else (value,):
-                yield from _nodes(part)
+    put(node.arg, _BY_TYPE[name], None)
 
 
 def tables_of(parsed: Sequence[Parsed], catalog: Catalog) -> list[Name]:

@@ -42,10 +42,14 @@ class Proof:
 
 @dataclass(frozen=True, slots=True)
 class _Trial:
-    """What it is like without one index: what is lost, and the statements that its absence changes."""
+    """What it is like without one index: what is lost, and the statements that its absence changes.
+
+    `whole` is False where the time was over before all of them were timed: nothing follows from it then.
+    """
 
     lost: float
     seen: Mapping[str, Seen]
+    whole: bool
 
 
 @dataclass
@@ -129,12 +133,16 @@ class Prover:
     def _trial(self, name: str) -> _Trial:
         """Drop the index from the copy and time what used it."""
         self.watch.copy.drop(self.indexes[name])
-        seen = self.watch.time(self._users(name))
+        users = self._users(name)
+        seen = self.watch.time(users)
         without = self.proof.after | {one: found.ms for one, found in seen.items() if one in self.proof.before}
         rest = [one for one in self.proof.kept if one != name]
         lost = self._gain(self.proof.after, self.proof.kept) - self._gain(without, rest)
         insured = INSURANCE if self.choice.candidates[name].joins and seen else 0.0
-        return _Trial(lost + insured, seen)
+        return _Trial(lost + insured, seen, self._all_timed(users, seen))
+
+    def _all_timed(self, users: Iterable[str], seen: Mapping[str, Seen]) -> bool:
+        return all(one in seen or self.watch.failed(one) for one in users)
 
     def _heal(self, statement: str) -> None:
         """Drop the index without which a statement is as fast as before, the one that is missed least."""
@@ -160,6 +168,9 @@ class Prover:
         if self.watch.over:
             return
         trial = self._trial(name)
+        if not trial.whole:
+            self.watch.copy.build(self.indexes[name])
+            return
         worth = trial.lost - self.choice.price(name, self.proof.bytes[name])
         if worth < 0:
             self._drop(name, "measured on the copy, it did not pay for its size", trial.seen)
@@ -180,13 +191,15 @@ class Prover:
         self.choice.adopt(narrow, name)
         if not self._build(narrow.name):
             return False
-        seen = self.watch.time(self._users(name))
+        users = self._users(name)
+        seen = self.watch.time(users)
         with_it = self.proof.after | {one: found.ms for one, found in seen.items() if one in self.proof.before}
         kept = [one for one in self.proof.kept if one != name]
         lost = self._gain(self.proof.after, [*kept, name]) - self._gain(with_it, kept)
-        harmed = any(slower(ms, self.proof.before[one]) for one, ms in with_it.items())
+        unsure = not self._all_timed(users, seen)
+        unsure = unsure or any(slower(ms, self.proof.before[one]) for one, ms in with_it.items())
         gained = trial.lost - lost
-        if not harmed and gained - self.choice.price(narrow.name, self.proof.bytes[narrow.name]) > worth:
+        if not unsure and gained - self.choice.price(narrow.name, self.proof.bytes[narrow.name]) > worth:
             self._drop(name, "measured on the copy, its further columns did not pay for their size", seen)
             self._lost[narrow.name] = gained
             return True

@@ -1,0 +1,93 @@
+"""Which values stand for a parameter, by the statistics of the column that it is compared with. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from tasks.components.database.advisor.source import Name
+from tasks.components.database.advisor.uses import ANY, Parameter
+
+LISTED = 4
+"""Values that a shortened list gets."""
+
+_BEGINNING, _PART = 4, 6
+"""Characters of a value that a LIKE looks for at its beginning, and within."""
+
+_RANGE = {"both": (0.45, 0.55), "low": 0.9, "high": 0.1}
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """What the statistics hold of one column, as text: the most common values first, and quantiles in order."""
+
+    type: str
+    common: tuple[str, ...]
+    bounds: tuple[str, ...]
+
+    def equal(self, variant: int) -> str | None:
+        """A value to look for: a common one first, then a typical one, then a rare one."""
+        if variant == 0 and self.common:
+            return self.common[0]
+        if self.bounds:
+            return self.bounds[len(self.bounds) * (2 * variant + 1) // 8 % len(self.bounds)]
+        return self.common[(len(self.common) - 1) * min(variant, 2) // 2] if self.common else None
+
+    def quantile(self, share: float) -> str | None:
+        """The value below which about this share of the rows lies."""
+        found = self.bounds or tuple(sorted(self.common))
+        return found[min(len(found) - 1, int(share * len(found)))] if found else None
+
+
+Columns = Mapping[tuple[Name, str], Values]
+"""Statistics by table and column."""
+
+
+def literals(
+    parameters: Mapping[int, Parameter], columns: Columns, variant: int
+) -> dict[int, tuple[str, str | None]]:
+    """A value and its type for each parameter whose column has statistics."""
+    found: dict[int, tuple[str, str | None]] = {}
+    for number, one in parameters.items():
+        known = columns.get((one.table.full_name, one.column))
+        value = None if known is None else _value(one, parameters, known, variant)
+        if known is not None and value is not None:
+            pattern = "~~" in one.operator
+            kind = f"{known.type}[]" if one.operator == ANY else known.type
+            found[number] = (value, None if pattern else kind)
+    return found
+
+
+def _value(one: Parameter, parameters: Mapping[int, Parameter], known: Values, variant: int) -> str | None:
+    if "~~" in one.operator:
+        return _pattern(known.equal(variant), within=variant == 0 or one.operator != "~~")
+    if one.operator == ANY:
+        return _array(known.equal(place) for place in range(LISTED))
+    if one.operator == "<>":
+        return known.equal(2)
+    if one.operator[0] not in "<>":
+        return known.equal(variant)
+    others = {
+        two.operator[0] for two in parameters.values() if (two.table, two.column) == (one.table, one.column)
+    } - {one.operator[0]}
+    low = one.operator[0] == ">"
+    if {"<", ">"} & others:
+        return known.quantile(_RANGE["both"][0 if low else 1])  # type: ignore[index] # the pair
+    return known.quantile(_RANGE["low" if low else "high"])  # type: ignore[arg-type] # one of the numbers
+
+
+def _array(values: Iterable[str | None]) -> str | None:
+    """An array's literal of some values."""
+    found = dict.fromkeys(value for value in values if value is not None)
+    quoted = (value.replace("\\", "\\\\").replace('"', '\\"') for value in found)
+    return "{" + ",".join(f'"{value}"' for value in quoted) + "}" if found else None
+
+
+def _pattern(example: str | None, *, within: bool) -> str | None:
+    """What a value that exists is found by: its beginning, or a part from within."""
+    if example is None:
+        return None
+    middle = max(0, (len(example) - _PART) // 2)
+    part = example[middle : middle + _PART] if within else example[:_BEGINNING]
+    escaped = part.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return f"%{escaped}%" if within else f"{escaped}%"
