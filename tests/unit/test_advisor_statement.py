@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 
 from tasks.components.database.advisor.evidence import redundant
-from tasks.components.database.advisor.fill import Values, completed, filled
+from tasks.components.database.advisor.fill import completed, filled
 from tasks.components.database.advisor.propose import candidates
 from tasks.components.database.advisor.statement import Sort, UnparsableError, Use, parse
+from tasks.components.database.advisor.values import Values
 from tasks.components.database.advisor.workload import shortened
 from tests.advisor_catalog import catalog, existing
 
