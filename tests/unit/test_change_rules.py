@@ -15,7 +15,7 @@ from deployments.changes import ChangeSettings
 from storage.errors import ExitCode
 from storage.records import Window
 from tasks.components.database.change import preflight, tell
-from tasks.components.database.change.decide import Rules, decide, drift
+from tasks.components.database.change.decide import Rules, decide
 from tasks.components.database.change.measure import Reading, gains
 from tasks.components.database.change.ownership import Mark, mark_of
 from tasks.components.database.change.records import (
@@ -34,6 +34,7 @@ from tasks.components.database.change.records import (
 )
 from tasks.components.database.change.understand import kind_of, parsed, touches
 from tasks.components.database.change.watch import Limits, Sight, Watch, behind
+from tasks.components.database.change.witness_work import drift
 
 NAME = "hasivu_perf_x"
 START = datetime(2026, 3, 2, 6, tzinfo=UTC)

@@ -2,6 +2,6 @@
 
     plan.read → recover → for each step: preflight → measure → build → measure → decide → keep | remove
 
-`decide`, `plan`, `preflight.problems` and `watch` hold the rules and touch nothing; docs/database-changes.md tells
-them in words.
+`decide` with its two witnesses, `plan`, `preflight.problems` and `watch` hold the rules and touch nothing;
+docs/database-changes.md tells them in words.
 """
