@@ -9,14 +9,10 @@ from decimal import Decimal
 from typing import Any
 
 import psycopg
-import pyarrow as pa
 import pytest
-from pydantic import SecretStr
 
-from deployments.config import IndexAdviceSettings, ReadStatement, RunConfig, Target, build_config
 from storage.records import Finding, Level, Severity
-from tasks.components.base import CollectContext, Samples
-from tasks.components.database import DATABASE
+from tests.database_runs import config, measured, target
 from tests.databases import Database, database
 
 SCHEMA = (
@@ -87,27 +83,13 @@ def at_work(url: str, work: Work) -> Iterator[None]:
         thread.join()
 
 
-class Sink(dict[str, pa.Table]):
-    def write(self, name: str, table: pa.Table) -> None:
-        self[name] = table
-
-
-def config() -> RunConfig:
-    built = build_config("development", overrides={"duration_s": "4", "ramp_up_s": "0"})
-    reads = (ReadStatement(name="one", sql="SELECT note FROM parents WHERE id = 7"),)
-    settings = {"statements": reads, "values": {}, "application": "meals", "pool_size": 10}
-    changed = built.environment.database.model_copy(update={**settings, "advice": IndexAdviceSettings(deadline_s=40)})
-    return built.model_copy(update={"environment": built.environment.model_copy(update={"database": changed})})
-
-
-def found(server: Database, work: Work) -> list[Finding]:
-    asked, sink = config(), Sink()
+def found(server: Database, work: Work, *, advice: bool = False) -> list[Finding]:
+    asked = config(
+        "SELECT note FROM parents WHERE id = 7", seconds=4, advice=advice, application="meals", pool_size=10
+    )
     server.run("SELECT pg_stat_statements_reset()")
     with at_work(server.application, work):
-        target = Target(database_url=SecretStr(server.analysis), local=True)
-        collected = DATABASE.collect(CollectContext(asked, target, sink))
-    samples = Samples(tables=sink, collected=collected)
-    return DATABASE.advise(samples, DATABASE.measure(samples, asked), asked)
+        return measured(asked, target(server.analysis)).findings
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +100,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
 
 
 def test_a_tidy_database_and_application_hear_of_nothing_grave(server: Database) -> None:
-    findings = found(server, tidy)
+    findings = found(server, tidy, advice=True)
     assert [one.id for one in findings if one.severity is Severity.CRITICAL] == []
     assert [one.id for one in findings if one.severity is Severity.WARNING] == []
 

@@ -6,14 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
-import pyarrow as pa
 import pytest
-from pydantic import SecretStr
 
-from deployments.config import IndexAdviceSettings, ReadStatement, RunConfig, Target, build_config
-from storage.records import Measurement
-from tasks.components.base import CollectContext, Samples
 from tasks.components.database import DATABASE
+from tests.database_runs import config, measured, target
 from tests.databases import DEBIAN_15, Database, database, needs_debian_15
 
 SCRIPT = Path(__file__).parents[2] / "docs/examples/database-role.sql"
@@ -22,26 +18,7 @@ SCHEMA = (
     "INSERT INTO visits (child, at) SELECT n % 500, now() - n * interval '1 minute' FROM generate_series(1, 30000) n",
     "VACUUM ANALYZE",
 )
-READ = ReadStatement(name="history", sql="SELECT id FROM visits WHERE child = 7 ORDER BY at DESC LIMIT 20")
-
-
-class Sink(dict[str, pa.Table]):
-    def write(self, name: str, table: pa.Table) -> None:
-        self[name] = table
-
-
-def config() -> RunConfig:
-    built = build_config("development", overrides={"duration_s": "2", "ramp_up_s": "0"})
-    changed = built.environment.database.model_copy(
-        update={
-            "statements": (READ,),
-            "values": {},
-            "application": None,
-            "pool_size": 5,
-            "advice": IndexAdviceSettings(deadline_s=60),
-        }
-    )
-    return built.model_copy(update={"environment": built.environment.model_copy(update={"database": changed})})
+ASKED = config("SELECT id FROM visits WHERE child = 7 ORDER BY at DESC LIMIT 20", seconds=2, advice=True, pool_size=5)
 
 
 def role_url(server: Database) -> str:
@@ -56,19 +33,7 @@ def statements() -> list[str]:
 
 
 def problems(url: str) -> dict[str, str]:
-    target = Target(database_url=SecretStr(url), local=True)
-    return {check.name: check.remedy for check in DATABASE.check(config(), target) if not check.ok}
-
-
-def measured(url: str) -> tuple[Samples, dict[str, Measurement]]:
-    asked, sink = config(), Sink()
-    target = Target(database_url=SecretStr(url), local=True)
-    samples = Samples(sink, DATABASE.collect(CollectContext(asked, target, sink)))
-    return samples, {one.metric: one for one in DATABASE.measure(samples, asked) if not one.labels}
-
-
-def advice_problem(samples: Samples) -> str:
-    return str(next(row["value"] for row in samples.tables["facts"].to_pylist() if row["name"] == "advice_problem"))
+    return {check.name: check.remedy for check in DATABASE.check(ASKED, target(url)) if not check.ok}
 
 
 @pytest.fixture(scope="module")
@@ -81,11 +46,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
 def test_the_documented_role_sees_all_and_writes_nothing(server: Database) -> None:
     url = role_url(server)
     assert problems(url) == {}
-    samples, figures = measured(url)
-    assert [note for note in samples.collected.notes if "GRANT" in note or "could not" in note] == []
-    assert advice_problem(samples) == ""
-    assert samples.tables["advice"].num_rows == 1
-    assert {name for name in DATABASE.metrics if figures[name].value is None} == set()
+    seen = measured(ASKED, target(url))
+    assert seen.notes("GRANT", "could not") == []
+    assert seen.facts["advice_problem"] == ""
+    assert len(seen.rows("advice")) == 1
+    assert {name for name in DATABASE.metrics if seen.values[name] is None} == set()
     with psycopg.connect(url, autocommit=True) as connection, pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
         connection.execute("INSERT INTO visits (child) VALUES (1)")
     with psycopg.connect(url, autocommit=True) as connection:  # it may lift the default, and still has no right
@@ -98,13 +63,13 @@ def test_without_the_right_to_read_rows_the_rest_is_measured(server: Database) -
     url = role_url(server)
     server.run("REVOKE pg_read_all_data FROM hasivu_perf")
     assert problems(url) == {"tables": 'GRANT pg_read_all_data TO "hasivu_perf";'}
-    samples, figures = measured(url)
-    (note,) = [note for note in samples.collected.notes if "may not read 1 of 1 tables" in note]
+    seen = measured(ASKED, target(url))
+    (note,) = seen.notes("may not read 1 of 1 tables")
     assert "index advice are missing" in note
-    assert advice_problem(samples)
-    assert figures["database.query.p95"].value is None  # its read was refused
-    assert figures["database.errors.ratio"].value == 1.0
-    assert figures["database.connections.utilisation"].value is not None
+    assert seen.facts["advice_problem"]
+    assert seen.values["database.query.p95"] is None  # its read was refused
+    assert seen.values["database.errors.ratio"] == 1.0
+    assert seen.values["database.connections.utilisation"] is not None
 
 
 @pytest.mark.system

@@ -13,20 +13,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import psycopg
-import pyarrow as pa
 import pytest
-from pydantic import SecretStr
 
-from deployments.config import IndexAdviceSettings, ReadStatement, RunConfig, Target, build_config
 from deployments.hosting import postgres as hosting
 from deployments.hosting.guardian import Guardian, Service
-from storage.records import Finding, Measurement
-from tasks.components.base import CollectContext, Samples
 from tasks.components.database import DATABASE
 from tasks.components.database.facts import PG14
+from tests.database_runs import config, measured, target
 
 NAMED = [Path(one) for one in os.environ.get("HASIVU_PERF_TEST_POSTGRES", "").split(":") if one]
 PASSWORD = "test-only"
@@ -41,11 +36,6 @@ SCHEMA = (
     "CREATE ROLE watcher LOGIN PASSWORD 'test-only' IN ROLE pg_monitor",
     "VACUUM ANALYZE",
 )
-
-
-class Sink(dict[str, pa.Table]):
-    def write(self, name: str, table: pa.Table) -> None:
-        self[name] = table
 
 
 @contextmanager
@@ -112,19 +102,7 @@ def busy(url: str) -> Iterator[None]:
         thread.join()
 
 
-def config() -> RunConfig:
-    built = build_config("development", overrides={"duration_s": "4", "ramp_up_s": "0"})
-    read = ReadStatement(name="one", sql="SELECT name FROM children WHERE id = 7")
-    settings: dict[str, Any] = {"statements": (read,), "values": {}, "application": "meals", "pool_size": 5}
-    changed = built.environment.database.model_copy(update={**settings, "advice": IndexAdviceSettings(deadline_s=60)})
-    return built.model_copy(update={"environment": built.environment.model_copy(update={"database": changed})})
-
-
-def measured(url: str) -> tuple[Samples, list[Measurement], list[Finding]]:
-    asked, sink = config(), Sink()
-    samples = Samples(sink, DATABASE.collect(CollectContext(asked, Target(database_url=SecretStr(url)), sink)))
-    measurements = DATABASE.measure(samples, asked)
-    return samples, measurements, DATABASE.advise(samples, measurements, asked)
+ASKED = config("SELECT name FROM children WHERE id = 7", seconds=4, advice=True, application="meals", pool_size=5)
 
 
 @pytest.mark.system
@@ -134,19 +112,19 @@ def test_every_version_is_seen_whole(binaries: Path, tmp_path: Path) -> None:
     with server(binaries, tmp_path) as owner:
         url = prepare(owner)
         with busy(owner):
-            samples, measurements, findings = measured(url)
-        checks = DATABASE.check(config(), Target(database_url=SecretStr(url)))
+            seen = measured(ASKED, target(url, local=False))
+        checks = DATABASE.check(ASKED, target(url))
     assert [one.name for one in checks if not one.ok] == []
-    known = {row["name"]: row["value"] for row in samples.tables["facts"].to_pylist()}
-    lacking = [note for note in samples.collected.notes if "could not be" in note or "GRANT" in note]
-    if int(known["version_number"]) < PG14:  # there is no right to it but the superuser's
+    lacking = seen.notes("could not be", "GRANT")
+    if int(seen.facts["version_number"]) < PG14:  # there is no right to it but the superuser's
         lacking = [note for note in lacking if "pg_statistic_ext_data" not in note]
     assert lacking == []
-    assert (known["advice_problem"], known["advice_how"]) == ("", "planner twin")
-    values = {one.metric: one.value for one in measurements if not one.labels}
-    assert {name for name in DATABASE.metrics if values[name] is None} == set()
-    assert {"database.wal.written", "database.checkpoints.timed", "database.wraparound.transactions"} <= set(values)
-    assert samples.tables["slots"].num_rows == 1
-    assert any(row["calls"] > 0 and not row["own"] for row in samples.tables["statements"].to_pylist())
-    indexes = [one for one in findings if one.kind == "missing_index"]
+    assert (seen.facts["advice_problem"], seen.facts["advice_how"]) == ("", "planner twin")
+    assert {name for name in DATABASE.metrics if seen.values[name] is None} == set()
+    assert {"database.wal.written", "database.checkpoints.timed", "database.wraparound.transactions"} <= set(
+        seen.values
+    )
+    assert len(seen.rows("slots")) == 1
+    assert any(row["calls"] > 0 and not row["own"] for row in seen.rows("statements"))
+    indexes = [one for one in seen.findings if one.kind == "missing_index"]
     assert any(one.subject.startswith("public.visits(child") and "planner twin" in one.detail for one in indexes)
