@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.judge import detect
-from tasks.judge.detect import change_points
+from tasks.judge.detect import change_points, drift
 
 
 def noisy(level: float, n: int, *, sigma: float = 0.02, seed: int = 1) -> list[float]:
@@ -106,3 +106,63 @@ def test_the_partition_is_the_best_of_all(series: list[float], penalty: float) -
     ]
     found = tuple(detect._partition(values, penalty))
     assert cost(found) == pytest.approx(min(map(cost, every)), abs=1e-9)
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    st.lists(
+        st.none() | st.floats() | st.integers(-(10**6), 10**6) | st.sampled_from([0.0, 1.0, 100.0]), max_size=60
+    ),
+    st.floats(0.001, 2),
+)
+def test_any_series_is_answered(series: list[float | None], effect: float) -> None:
+    found = change_points(series, minimum_effect=effect)
+    assert [one.index for one in found] == sorted({one.index for one in found})
+    for one in found:
+        value = series[one.index]
+        assert value is not None
+        assert math.isfinite(value)
+        assert 0 <= one.confidence <= 1
+        assert one.direction == (1 if one.after > one.before else -1)
+        assert one.interval[0] <= one.effect <= one.interval[1]
+    drift(series, effect)
+
+
+@pytest.mark.parametrize("unit", [1e-12, 1.0, 1e15])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_change_is_found_in_every_unit_and_below_zero(unit: float, sign: int) -> None:
+    series = [sign * unit * value for value in noisy(100, 40) + noisy(130, 20, seed=2)]
+    (found,) = change_points(series)
+    assert abs(found.index - 40) <= 1
+    assert found.direction == sign
+    assert found.after / unit == pytest.approx(sign * 130, rel=0.02)
+
+
+@pytest.mark.parametrize("total", [0.1, 0.5, -0.3])
+def test_a_trend_is_a_drift_and_no_step(total: float) -> None:
+    noise = np.random.default_rng(4).normal(0, 0.02, 100)
+    series = (100 * np.exp(np.linspace(0, math.log1p(total), 100) + noise)).tolist()
+    assert change_points(series) == []
+    found = drift(series)
+    assert found
+    assert found.direction == (1 if total > 0 else -1)
+    assert found.interval[0] < total < found.interval[1]
+    assert drift(noisy(100, 100)) is None
+    assert drift(series[:19]) is None
+
+
+def test_two_steps_are_two_changes() -> None:
+    found = change_points(noisy(100, 30) + noisy(115, 30, seed=2) + noisy(100, 30, seed=3))
+    assert [(abs(one.index - at) <= 1, one.direction) for one, at in zip(found, (30, 60), strict=True)] == [
+        (True, 1),
+        (True, -1),
+    ]
+
+
+def test_holidays_take_the_place_of_sundays() -> None:
+    days = [date(2026, 1, 5) + timedelta(days=number) for number in range(98)]
+    off = {days[number] for number in range(60, 75)}
+    level = [0.7 if day.weekday() == 6 or day in off else 1.0 for day in days]
+    series = [value * share for value, share in zip(noisy(100, 98), level, strict=True)]
+    assert change_points(series, days)
+    assert change_points(series, days, closed=off) == []
