@@ -25,9 +25,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from deployments.config import RunConfig, Target, build_config, resolve_target
 from deployments.hosting.guardian import Service, python_module, start_on_port
+from deployments.hosting.postgres import answers as postgres_answers
 from deployments.hosting.postgres import programs
 from deployments.local.app.service import FAULTS_PATH, command
-from deployments.local.platform import Part, Platform, platform
+from deployments.local.app.service import READY_PATH as READY
+from deployments.local.platform import Part, Platform, answers, platform
 from flows.host import variables
 from flows.watch import watch as command_watch
 from storage.errors import ConfigurationError, UsageError
@@ -301,6 +303,21 @@ def restart_application(lunch: Lunch) -> None:
     lunch.platform.guardian.start(service)
 
 
+def answers_again(lunch: Lunch, service: str) -> bool:
+    """Whether a service that was started again serves."""
+    if service == "postgresql":
+        return postgres_answers(lunch.platform.admin_database_url)
+    if service == "valkey":
+        try:
+            return bool(redis.Redis.from_url(lunch.platform.redis_url).ping())
+        except redis.RedisError:
+            return False
+    port, path = (
+        (lunch.platform.aws_port, "/_ready") if service == Part.AWS else (lunch.platform.application_port, READY)
+    )
+    return port is not None and answers(port, path)
+
+
 OUTAGES: tuple[tuple[str, Callable[[Lunch], None], tuple[str, ...]], ...] = (
     ("valkey", restart_cache, ("cache",)),
     ("postgresql", restart_database, ("database",)),
@@ -321,7 +338,8 @@ def test_an_outage_is_one_alert_and_its_end_is_seen_soon(
     for _ in range(20):
         lunch.scrape()
     restart(lunch)
-    lunch.until(quiet=names, within_s=40)
+    eventually(lambda: answers_again(lunch, service), list)
+    lunch.until(quiet=names, within_s=15)
     told = [(one.alert, one.event) for one in lunch.told[before:] if one.target in targets]
     assert sorted(name for name, event in told if event == "firing") == sorted(names), "one alert for an incident"
     assert all(told.count((name, "resolved")) == 1 for name in names)

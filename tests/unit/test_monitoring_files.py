@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -100,7 +99,9 @@ def test_each_rule_has_series_by_which_it_fires_and_others_by_which_it_does_not(
 def test_promtool_notices_a_rule_with_another_limit(tmp_path: Path) -> None:
     text = (FOLDER / RULES).read_text().replace("hasivu_cache_hits_ratio < 0.9", "hasivu_cache_hits_ratio < 0.4")
     (tmp_path / RULES).write_text(text)
-    shutil.copy(FOLDER / RULE_TESTS, tmp_path)
+    tests = yaml.safe_load((FOLDER / RULE_TESTS).read_text())
+    tests["tests"] = [one for one in tests["tests"] if one["name"].startswith("HasivuCacheHits")]
+    (tmp_path / RULE_TESTS).write_text(yaml.safe_dump(tests))
     told = subprocess.run(
         [str(PROMTOOL), "test", "rules", RULE_TESTS], cwd=tmp_path, capture_output=True, text=True, check=False
     )
@@ -178,10 +179,8 @@ def test_limits_in_a_dashboard_are_those_of_the_thresholds() -> None:
 
 # --- CloudWatch ---
 
-FAKE = """#!{python}
-import json, os, sys
-with open(os.environ["CALLS"], "a") as calls:
-    calls.write(json.dumps(sys.argv[1:]) + "\\n")
+FAKE = """#!/bin/bash
+printf '%s\\0' "$@" END >> "$CALLS"
 """
 
 
@@ -189,7 +188,7 @@ def calls_of(folder: Path, *arguments: str) -> list[list[str]]:
     """What the script asks the AWS CLI, which is recorded instead of being run."""
     program = folder / "bin" / "aws"
     program.parent.mkdir(exist_ok=True)
-    program.write_text(FAKE.format(python=sys.executable))
+    program.write_text(FAKE)
     program.chmod(0o755)
     calls = folder / f"calls-{len(arguments)}"
     variables = {
@@ -200,7 +199,7 @@ def calls_of(folder: Path, *arguments: str) -> list[list[str]]:
         "CACHE_CLUSTER": "menus",
     }
     subprocess.run(["bash", str(FOLDER / ALARMS), *arguments], env=variables, check=True, timeout=60)
-    return [json.loads(line) for line in calls.read_text().splitlines()]
+    return [call.split("\0") for call in calls.read_text().split("\0END\0") if call]
 
 
 def test_every_alarm_is_valid_by_the_models_of_aws_and_can_be_removed(tmp_path: Path) -> None:

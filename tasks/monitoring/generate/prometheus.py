@@ -21,7 +21,7 @@ SILENT_S = 300
 NOT_MEASURED_S = 1800
 """How long a metric is without a value before that is told."""
 
-_STEP_S = 15
+_STEP_S = 60
 _WHO = "staging"
 _FORMATS = {Unit.MS: "humanizeDuration", Unit.RATIO: "humanizePercentage"}
 

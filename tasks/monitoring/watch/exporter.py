@@ -130,7 +130,7 @@ class Exporter:
             raise UsageError(f"--listen {place[0]}:{place[1]} cannot be had: {error.strerror}") from None
         self.port: int = self._server.server_address[1]
         self._thread = threading.Thread(
-            target=self._server.serve_forever, kwargs={"poll_interval": 1.0}, name="watch-metrics", daemon=True
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.25}, name="watch-metrics", daemon=True
         )
         self._thread.start()
 
