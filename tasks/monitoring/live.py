@@ -7,19 +7,23 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from deployments.config import RunConfig
 from storage.records import ComponentId
 from tasks.load.search import search_plan
 from tasks.progress import Progress
+from tasks.report.text import one_line
 
 PLAIN_EVERY_S = 10.0
 _SEARCH = 0.25
+_TITLES = ("component", "elapsed", "rate", "p95", "failed", "")
+_NARROW = 56
 
 
 class LiveView:
@@ -33,7 +37,7 @@ class LiveView:
         self._told = time.monotonic()
 
     def __enter__(self) -> Self:
-        if self._console.is_terminal:
+        if self._console.is_terminal and not self._console.is_dumb_terminal:
             self._live = Live(self._table(), console=self._console, refresh_per_second=4, transient=True)
             self._live.start()
         return self
@@ -46,7 +50,7 @@ class LiveView:
 
     def say(self, text: str) -> None:
         """One line of its own, beside the rows."""
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(Text(one_line(text)), soft_wrap=True)
 
     def __call__(self, progress: Progress) -> None:
         """Take one sign of life."""
@@ -59,11 +63,17 @@ class LiveView:
                 self.say("  ".join(plain(one) for one in self._latest.values() if one))
 
     def _table(self) -> Table:
-        table = Table(box=None, pad_edge=False)
-        for title in ("component", "elapsed", "rate", "p95", "failed", ""):
-            table.add_column(title, justify="left" if title in ("component", "") else "right")
+        """Columns that fit whole, for half a figure would be another one; what is told last takes the rest."""
+        titles = _TITLES if self._console.width >= _NARROW else ("component", "elapsed", "p95")
+        table = Table(box=None, pad_edge=False, expand=True)
+        for title in titles:
+            justify: Literal["left", "right"] = "left" if title in ("component", "") else "right"
+            table.add_column(title, justify=justify, no_wrap=True, overflow="crop", ratio=None if title else 1)
         for component, one in self._latest.items():
-            table.add_row(component, *(_cells(one) if one else ("waiting", "", "", "", "")))
+            cells = dict(
+                zip(_TITLES, (component, *(_cells(one) if one else ("waiting", "", "", "", ""))), strict=True)
+            )
+            table.add_row(*(Text(one_line(cells[title])) for title in titles))  # text, in which no markup is read
         return table
 
 
