@@ -268,7 +268,7 @@ class TestAdvise:
         world = World()
         world.add("orders-get", repeat(200, used=500))
         found = world.findings()[f"lambda.memory_undersized:{name('orders-get')}"]
-        assert "--memory-size 768" in found.remedy.commands[0]
+        assert "--memory-size 640" in found.remedy.commands[0]
         assert "--memory-size 512" in found.remedy.rollback[0]
 
     def test_killed_for_want_of_memory(self) -> None:

@@ -21,39 +21,23 @@ LARGEST_MB = 10_240
 MARGIN = 0.25
 """A size must exceed the largest use seen by this share."""
 
-GAIN_ENDS_MB = 2600
+GAIN_ENDS_MB = 2800
 """Where more memory makes a function of one thread no faster. A whole vCPU comes with 1,769 MB, but the runtime's own
-threads (garbage collection, just-in-time compilation) use some of a second one: on 28 measured curves a model of two
-sizes that ends at 1,769 MB meets the best size in 51 % of cases, one that ends here in 71 % (docs/adr/0015)."""
+threads (garbage collection, just-in-time compilation) use some of a second one: measured curves say so
+(docs/adr/0015)."""
 
-COST_TOLERANCE = 0.065
+COST_TOLERANCE = 0.075
 """Balanced: the fastest of the sizes that cost at most this share more than the cheapest."""
 
-MODEL_SPREAD = 0.28
-"""How far a predicted duration of a size that was not measured is off, as a natural logarithm: 95 % of 640 sizes that
-were left out of measured curves were predicted within this (median 0.055; docs/adr/0019)."""
+TOLERANCE_OF_TWO = 0.07
+"""The same where two sizes were measured: what lies between them is less sure."""
 
-LADDER = (
-    128,
-    192,
-    256,
-    384,
-    512,
-    768,
-    1024,
-    1280,
-    1536,
-    FULL_VCPU_MB,
-    2048,
-    2560,
-    3072,
-    4096,
-    5120,
-    6144,
-    8192,
-    10_240,
-)
-"""Sizes worth naming between measured ones."""
+MODEL_SPREAD = 0.30
+"""How far a predicted duration of a size that was not measured is off, as a natural logarithm: 95 % of 640 sizes that
+were left out of measured curves were predicted within this (median 0.065; docs/adr/0019)."""
+
+LADDER = (128, 256, 512, 768, 1024, FULL_VCPU_MB, 2048, 3072, 4096, 8192, 10_240)
+"""Sizes worth naming between measured ones: no finer than a prediction between them can tell apart."""
 
 _MODEL_POINTS = 2
 _ENOUGH_POINTS = 3
@@ -141,12 +125,14 @@ def recommend(
     if not allowed:
         return _abstain(now, floor, f"every measured size is below {floor} MB, the use seen plus a margin", measured)
     enough = len(measured) >= _ENOUGH_POINTS
-    curve = interpolation(measured) if enough else cpu_model(measured)
+    curve = _as_measured(measured, interpolation(measured) if enough else cpu_model(measured))
     method = (
         f"monotone interpolation of {len(measured)} sizes by their share of CPU"
         if enough
         else "CPU model of two sizes"
     )
+    if tolerance is None and Objective(objective) is Objective.BALANCED:
+        tolerance = COST_TOLERANCE if enough else TOLERANCE_OF_TWO
     advice = _choose(
         curve, allowed, now=now, floor=floor, method=method, objective=Objective(objective), tolerance=tolerance
     )
@@ -203,6 +189,11 @@ def interpolation(points: Mapping[int, float]) -> Curve:
     return curve
 
 
+def _as_measured(points: Mapping[int, float], curve: Curve) -> Curve:
+    """The curve, but what was measured stays as it was measured: noise is smoothed between sizes alone."""
+    return lambda memory: points.get(int(memory), curve(memory)) if memory == int(memory) else curve(memory)
+
+
 def _way(start: float, end: float, memory: float) -> float:
     """How far between two sizes, 0..1: by the share of CPU, by memory where that is the same at both."""
     first, last = _share(start), _share(end)
@@ -245,8 +236,8 @@ def _choose(
     tolerance: float | None,
 ) -> MemoryAdvice:
     costs = {size: size * curve(size) for size in allowed}
-    usual = {Objective.COST: 0.0, Objective.BALANCED: COST_TOLERANCE, Objective.LATENCY: math.inf}[objective]
     reason = _reason(objective, tolerance)
+    usual = 0.0 if objective is Objective.COST else math.inf
     tolerance = usual if tolerance is None else tolerance
     affordable = [size for size in allowed if costs[size] <= min(costs.values()) * (1 + tolerance)]
     best = min(affordable, key=lambda size: (curve(size), size))
@@ -299,11 +290,8 @@ def _with_intervals(
 def _reason(objective: Objective, tolerance: float | None) -> str:
     if tolerance is not None:
         return f"the fastest of the sizes within {tolerance:.0%} of the cheapest"
-    return {
-        Objective.COST: "the cheapest of the sizes that were measured or lie between them",
-        Objective.BALANCED: f"the fastest of the sizes within {COST_TOLERANCE:.0%} of the cheapest",
-        Objective.LATENCY: "the fastest of the sizes that were measured or lie between them",
-    }[objective]
+    which = "cheapest" if objective is Objective.COST else "fastest"
+    return f"the {which} of the sizes that were measured or lie between them"
 
 
 def _abstain(now: int | None, floor: int, reason: str, measured: Mapping[int, float]) -> MemoryAdvice:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 from storage.records import Finding, Level, Measurement, Remedy, Severity
@@ -10,7 +11,6 @@ from tasks.components.lambda_functions.advise.finding import critical_note, evid
 from tasks.components.lambda_functions.advise.sizes import between, dollars, efficiency, predicted, size_advice
 from tasks.components.lambda_functions.facts import Facts, FunctionFacts
 from tasks.components.lambda_functions.sizing import (
-    LADDER,
     LARGEST_MB,
     MemoryAdvice,
     Verdict,
@@ -35,6 +35,7 @@ WORTHWHILE = 0.05
 _OUT_OF_MEMORY = "Runtime.OutOfMemory"
 _SAMPLES = 100
 _NAMED = 10
+_STEP_MB = 128
 
 
 def memory(function: FunctionFacts, measurements: Sequence[Measurement]) -> Iterator[Finding]:
@@ -223,7 +224,8 @@ def _better(function: FunctionFacts, measurements: Sequence[Measurement], advice
 
 
 def _step_above(size: int) -> int:
-    return next((step for step in LADDER if step >= size), LARGEST_MB)
+    """The next multiple of 128 MB: what is used must fit, however finely sizes can be told apart by speed."""
+    return min(LARGEST_MB, math.ceil(size / _STEP_MB) * _STEP_MB)
 
 
 def _sizes(sizes: Sequence[int]) -> str:
