@@ -46,7 +46,7 @@ def test_there_is_never_a_manifest_over_part_of_the_data(tmp_path: Path, rows: i
         text=True,
         timeout=60,
         check=False,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),  # noqa: PLW1509 - no thread here
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
     )
     fits = rows * 8 < limit
     assert ended.returncode == (0 if fits else 3), ended.stderr
