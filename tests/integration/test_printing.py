@@ -9,15 +9,20 @@ import pytest
 
 from storage.errors import ConfigurationError, HasivuError
 from storage.parquet import Store
+from storage.records import ComponentId
 from storage.runs import RunFolder
 from tasks.printing import PROGRAM, browser, print_executive
+from tasks.report.build import build
 from tasks.report.executive import executive_html
-from tests.report_example import example_report
+from tests.report_example import THRESHOLDS, WEIGHTS, example_report, failed, info
+
+LONG = "nothing answers at https://api.staging.example.org/v1; check STAGING_API_URL, the VPN and the proxy " * 3
+DEAD = build(info(), [failed(component, LONG) for component in ComponentId], THRESHOLDS, WEIGHTS)
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> RunFolder:
-    report = example_report()
+@pytest.fixture(params=[example_report(), DEAD], ids=["example", "dead"])
+def folder(tmp_path: Path, request: pytest.FixtureRequest) -> RunFolder:
+    report = request.param
     folder = RunFolder(Store(tmp_path), report.info.environment, report.info.run)
     folder.store.write(folder.orchestration("executive-summary.html"), executive_html(report))
     return folder
