@@ -63,6 +63,7 @@ def run(
     changes: Changes = None,
     base: BaseOf = "development",
     release: Release = None,
+    baseline: Annotated[str | None, Parameter(help="Run, pinned name or release to compare with.")] = None,
     local: Local = False,
     output: Output = ".",
     json: Json = False,
@@ -78,6 +79,7 @@ def run(
         components=tuple(components or ()),
         overrides=changes.fields() if changes else {},
         release=release,
+        baseline=baseline,
         output=_absolute(output),
         local=local,
     )
@@ -150,6 +152,11 @@ def again(run: str, components: list[str], *, output: Output = ".", json: Json =
 def _validate(params: ValidationParams, *, as_json: bool) -> ExitCode:
     config = configure(params)
     needs_platform(config)  # names a missing variable before anything is started
+    if params.baseline:
+        from storage.parquet import Store
+        from tasks.baseline import find_baseline
+
+        find_baseline(Store(params.output), config.environment.name, params.baseline)
     from flows.execute import execute
 
     return execute(params, config, as_json=as_json)

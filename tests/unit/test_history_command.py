@@ -32,9 +32,9 @@ def store(tmp_path: Path) -> Store:
     return store
 
 
-def said(store: Store, *arguments: str, capsys: pytest.CaptureFixture[str]) -> str:
+def said(store: Store, *arguments: str, capsys: pytest.CaptureFixture[str] | None = None) -> str:
     app([*arguments, "--output", store.root], result_action="return_value", exit_on_error=False, print_error=False)
-    return capsys.readouterr().out
+    return capsys.readouterr().out if capsys else ""
 
 
 def test_a_metric_is_a_table_with_its_change(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
@@ -134,3 +134,8 @@ def test_a_sparkline_shows_least_greatest_and_gaps() -> None:
     assert sparkline([1.0, 2.0, 3.0], width=2) == "▁█"
     assert sparkline([float("nan")] * 3) == "···"
     assert sparkline([0.0, float("nan"), 1.0], ascii_only=True).isascii()
+
+
+def test_a_run_against_a_baseline_that_is_not_there_does_not_start(store: Store) -> None:
+    with pytest.raises(UnknownRunError, match="nope"):
+        said(store, "run", "staging", "--local", "--baseline", "nope")
