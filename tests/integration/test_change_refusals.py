@@ -89,10 +89,12 @@ def test_an_older_transaction_is_named(server: Database, change: Change) -> None
     assert "end it, or allow it by transaction_age_s" in words
 
 
-def test_a_table_that_is_held_is_named(server: Database, change: Change) -> None:
+def test_a_table_that_is_held_is_named(server: Database, change: Change, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.components.database.change.steps.PATIENCE_S", 0.6)
     with held(server.application, "LOCK TABLE orders IN SHARE UPDATE EXCLUSIVE MODE"):
         words = refused(change, transaction_age_s=60)
     assert "the table is held by process" in words
+    assert any("waiting for it" in text for text in change.said)
 
 
 def test_a_disk_that_is_too_small(change: Change) -> None:

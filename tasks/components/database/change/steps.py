@@ -5,6 +5,7 @@ Each transition is in the ledger before the next thing happens, so that a killed
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,9 @@ from tasks.components.database.change.ledger import Ledger
 from tasks.components.database.change.ownership import Mark
 from tasks.components.database.change.records import ChangeError, Entry, Kind, State, Step
 from tasks.load.database.session import QueryError, Server, Session, Watchdog
+
+PATIENCE_S = 60.0
+"""How long is waited until a VACUUM or a DDL has left the table."""
 
 FRESH = timedelta(hours=24)
 """What was measured before a change is good for a verdict for so long."""
@@ -61,17 +65,30 @@ class Steps:
 
     def _preflight(self, step: Step) -> str | None:
         """Why there is nothing to do; raises `ChangeError` with every reason not to begin."""
-        try:
-            with Session(self.server, self.watchdog, timeout_ms=READ_MS) as session:
-                facts = preflight.read(session, step, self.settings)
-        except QueryError as error:
-            raise ChangeError(f"not begun: {error}") from None
+        facts = self._facts(step)
         found = list(preflight.problems(facts, step, self.settings)) if not preflight.present(facts, step) else []
         if found:
             raise ChangeError(f"not begun: {'; '.join(found)}")
         for text in preflight.skipped(facts):
             self.say(text)
         return preflight.present(facts, step)
+
+    def _facts(self, step: Step) -> preflight.Facts:
+        """What holds now, or once a VACUUM or a DDL has left the table: for that is waited a little."""
+        until = time.monotonic() + PATIENCE_S
+        told = False
+        try:
+            with Session(self.server, self.watchdog, timeout_ms=READ_MS) as session:
+                while True:
+                    facts = preflight.read(session, step, self.settings)
+                    if facts.busy is None or time.monotonic() > until:
+                        return facts
+                    if not told:
+                        self.say(f"{step.table_name} is held by process {facts.busy['pid']}: waiting for it")
+                        told = True
+                    time.sleep(0.5)
+        except QueryError as error:
+            raise ChangeError(f"not begun: {error}") from None
 
     def _apply(self, entry: Entry) -> Entry:
         """Build or remove; what fails half way is taken back at once."""

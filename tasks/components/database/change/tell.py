@@ -47,7 +47,8 @@ def _entry(entry: Entry, title: str) -> Iterator[str]:
     took = f", {entry.seconds:.1f} s" if entry.seconds is not None else ""
     yield f"{title}{entry.step.name} on {entry.step.table_name}: {_WORDS[entry.state]}{size}{took}"
     yield f"  {entry.words}"
-    yield f"  done    {entry.step.sql};"
+    never = entry.state in (State.FAILED, State.PRESENT, State.INTENDED)
+    yield f"  {'asked' if never else 'done':<7} {entry.step.sql};"
     if entry.verdict is not None and entry.verdict.gain is not None:
         yield f"  gain    {100 * entry.verdict.gain:.0f} % of the time of the statements on the table"
     for left, right in _compared(entry.before, entry.after):
