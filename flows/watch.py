@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from deployments.parameters import Base
+from flows.watch_tell import Tell, to_channels, to_prefect
 from storage.errors import ExitCode, NotMeasuredError, UsageError
 
 if TYPE_CHECKING:
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from tasks.monitoring.database_watch import DatabaseWatch, Limits
     from tasks.monitoring.watch.view import View
     from tasks.monitoring.watch.watch import Watch
-
-Tell = Callable[[Any], None]
-"""Takes an event of a database, or an alert."""
 
 
 def watch(
@@ -45,6 +43,9 @@ def watch(
     prefect: Annotated[
         bool, Parameter(help="Send events and alerts to the server of PREFECT_API_URL, which tells the channels.")
     ] = False,
+    notify: Annotated[
+        bool, Parameter(help="Tell alerts to the channels of HASIVU_NOTIFY_… without a server.")
+    ] = False,
 ) -> ExitCode:
     """Watch an environment for less than 1 % of a core: database, cache, API, WebSocket and functions, and its runs.
 
@@ -65,7 +66,9 @@ def watch(
         if file is not None:
             told.append(JsonLines(stack.enter_context(_opened(file))))
         if prefect:
-            told.append(_to_prefect(stack))
+            told.append(to_prefect(stack))
+        if notify:
+            told += to_channels(stack)
         if environment is None:
             _watch_database(dsn or "", told, asked)
         else:
@@ -182,17 +185,6 @@ def _words(told: Any) -> str:
     if isinstance(told, Alert):
         return f"{told.severity if told.event == 'firing' else 'resolved'}: {told.words}"
     return words(told)
-
-
-def _to_prefect(stack: ExitStack) -> Tell:
-    if not os.environ.get("PREFECT_API_URL"):
-        raise UsageError("--prefect needs PREFECT_API_URL: set it to the address of a Prefect server")
-    from tasks.monitoring.notify import saw
-    from tasks.monitoring.watch.outbox import Outbox
-
-    outbox = Outbox(saw, "the Prefect server")
-    stack.callback(outbox.close, 5.0)
-    return outbox
 
 
 def _opened(file: Path) -> Any:

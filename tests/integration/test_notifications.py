@@ -24,6 +24,8 @@ from prefect.states import Crashed, Failed, Pending, Running
 from deployments.channels import EMAIL, PAGER, PAGER_API, PRIVATE, SLACK, WEBHOOK
 from deployments.notifications import ensure_notifications
 from deployments.server import connected
+from flows.watch_tell import to_channels
+from storage.errors import UsageError
 from storage.parquet import Store
 from storage.records import ComponentId, Regression, Report, Severity, Unit
 from storage.runs import RunFolder
@@ -148,6 +150,32 @@ def test_an_alert_of_the_watch_is_told_when_it_begins_and_when_it_is_over(channe
         "Source: INFO stats",
     ]
     assert "It began at 2026-03-02 06:30:00 UTC." in posts["alert-resolved"]["body"]
+
+
+def test_an_alert_is_told_without_a_server_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    with webhook() as hook, mail_server() as mail, ExitStack() as stack:
+        monkeypatch.setenv(WEBHOOK, f"http://127.0.0.1:{hook.port}/hooks/{SECRET}")
+        monkeypatch.setenv(EMAIL, f"mailto://127.0.0.1:{mail.port}?from=perf@hasivu.example&to=ops@hasivu.example")
+        monkeypatch.setenv(PRIVATE, "true")
+        told = alert("firing")
+        for send in to_channels(stack):
+            send(told)
+            send(Lost(at=datetime.now(UTC), database="db:5432/meals", reason="an event is no alert"))
+        hook.wait(lambda received: bool(received.posts))
+        mail.wait(lambda received: bool(received.mails))
+    assert [(post["reason"], post["subject"]) for _, post in hook.posts] == [
+        ("alert-firing", "Staging: Cache hit ratio")
+    ]
+    (sent,) = mail.mails
+    assert sent["subject"] == "Staging: Cache hit ratio"
+    assert "Alert: HasivuCacheHitsRatioLowWarning (warning)" in str(sent.get_body())
+
+
+def test_without_a_channel_there_is_nobody_to_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (WEBHOOK, EMAIL, SLACK, PAGER):
+        monkeypatch.delenv(name, raising=False)
+    with ExitStack() as stack, pytest.raises(UsageError, match="HASIVU_NOTIFY_"):
+        to_channels(stack)
 
 
 def test_an_event_of_a_database_reaches_the_server(channels: Channels) -> None:

@@ -1,0 +1,49 @@
+"""Whom a watch tells: the Prefect server, or the notification channels themselves, by outboxes that try again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
+
+from storage.errors import UsageError
+
+Tell = Callable[[Any], None]
+"""Takes an event of a database, or an alert."""
+
+
+def to_prefect(stack: ExitStack) -> Tell:
+    """Everything to the server of PREFECT_API_URL; `UsageError` where it is not named."""
+    if not os.environ.get("PREFECT_API_URL"):
+        raise UsageError("--prefect needs PREFECT_API_URL: set it to the address of a Prefect server")
+    from tasks.monitoring.notify import saw
+    from tasks.monitoring.watch.outbox import Outbox
+
+    outbox = Outbox(saw, "the Prefect server")
+    stack.callback(outbox.close, 5.0)
+    return outbox
+
+
+def to_channels(stack: ExitStack) -> list[Tell]:
+    """Each channel with an outbox of its own: one that is away holds no other up."""
+    from deployments.channels import PRIVATE, notification_blocks
+    from tasks.monitoring.notify import tell
+    from tasks.monitoring.watch.outbox import Outbox
+
+    private = os.environ.get(PRIVATE, "").lower() == "true"
+    found: list[Tell] = []
+    for channel, block in notification_blocks().items():
+        outbox = Outbox(partial(tell, block, private=private), channel)
+        stack.callback(outbox.close, 5.0)
+        found.append(_alerts_alone(outbox))
+    if not found:
+        raise UsageError("--notify needs a channel: set one of the HASIVU_NOTIFY_… variables (docs/notifications.md)")
+    return found
+
+
+def _alerts_alone(send: Tell) -> Tell:
+    from tasks.monitoring.watch.alarm import Alert
+
+    return lambda told: send(told) if isinstance(told, Alert) else None
