@@ -34,7 +34,7 @@ class ChangeSettings(Settings):
         gt=0,
         description="no build begins beside an older transaction, and none waits longer for others",
     )
-    writer_wait_s: float = Field(default=2, gt=0, description="a session waits so long behind a build, at most")
+    writer_wait_s: float = Field(default=1.5, gt=0, description="a session waits so long behind a build, at most")
     replica_lag_mb: float = Field(default=256, gt=0, description="no build begins or goes on beyond it")
     free_disk_mb: float | None = Field(
         default=None, gt=0, description="free disk of the server where it cannot be looked up: builds take half of it"
