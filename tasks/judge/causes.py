@@ -158,14 +158,14 @@ def _joined(
 
 
 def _hint(effect: _Change, cause: _Change, share: float, run: str) -> Hint:
-    """A change that came with another; what is too small to explain the delay ranks lower."""
+    """A change that came with another; a small delay, and what is too small to explain it, rank lower."""
     endpoint, name, metric = _name(effect.now), _name(cause.now), cause.now.metric
     part = 1.0 if cause.now.unit is Unit.RATIO else min(1.0, cause.amount / effect.amount)
     return Hint(
         endpoint=endpoint,
         cause=f"{metric} {name}",
         basis="changed",
-        rank=min(1.0, share * part),
+        rank=min(1.0, share * part * effect.relative / (1 + effect.relative)),
         evidence=(effect.before, effect.now, cause.before, cause.now),
         detail=(
             f"{endpoint} became {effect.relative:.0%} slower than in run {run}; in the same windows {metric} of"

@@ -1,9 +1,10 @@
 """What an index does to the timed reads that it helps, or hurts; the judge makes the percentile of all of it.
 
-A read's time after the change is its time in this run × the advisor's ratio for its statement (run time on a copy
-where that was measured, else the planner's cost), but never less than what the quickest reads took: round trip and
-parsing stay. Costs are no times: where the ratio is the planner's, the interval reaches from half as much again to
-half of the effect, on the scale of factors; a fifth each way where it was timed. The noise between runs comes on top.
+A read's p95 after the change is its p95 in this run × the advisor's ratio for its statement (run time on a copy where
+that was measured, else the planner's cost), but not below the p95 of the quickest read of the same run: round trip,
+parsing and the machine's own delays stay, and make the tail of a read that has become quick. Costs are no times:
+where the ratio is the planner's, the interval reaches from half as much again to half of the effect, on the scale of
+factors; a fifth each way where it was timed. The noise between runs comes on top.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from tasks.components.database.advise.advised import Advice
 from tasks.components.database.advise.case import Case
 from tasks.load.recording.samples import STEADY, endpoints, latency_ms, of_endpoint, of_phase, percentile
 
-_FLOOR = 0.05
 _MEASURED, _PLANNED = 0.8, 0.5
 """Share of the effect, on the scale of factors, that the pessimistic end of the interval keeps."""
 
@@ -39,22 +39,27 @@ def of_reads(case: Case, advice: Advice) -> tuple[PredictedChange, ...]:
     times = {name: latency_ms(of_endpoint(steady, name)) for name in endpoints(steady)}
     if not any(len(values) for values in times.values()):
         return ()
-    floor = float(np.quantile(np.concatenate(list(times.values())), _FLOOR))
+    quickest = min((values for values in times.values() if len(values)), key=lambda values: float(np.median(values)))
     how = f"this run's reads × {'run time on a copy' if timed else 'planner cost'} with the index ÷ without it"
     keeps = _MEASURED if timed else _PLANNED
-    found = [_of_read(times[name], factor, floor, keeps) for name, factor in factors.items() if name in times]
-    names = [name for name in factors if name in times]
+    made = {name: _of_read(times[name], factor, quickest, keeps) for name, factor in factors.items() if name in times}
     return tuple(
         PredictedChange(
             metric="database.query.p95", value=value, interval=interval, labels={"statement": name}, how=how
         )
-        for name, (value, interval) in zip(names, found, strict=True)
+        for name, (value, interval) in made.items()
     )
 
 
-def _of_read(times: Times, factor: float, floor: float, keeps: float) -> tuple[float, tuple[float, float]]:
-    """The p95 of one read after the change, and where it may lie: the effect's uncertainty and the runs' noise."""
-    best, value, worst = (_after(times, factor**share, floor) for share in (2 - keeps, 1.0, keeps))
+def _of_read(times: Times, factor: float, quickest: Times, keeps: float) -> tuple[float, tuple[float, float]]:
+    """The p95 of one read after the change, and where it may lie: the effect's uncertainty and the runs' noise.
+
+    At best it falls to the median of the quickest read, which has no tail; as a rule not below that one's p95.
+    """
+    now = percentile(times, 0.95) or 0.0
+    tail, middle = percentile(quickest, 0.95) or 0.0, float(np.median(quickest))
+    best = max(now * factor ** (2 - keeps), min(now, middle))
+    value, worst = (max(now * factor**share, min(now, tail)) for share in (1.0, keeps))
     noise = math.exp(_NOISE)
     return value, (min(best, value) / noise, max(value, worst) * noise)
 
@@ -78,8 +83,3 @@ def _factors(case: Case, advice: Advice) -> tuple[dict[str, float], bool]:
 
 def _ratio(before: Any, after: Any) -> float | None:
     return float(after) / float(before) if before and after else None
-
-
-def _after(times: Times, factor: float, floor: float) -> float:
-    """p95 of the times by a factor, none below the floor that was not there before."""
-    return percentile(np.maximum(times * factor, np.minimum(times, floor)), 0.95) or 0.0

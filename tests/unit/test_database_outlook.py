@@ -1,0 +1,34 @@
+"""What an index is predicted to do to a timed read: never below what the quickest read of the run is like."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tasks.components.database.advise.outlook import _of_read
+
+RNG = np.random.default_rng(2)
+QUICK = RNG.lognormal(np.log(0.8), 0.6, 500)
+SLOW = RNG.lognormal(np.log(60), 0.2, 500)
+
+
+def p95(values: np.ndarray) -> float:  # type: ignore[type-arg]
+    return float(np.percentile(values, 95))
+
+
+def test_a_read_that_becomes_quick_has_the_tail_of_quick_reads() -> None:
+    value, (low, high) = _of_read(SLOW, 1e-4, QUICK, keeps=0.5)
+    assert value == pytest.approx(p95(QUICK), rel=0.02)
+    assert low < float(np.median(QUICK)) < value < high
+
+
+def test_a_read_that_gains_a_third_keeps_its_own_tail() -> None:
+    value, (low, high) = _of_read(SLOW, 0.67, QUICK, keeps=0.8)
+    assert value == pytest.approx(0.67 * p95(SLOW), rel=0.02)
+    assert low < value < high < p95(SLOW) * 1.2
+
+
+def test_a_read_that_an_index_hurts_becomes_slower() -> None:
+    value, (low, high) = _of_read(QUICK, 1.3, QUICK, keeps=0.8)
+    assert value == pytest.approx(1.3 * p95(QUICK), rel=0.02)
+    assert low < value < high
