@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from tasks.components.database.advise.outlook import _of_read
@@ -12,7 +13,7 @@ QUICK = RNG.lognormal(np.log(0.8), 0.6, 500)
 SLOW = RNG.lognormal(np.log(60), 0.2, 500)
 
 
-def p95(values: np.ndarray) -> float:  # type: ignore[type-arg]
+def p95(values: npt.NDArray[np.float64]) -> float:
     return float(np.percentile(values, 95))
 
 
