@@ -14,10 +14,11 @@ from tasks.report.charts import score_scale
 from tasks.report.html import page
 from tasks.report.markdown import escape
 from tasks.report.since import change_words, since
-from tasks.report.statements import statements
+from tasks.report.statements import doubted, statements
 from tasks.report.tables import judged_gaps, not_measured
 from tasks.report.words import (
     SEVERITIES,
+    TITLES,
     environment_title,
     outcome_word,
     score_word,
@@ -112,8 +113,11 @@ def executive_html(report: Report) -> bytes:
 
 def _gaps(report: Report) -> tuple[tuple[tuple[str, str], ...], int]:
     """What of the answers above is not known, and how much else the technical report names."""
-    shown = judged_gaps(report)[:MOST_GAPS]
-    return shown, len(not_measured(report)) - len(shown)
+    absent = judged_gaps(report)
+    why = "answers are doubted: the machine that asked could not keep up"
+    doubts = [(title, why) for component, title in TITLES.items() if component in doubted(report)]
+    shown = (*absent, *doubts)[:MOST_GAPS]
+    return shown, len(not_measured(report)) + len(doubts) - len(shown)
 
 
 def _decisions(report: Report) -> list[str]:

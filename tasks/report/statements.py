@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from storage.records import Assessment, Band, ComponentId, Report, Unit
+from storage.records import Assessment, Band, ComponentId, Report, Trust, Unit
 from tasks.report.figures import NOT_MEASURED, count, figure, number
 from tasks.report.timelines import in_time
 from tasks.report.words import BANDS, Word
@@ -96,13 +96,32 @@ _IN_TIME = {
 _PUNCTUAL = 0.95
 """Share in time that is good: it is the limit of the 95th percentile, seen from the other side."""
 _MONEY = "lambda.cost.month"
+_DOUBTED = Word("fair", "?", "doubted")
 
 
 def statements(report: Report) -> tuple[Statement, ...]:
     """The questions of the service for the components that the environment has, answered where they were measured."""
     found = {a.threshold.metric: a for part in report.score.components for a in part.assessments}
-    asked = [_statement(question, found[question.metric]) for question in _QUESTIONS if question.metric in found]
+    doubts = doubted(report)
+    asked = [
+        _statement(question, found[question.metric], doubts) for question in _QUESTIONS if question.metric in found
+    ]
     return (*asked[:1], *_in_time(report), *asked[1:], *_money(report))
+
+
+def doubted(report: Report) -> frozenset[ComponentId]:
+    """Components whose load generator does not trust its own figures: what they say is no answer to build on.
+
+    Not the cache: what this page asks of it, the server's own counters answer.
+    """
+    return frozenset(
+        result.component
+        for result in report.components
+        if result.status == "measured"
+        and result.component is not ComponentId.CACHE
+        and result.collected.load is not None
+        and result.collected.load.trust is Trust.NOT_TRUSTED
+    )
 
 
 def _in_time(report: Report) -> list[Statement]:
@@ -111,6 +130,7 @@ def _in_time(report: Report) -> list[Statement]:
         part = in_time(one)
         if one.component in _IN_TIME and part is not None and one.limit is not None:
             word = BANDS[Band.GOOD if part >= _PUNCTUAL else Band.POOR]
+            word = _DOUBTED if one.component in doubted(report) else word
             shown = figure(part, Unit.RATIO).removesuffix(" %")
             answer = f"within {_time(one.limit)}, of {count(one.judged)} asked"
             made.append(Statement(_IN_TIME[one.component], f"{shown} of 100", answer, word))
@@ -128,9 +148,11 @@ def _money(report: Report) -> list[Statement]:
     return []
 
 
-def _statement(question: _Question, assessment: Assessment) -> Statement:
+def _statement(question: _Question, assessment: Assessment, doubts: frozenset[ComponentId]) -> Statement:
     measurement = assessment.measurement
     word = BANDS[assessment.band]
     if measurement is None or measurement.value is None or assessment.score is None:
         return Statement(question.text, NOT_MEASURED, assessment.reason, word)
+    if question.metric.partition(".")[0] in doubts:
+        word = _DOUBTED
     return Statement(question.text, question.figure(measurement.value), question.answer, word)

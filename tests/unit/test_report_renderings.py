@@ -10,14 +10,16 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from storage.errors import DamagedFileError
-from storage.records import ComponentId, GateVerdict, Report
+from storage.records import ComponentId, GateVerdict, LoadSummary, MeasuredComponent, Report, Trust
 from tasks.report.build import build
+from tasks.report.executive import executive_markdown
 from tasks.report.figures import check_limit, check_value
 from tasks.report.gate_output import gate_json, github_annotations
 from tasks.report.junit import junit
 from tasks.report.markdown import capped, gate_table, step_summary, technical_markdown
 from tasks.report.record import from_json, to_json
 from tasks.report.renderings import RENDERERS, renderings
+from tasks.report.statements import statements
 from tasks.report.terminal import summary_lines
 from tasks.report.words import verdict_sentence
 from tests.report_example import HOSTILE, example_report, failed, good_report, info, not_asked, results
@@ -213,6 +215,21 @@ def test_github_annotations_stay_on_their_line() -> None:
     lines = github_annotations(report)
     assert all(re.match(r"::(error|warning) title=[^:,]+::", line) and "\n" not in line for line in lines)
     assert any("50 %25 of it" in line for line in lines)
+
+
+def test_answers_of_a_doubted_generator_are_no_good_news() -> None:
+    part = next(one for one in GOOD.components if one.component is ComponentId.API)
+    assert isinstance(part, MeasuredComponent)
+    load = LoadSummary(
+        planned=1, sent=1, unsent=0, answered=1, failed=0, target_rate=1, achieved_rate=1, trust=Trust.NOT_TRUSTED
+    )
+    doubted = part.model_copy(update={"collected": part.collected.model_copy(update={"load": load})})
+    others = [one for one in GOOD.components if one is not part]
+    report = GOOD.model_copy(update={"components": (doubted, *others)})
+    answers = {one.question: one.word.text for one in statements(report)}
+    assert answers["How long do parents and kitchens wait for the app?"] == "doubted"
+    assert answers["How quickly are orders and menus looked up?"] == "good"
+    assert "answers are doubted" in executive_markdown(report)
 
 
 class TestTerminal:
