@@ -137,7 +137,8 @@ def publish_stage(run: dict[str, str], judged: dict[str, Any]) -> dict[str, Any]
     folder = _folder(run)
     report = folder.report()
     files = publish_files(folder, report)
-    keep_up(folder)
+    if problem := keep_up(folder):
+        get_run_logger().warning("history was not compacted: %s", problem)
     _show(report, folder)
     if deployment.id:  # who runs by hand sees it; who cancels knows it
         files += _printed(folder)

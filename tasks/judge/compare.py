@@ -42,8 +42,8 @@ _PRIOR_OF_VALUES = 0.05
 _UNKNOWN = 0.10
 """The same where nothing at all is known of a number's noise: identical code differs by 10 to 30 % elsewhere."""
 _PRIOR_RUNS = 4.0
-_CONFIDENCE = 0.97
-"""Of an interval that must not hold 0: at 0.98 a tenth fewer changes of 10 % are found (benchmarks/comparison)."""
+_CONFIDENCE = 0.98
+"""Of an interval that must not hold 0: at 0.97 runs that differ by 3 % alarm in 6 of 100 (benchmarks/comparison)."""
 _CONFIDENCE_OF_PARTS = 0.997
 """The same for parts of the platform: there are a hundred of them in a run, and each may err."""
 _POWER = 0.80
@@ -112,7 +112,7 @@ class RunFigures:
 class Comparison:
     """One figure held against its baselines.
 
-    `change` is relative, +0.10 is ten per cent more, with its `interval` of 97 % (of parts 99.7 %, for there are
+    `change` is relative, +0.10 is ten per cent more, with its `interval` of 98 % (of parts 99.7 %, for there are
     many); `smallest` is the smallest change that this comparison would have found four times in five. `baselines`
     counts the runs behind `baseline`, their mean. `reason` says what a verdict rests on, or why there is none.
     """
@@ -322,7 +322,7 @@ def regressions(
             unit=one.unit,
             change=one.change,
             confirmed=one.baselines >= ENOUGH or abs(one.change) >= CONFIRMED,
-            detail=f"against {_named(against[: one.baselines])}: 97 % interval {one.interval[0] * 100:+.1f} to"
+            detail=f"against {_named(against[: one.baselines])}: 98 % interval {one.interval[0] * 100:+.1f} to"
             f" {one.interval[1] * 100:+.1f} %, by {one.reason}",
             kind="baseline",
             interval=one.interval,

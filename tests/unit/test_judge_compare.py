@@ -142,7 +142,7 @@ def test_only_what_became_worse_and_weighs_is_told() -> None:
     (found,) = regressions(compare_runs(now, before, THRESHOLDS), THRESHOLDS, ["a", "b", "c"])
     assert (found.metric, found.confirmed, found.kind) == (P95, True, "baseline")
     assert found.change == pytest.approx(1.0)
-    assert found.detail.startswith("against run a and 2 more before it: 97 % interval +")
+    assert found.detail.startswith("against run a and 2 more before it: 98 % interval +")
 
 
 def test_slices_are_percentiles_of_equal_stretches() -> None:
