@@ -320,21 +320,22 @@ class TestRefusals:
         provisioned = {row["function"]: row["provisioned"] for row in found.tables["functions"].to_pylist()}
         assert provisioned[f"{FUNCTION_PREFIX}analytics-executive-dashboard"] == [("live", 5)]
 
-    @pytest.mark.parametrize(
-        "permission",
-        [
+    def test_each_missing_right_is_named_with_the_statement_that_grants_it(self) -> None:
+        optional = (
             "tag:GetResources",
             "apigateway:GET",
             "events:ListRules",
             "lambda:GetAccountSettings",
+            "lambda:ListEventSourceMappings",
             "cloudwatch:ListMetrics",
-        ],
-    )
-    def test_each_missing_right_is_named_with_the_statement_that_grants_it(self, permission: str) -> None:
-        with emulator("--deny", permission) as target:
+            "compute-optimizer:GetLambdaFunctionRecommendations",
+        )
+        denied = [part for permission in optional for part in ("--deny", permission)]
+        with emulator(*denied) as target:
             found = run(target, short(**{"lambda_functions.max_log_events": "1"}))
-        assert any(f"{permission} is denied: allow it" in note for note in found.collected.notes)
-        assert any(f'"Action": ["{permission}"]' in note for note in found.collected.notes)
+        for permission in optional:
+            note = next(note for note in found.collected.notes if f"{permission} is denied: allow it" in note)
+            assert f'"Action": ["{permission}"]' in note
         assert found.measurements["lambda.errors.ratio", ""].value is not None
 
     def test_without_the_inventory_nothing_is_measured(self) -> None:
@@ -394,9 +395,16 @@ def test_a_thousand_functions_behind_a_throttle_take_calls_in_proportion() -> No
     assert found.measurements["lambda.errors.ratio", ""].value is not None
 
 
-def test_figures_of_compute_optimizer_stand_beside_ours() -> None:
-    with emulator("--compute-optimizer") as target:
+def test_figures_of_aws_stand_beside_ours() -> None:
+    with emulator("--compute-optimizer", "--lambda-insights") as target:
         found = run(target, short())
+    traced = f"{FUNCTION_PREFIX}orders-create"
+    theirs, ours = (found.measurements[f"lambda.cold_start.{name}", traced] for name in ("insights", "p95"))
+    assert theirs.value == pytest.approx(ours.value, rel=0.02)
+    assert theirs.n == pytest.approx(ours.n, abs=2)
+    memory = found.measurements["lambda.memory.insights", traced]
+    assert memory.value is not None
+    assert 0.1 < memory.value <= 1
     oversized = f"{FUNCTION_PREFIX}analytics-strategic-insights"
     assert found.measurements["lambda.memory.optimizer", oversized].value == 1024
     assert "Compute Optimizer" in found.measurements["lambda.memory.optimizer", oversized].source

@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     parent = os.getppid()
     guard = Guard(options.deny, dict(options.rate))
-    application = Application(guard, compute_optimizer=options.compute_optimizer)
+    application = Application(guard, compute_optimizer=options.compute_optimizer, insights=options.lambda_insights)
     try:
         server = make_server(HOST, options.port, application, threaded=True, request_handler=_Handler)
     except SystemExit:  # how werkzeug says that the port is taken; it has printed why
@@ -80,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--init", type=float, default=1.0, help="scale of every cold start's time")
     parser.add_argument("--used", type=float, help="share of its memory that each function uses, 0 to 1")
     parser.add_argument("--compute-optimizer", action="store_true", help="switched on, with two recommendations")
+    parser.add_argument("--lambda-insights", action="store_true", help="on the functions with tracing")
     return parser
 
 

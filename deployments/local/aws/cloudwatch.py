@@ -88,12 +88,13 @@ class CloudWatch:
         """The metrics that had samples, 500 a page; all given dimensions must be among those of the metric."""
         request = {key: value for key, value in params.items() if key != "NextToken"}
         (begin,) = _position(params.get("NextToken"), request, length=1)
-        found = [entry for entry in self._store.names() if self._listed(entry, params)]
+        namespace = params.get("Namespace", NAMESPACE)
+        found = [entry for entry in self._store.names(namespace) if self._listed(entry, params)]
         page = found[begin : begin + LIST_PAGE]
         answer: dict[str, Any] = {
             "Metrics": [
                 {
-                    "Namespace": NAMESPACE,
+                    "Namespace": namespace,
                     "MetricName": name,
                     "Dimensions": [{"Name": key, "Value": value} for key, value in dimensions],
                 }
@@ -106,7 +107,7 @@ class CloudWatch:
 
     def _listed(self, entry: tuple[str, Dimensions], params: Params) -> bool:
         name, dimensions = entry
-        if params.get("Namespace", NAMESPACE) != NAMESPACE or params.get("MetricName", name) != name:
+        if params.get("MetricName", name) != name:
             return False
         has = dict(dimensions)
         for wanted in params.get("Dimensions") or []:

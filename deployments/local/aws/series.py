@@ -18,6 +18,7 @@ from deployments.local.aws.functions import Function
 from deployments.local.aws.names import ALIAS
 
 NAMESPACE = "AWS/Lambda"
+INSIGHTS = "LambdaInsights"
 MINUTE_MS = 60_000
 
 Dimensions = tuple[tuple[str, str], ...]
@@ -50,20 +51,26 @@ class Series:
 class MetricStore:
     """All metrics of the account."""
 
-    def __init__(self, corpus: Corpus) -> None:
+    def __init__(self, corpus: Corpus, *, insights: bool = False) -> None:
         self._corpus = corpus
         self._metrics: dict[tuple[str, Dimensions], Series] = {}
+        self._insights: dict[tuple[str, Dimensions], Series] = {}
         for function in corpus.functions:
             self._add(function, corpus.invocations[function.key])
         self._add_account()
+        if insights:
+            self._add_insights()
 
     def get(self, namespace: str, name: str, dimensions: Dimensions) -> Series | None:
         """The samples of one metric, or None where there never was any."""
-        return self._metrics.get((name, dimensions)) if namespace == NAMESPACE else None
+        return self._of(namespace).get((name, dimensions))
 
-    def names(self) -> list[tuple[str, Dimensions]]:
-        """Every metric that has samples, in a fixed order."""
-        return sorted(self._metrics)
+    def names(self, namespace: str = NAMESPACE) -> list[tuple[str, Dimensions]]:
+        """Every metric of a namespace that has samples, in a fixed order."""
+        return sorted(self._of(namespace))
+
+    def _of(self, namespace: str) -> dict[tuple[str, Dimensions], Series]:
+        return {NAMESPACE: self._metrics, INSIGHTS: self._insights}.get(namespace, {})
 
     def last(self, name: str, dimensions: Dimensions) -> int:
         """The minute of the newest sample of a metric, epoch ms."""
@@ -112,6 +119,17 @@ class MetricStore:
         self._put("ProvisionedConcurrencySpilloverInvocations", at, start, np.zeros(len(start)))
         self._put("ProvisionedConcurrentExecutions", at, start, busy)
         self._put("ProvisionedConcurrencyUtilization", at, start, busy / count)
+
+    def _add_insights(self) -> None:
+        """Lambda Insights on the functions with tracing: share of memory in per cent, and inits, by invocation."""
+        for function in self._corpus.functions:
+            it = self._corpus.invocations[function.key]
+            if not function.traced or not len(it.start):
+                continue
+            by_name: Dimensions = (("function_name", function.name),)
+            minutes = it.start // MINUTE_MS * MINUTE_MS
+            self._insights["memory_utilization", by_name] = Series(minutes, it.used / it.memory * 100.0, "Percent")
+            self._insights["init_duration", by_name] = Series(minutes[it.cold], it.init[it.cold], "Milliseconds")
 
     def _add_account(self) -> None:
         each = [self._corpus.invocations[function.key] for function in self._corpus.functions]

@@ -41,15 +41,16 @@ _GLOBAL = frozenset({"sts", "iam", "s3", "pricing", "compute-optimizer"})
 class Application:
     """The WSGI application; answers 503 until `seed` has been called."""
 
-    def __init__(self, guard: Guard, *, compute_optimizer: bool = False) -> None:
+    def __init__(self, guard: Guard, *, compute_optimizer: bool = False, insights: bool = False) -> None:
         self._guard = guard
         self._compute_optimizer = compute_optimizer
+        self._insights = insights
         self._targets: dict[str, tuple[str, dict[str, Operation]]] | None = None
         self._rest_services: dict[str, LambdaApi | Gateway] = {}
 
     def seed(self, corpus: Corpus) -> None:
         """Make every service from the corpus; the application is ready afterwards."""
-        cloudwatch = CloudWatch(MetricStore(corpus))
+        cloudwatch = CloudWatch(MetricStore(corpus, insights=self._insights))
         logs = Logs(groups(corpus))
         self._rest_services = {"lambda": LambdaApi(corpus), "apigateway": Gateway(corpus)}
         events, optimizer = Events(corpus), ComputeOptimizer(corpus, enrolled=self._compute_optimizer)

@@ -31,7 +31,7 @@ from tasks.components.lambda_functions.cost import analysis_cost
 from tasks.components.lambda_functions.criticality import configured
 from tasks.components.lambda_functions.inventory import Inventory, read_inventory, read_reserved, tolerate
 from tasks.components.lambda_functions.logs import ALL_LINES, JSON_LINES, TEXT_LINES, Scanned, filter_events
-from tasks.components.lambda_functions.metrics import MetricsRead, read_metrics
+from tasks.components.lambda_functions.metrics import MetricsRead, add_insights, read_metrics
 from tasks.components.lambda_functions.optimizer import RECOMMENDATIONS, read_recommendations
 from tasks.components.lambda_functions.reading import Reader
 from tasks.components.lambda_functions.triggers import TRIGGERS, read_routes, read_schedules
@@ -146,6 +146,9 @@ class _Collection:
             read_metrics, self._account, inventory.names, provisioned, self._window.start, self._window.end
         )
         metrics = tolerate(self._notes, "CloudWatch metrics", work) or MetricsRead()
+        span = (self._window.start, self._window.end)
+        work_beside = partial(add_insights, self._account, inventory.names, *span, metrics)
+        tolerate(self._notes, "figures of Lambda Insights", work_beside)
         throttled = [name for name in inventory.names if metrics.get(name, "Throttles", "Sum")]
         if throttled:
             tolerate(self._notes, "reserved concurrency", partial(read_reserved, self._account, inventory, throttled))

@@ -7,7 +7,7 @@ SnapStart restores count as starts there, since a caller waits for them too.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -74,12 +74,25 @@ def measure(facts: Facts, settings: LambdaSettings) -> list[Measurement]:
             found.append(
                 measurement("lambda.memory.optimizer", Unit.MB, value, facts.window, {"function": each.name})
             )
+        found += _of_insights(each, facts)
         found.append(_critical(each, facts))
         if each.criticality.critical:
             value = _ready(each, facts, settings)
             labels = {"function": each.name}
             found.append(measurement("lambda.provisioned.needed", Unit.COUNT, value, facts.window, labels))
     return found
+
+
+def _of_insights(function: FunctionFacts, facts: Facts) -> Iterator[Measurement]:
+    """What Lambda Insights says of a function that has it: its largest share of memory, p95 of its inits."""
+    source, labels = "CloudWatch LambdaInsights", {"function": function.name}
+    for name, metric, statistic, unit, scale in (
+        ("lambda.memory.insights", "memory_utilization", "Maximum", Unit.RATIO, 0.01),
+        ("lambda.cold_start.insights", "init_duration", "p95", Unit.MS, 1.0),
+    ):
+        value, n = function.metric(metric, statistic), function.metric(metric, "SampleCount")
+        if value is not None and n:
+            yield measurement(name, unit, Value(value * scale, round(n), source), facts.window, labels)
 
 
 def _critical(function: FunctionFacts, facts: Facts) -> Measurement:
