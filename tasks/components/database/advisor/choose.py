@@ -171,7 +171,8 @@ class Choice:
             self._note_wal(new)
             return -math.inf, -math.inf
         share = sum(self.candidates[name].bytes for name in new) / max(self.table_bytes, 1)
-        net = self.gain(after) - self.gain(chosen) - sum(self.price(name) for name in new)
+        gained = self.gain(after) - self.gain(chosen)
+        net = gained + (self._insured(new) if gained > 0 else 0.0) - sum(self.price(name) for name in new)
         return net, net / (share + _SMALL_SHARE)
 
     def price(self, name: str, size: int | None = None) -> float:
@@ -188,6 +189,9 @@ class Choice:
         total = sum(self.candidates[name].bytes for name in chosen)
         return self.budget_bytes is not None and total > self.budget_bytes
 
+    def _insured(self, names: Collection[str]) -> float:
+        return sum(INSURANCE for name in names if self.candidates[name].joins)
+
     def _wal(self, chosen: Collection[str]) -> float:
         return sum(self.candidates[name].wal_growth for name in chosen)
 
@@ -203,6 +207,6 @@ class Choice:
         whole = self.gain(chosen)
         for name in list(chosen[:-1]):
             rest = [one for one in chosen if one != name]
-            if whole - self.gain(rest) < self.price(name):
+            if whole - self.gain(rest) + self._insured({name}) < self.price(name):
                 chosen, whole = rest, self.gain(rest)
         return chosen
