@@ -30,7 +30,8 @@ class TableMetrics(Record):
     """One table since the counters began: `since` those of statements, `tables_since` those of tables (None: ever).
 
     `queries` are calls of statements that name the table, `time_ms` the time of all of these calls, joins counted in
-    full for each of their tables; both are None where statements are not counted. `rows` is the planner's estimate.
+    full for each of their tables; both are None where statements are not counted. `rows` is the planner's estimate,
+    None where the table was never analysed.
     """
 
     table_schema: str
@@ -42,7 +43,7 @@ class TableMetrics(Record):
     inserts: Count | None
     updates: Count | None
     deletes: Count | None
-    rows: Finite
+    rows: Finite | None
     bytes: Count
     cache_hits: Ratio | None = Field(description="blocks found in shared buffers, None where none was read")
     indexes: Count
@@ -131,7 +132,7 @@ def metrics(
                 inserts=row["inserts"],
                 updates=row["updates"],
                 deletes=row["deletes"],
-                rows=max(0.0, row["estimated_rows"]),
+                rows=row["estimated_rows"] if row["estimated_rows"] >= 0 else None,
                 bytes=row["bytes"],
                 cache_hits=row["blocks_hit"] / blocks if blocks else None,
                 indexes=len(known.indexes) if known else 0,
