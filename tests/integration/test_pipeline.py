@@ -377,6 +377,6 @@ def test_every_deployment_of_prefect_yaml_is_accepted(server: str, tmp_path: Pat
         assert done.returncode == 0, done.stdout + done.stderr
     with get_client(sync_client=True) as client:
         deployed = {one.name: one for one in client.read_deployments()}
-    assert set(deployed) == {*PROFILES, "retention", "republish"}
+    assert set(deployed) == {*PROFILES, "retention", "republish", "database-optimize"}
     for name in PROFILES:
         assert ValidationParams.model_validate(deployed[name].parameters["params"]).profile == name
