@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,8 +19,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 
 from deployments.config import load_thresholds
-from storage.errors import UsageError
-from storage.records import Measurement, Unit, Window
+from storage.errors import TargetUnreachableError, UsageError
+from storage.parquet import Store
+from storage.records import Collected, ComponentId, Measurement, Unit, Window
+from storage.runs import RunFolder
 from tasks.monitoring.watch import names
 from tasks.monitoring.watch.alarm import Alarm, Alert
 from tasks.monitoring.watch.board import Board
@@ -27,9 +30,14 @@ from tasks.monitoring.watch.exporter import BoardCollector, Exporter, place_of, 
 from tasks.monitoring.watch.outbox import Outbox
 from tasks.monitoring.watch.probe import Looked, Runner
 from tasks.monitoring.watch.probes.api import area_of
+from tasks.monitoring.watch.probes.runs import RunsProbe
 from tasks.monitoring.watch.rules import PARTS, rules
 from tasks.monitoring.watch.view import View
 from tasks.monitoring.watch.window import Counters, Samples
+from tasks.publish import write_report
+from tasks.report.build import build
+from tests.report_example import WEIGHTS, info, measurement
+from tests.report_example import measured as measured_component
 
 THRESHOLDS, _ = load_thresholds()
 BEGIN = datetime(2026, 3, 2, 6, 30, tzinfo=UTC)
@@ -281,6 +289,44 @@ def test_an_address_that_others_reach_needs_a_token() -> None:
             place_of(open_to_others, "short")
     with pytest.raises(UsageError, match="HOST:PORT"):
         place_of("9464x", None)
+
+
+# --- stored runs ---
+
+
+def stored(output: Path, age_h: float, throughput: float, **settings: str) -> None:
+    """A run of so many hours ago, of some of the components where `settings` say so."""
+    end = datetime.now(UTC) - timedelta(hours=age_h)
+    over = Window(start=end - timedelta(seconds=30), end=end)
+    run = f"{end:%Y%m%dT%H%M%SZ}-abcdef"
+    about = info(run=run, started=over.start, settings=settings)
+    found = measurement("rfid.throughput", throughput, window=over)
+    readers = measured_component(ComponentId.RFID, found, collected=Collected(window=over))
+    folder = RunFolder(Store(output), "staging", run)
+    folder.create(about, {})
+    write_report(folder, build(about, [readers], THRESHOLDS, WEIGHTS))
+
+
+def test_readers_are_as_the_newest_run_found_them_and_the_score_is_that_of_a_whole_run(tmp_path: Path) -> None:
+    probe = RunsProbe("staging", str(tmp_path), every_s=1)
+    assert [one.value for one in probe.look(0.0).measurements] == [None, None]
+    stored(tmp_path, 40, 900.0)
+    assert probe.look(0.0).measurements[0].value is None, "too old to say how it is today"
+    stored(tmp_path, 10, 400.0)
+    stored(tmp_path, 1, 150.0, components="rfid")
+    looked = probe.look(0.0)
+    assert (looked.measurements[0].value, looked.problem) == (150.0, "")
+    assert looked.measurements[0].source.startswith("run ")
+    (began,) = looked.figures["hasivu_run_timestamp_seconds"].values()
+    assert abs(time.time() - began - 10 * 3600) < 120
+
+
+def test_a_damaged_report_is_told_and_not_passed_over(tmp_path: Path) -> None:
+    stored(tmp_path, 1, 400.0)
+    (report,) = tmp_path.rglob("report.json")
+    report.write_text("{")
+    with pytest.raises(TargetUnreachableError, match=r"report\.json"):
+        RunsProbe("staging", str(tmp_path), every_s=1).look(0.0)
 
 
 # --- the terminal ---

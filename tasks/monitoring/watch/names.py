@@ -92,11 +92,11 @@ LAMBDA_THROTTLES = Family(
 )
 LAMBDA_INVOCATIONS = Family(f"{PREFIX}_lambda_invocations", "gauge", "Invocations over CloudWatch's window.")
 LAMBDA_CONCURRENCY = Family(f"{PREFIX}_lambda_concurrency_max", "gauge", "Most executions at once of one function.")
-RUN_SCORE = Family(f"{PREFIX}_run_score", "gauge", "Score (0 to 100) of the newest run's report.")
-RUN_COVERAGE = Family(f"{PREFIX}_run_coverage_ratio", "gauge", "Share of the weight that the newest run measured.")
-RUN_GATE = Family(f"{PREFIX}_run_gate_passed", "gauge", "1 where the newest run passed its gate.")
-RUN_FINDINGS = Family(f"{PREFIX}_run_findings", "gauge", "Findings of the newest run.", ("severity",))
-RUN_TIME = Family(f"{PREFIX}_run_timestamp_seconds", "gauge", "When the newest run began, in seconds since 1970.")
+RUN_SCORE = Family(f"{PREFIX}_run_score", "gauge", "Score (0 to 100) of the newest run of all components.")
+RUN_COVERAGE = Family(f"{PREFIX}_run_coverage_ratio", "gauge", "Share of the weight that that run measured.")
+RUN_GATE = Family(f"{PREFIX}_run_gate_passed", "gauge", "1 where that run passed its gate.")
+RUN_FINDINGS = Family(f"{PREFIX}_run_findings", "gauge", "Findings of that run.", ("severity",))
+RUN_TIME = Family(f"{PREFIX}_run_timestamp_seconds", "gauge", "When that run began, in seconds since 1970.")
 
 OTHERS: tuple[Family, ...] = (
     MEASURED, SAMPLES, AGE, UP, OUTAGES, FIRING, INFO, PROBES, DURATION, EVENTS, CONNECTIONS, SLOTS,

@@ -1,4 +1,4 @@
-"""Reads the newest run's report of the environment: its score and gate, and what only a load can measure.
+"""Reads the newest reports of the environment: the last whole run's score and gate, and what only a load can measure.
 
 How many children the readers could serve is found by a load alone; between two runs the newest run's figure holds,
 for `FRESH_S` at most.
@@ -14,6 +14,7 @@ from storage.errors import StorageError, TargetUnreachableError
 from storage.parquet import Store
 from storage.records import GateVerdict, Measurement, Report, Severity, Unit
 from storage.runs import ANALYSIS, RunFolder
+from tasks.judge.gate import is_release_gate
 from tasks.monitoring.watch import names
 from tasks.monitoring.watch.probe import Figures, Looked
 
@@ -48,7 +49,8 @@ class RunsProbe:
             reports = list(self._reports())
         except StorageError as error:
             raise TargetUnreachableError(f"the stored runs cannot be read: {error}") from None
-        figures = _figures(reports[0]) if reports else {name: {} for name in _FAMILIES}
+        whole = next((report for report in reports if is_release_gate(report.info, report.score)), None)
+        figures = {name: {} for name in _FAMILIES} if whole is None else _figures(whole)
         return Looked([_newest(reports, metric) for metric in WATCHED], figures)
 
     def _reports(self) -> Iterator[Report]:
