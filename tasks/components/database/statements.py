@@ -40,7 +40,7 @@ COLUMNS = (
 _DML = re.compile(
     r"^[\s(]*(/\*.*?\*/\s*)*(select|insert|update|delete|merge|with|values|table)\b", re.IGNORECASE | re.DOTALL
 )
-_TEXT_LIMIT = 8000
+_TEXT_LIMIT = 20_000
 _LABEL = 72
 
 

@@ -116,9 +116,24 @@ class Case:
         table = self.by_name.get(name) or {}
         return max(float(table.get("estimated_rows") or 0), float(table.get("live") or 0))
 
+    @cached_property
+    def _by_table(self) -> dict[int, list[Row]]:
+        found: dict[int, list[Row]] = {}
+        for row in self.indexes:
+            found.setdefault(row["table_oid"], []).append(row)
+        return found
+
     def indexes_of(self, table_oid: int) -> list[Row]:
         """Indexes of one table."""
-        return [row for row in self.indexes if row["table_oid"] == table_oid]
+        return self._by_table.get(table_oid, [])
+
+    @cached_property
+    def keys_by_table(self) -> dict[int, list[Row]]:
+        """Foreign keys by the table that refers."""
+        found: dict[int, list[Row]] = {}
+        for row in self.data.rows("foreign_keys"):
+            found.setdefault(row["table_oid"], []).append(row)
+        return found
 
     def evidence(self, metrics: Iterable[str], **labels: str) -> tuple[Measurement, ...]:
         """Measurements of these names with exactly these labels, those with a value."""

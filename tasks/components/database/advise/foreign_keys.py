@@ -61,9 +61,8 @@ def _has_rows(table: Row | None) -> bool:
 def supports(case: Case, index: Row) -> str | None:
     """The foreign key that only this index serves; None where there is none."""
     others = [row for row in case.indexes_of(index["table_oid"]) if row["oid"] != index["oid"]]
-    for key in case.data.rows("foreign_keys"):
-        mine = key["table_oid"] == index["table_oid"] and serves(index, key["columns"])
-        if mine and not any(serves(other, key["columns"]) for other in others):
+    for key in case.keys_by_table.get(index["table_oid"], ()):
+        if serves(index, key["columns"]) and not any(serves(other, key["columns"]) for other in others):
             return str(key["name"])
     return None
 

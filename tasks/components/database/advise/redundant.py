@@ -56,7 +56,15 @@ def superfluous(case: Case) -> dict[int, tuple[str, Row]]:
     """By oid of the index to drop: `duplicate` or `redundant`, and the index that serves instead."""
     found: dict[int, tuple[str, Row]] = {}
     by_oid = {row["oid"]: row for row in case.indexes}
-    ordered = sorted(case.indexes, key=lambda row: (removable(row), _age(row)))
+    for table in {row["table_oid"] for row in case.indexes}:
+        found |= _superfluous(case.indexes_of(table))
+    return {oid: (kind, by_oid[_survivor(found, other["oid"])]) for oid, (kind, other) in found.items()}
+
+
+def _superfluous(indexes: list[Row]) -> dict[int, tuple[str, Row]]:
+    """The same for the indexes of one table; the one that serves may be superfluous itself."""
+    found: dict[int, tuple[str, Row]] = {}
+    ordered = sorted(indexes, key=lambda row: (removable(row), _age(row)))
     for place, index in enumerate(ordered):
         if not removable(index):
             continue
@@ -71,7 +79,7 @@ def superfluous(case: Case) -> dict[int, tuple[str, Row]]:
         wider = twin or next((other for other in ordered if is_prefix(index, other)), None)
         if wider is not None:
             found[index["oid"]] = ("duplicate" if twin else "redundant", wider)
-    return {oid: (kind, by_oid[_survivor(found, other["oid"])]) for oid, (kind, other) in found.items()}
+    return found
 
 
 def _survivor(found: dict[int, tuple[str, Row]], oid: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from storage.records import Measurement, Unit, Window
@@ -29,6 +29,7 @@ class Data:
     samples: Samples
     window: Window
     facts: Mapping[str, str]
+    _read: dict[str, Rows] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def of(cls, samples: Samples) -> Data:
@@ -37,8 +38,10 @@ class Data:
         return cls(samples, samples.collected.window, facts)
 
     def rows(self, name: str) -> Rows:
-        """Rows of one table; none where it was not collected."""
-        return _rows(self.samples, name)
+        """Rows of one table, to be read and not changed; none where it was not collected."""
+        if name not in self._read:
+            self._read[name] = _rows(self.samples, name)
+        return self._read[name]
 
     def number(self, name: str) -> float | None:
         """A fact as a number, None where it is unknown."""

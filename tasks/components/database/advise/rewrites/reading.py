@@ -14,6 +14,9 @@ from tasks.components.database.statements import label
 HIGH_SHARE, MEDIUM_SHARE = 0.20, 0.05
 """Shares of the database time of the window from which a rewrite weighs."""
 
+MOST_STATEMENTS = 300
+"""Statements that are looked at, those that took the most time first."""
+
 BUSY_SHARE = 0.01
 """Of one processor over the window: below that nothing is won."""
 
@@ -61,10 +64,10 @@ class Reading:
 
 
 def readings(case: Case) -> Iterator[Reading]:
-    """Every SELECT that the application sent within the window, those of the most time first."""
+    """SELECTs that the application sent within the window, those of the most time first."""
     rows = [row for row in case.data.rows("statements") if not row["own"] and row["calls"] > 0]
     total = sum(row["total_ms"] for row in rows)
-    for row in rows:
+    for row in rows[:MOST_STATEMENTS]:
         found = shape(row["text"]) if row["text"] else None
         if found is not None and case.tables_of(found):
             yield Reading(row, found, row["total_ms"] / total if total else 0.0)
