@@ -20,12 +20,12 @@ def main(arguments: list[str]) -> None:
     """Run the suites that are named, or all."""
     names = [one for one in arguments if not one.startswith("--")]
     rehearse = next((one.partition("=")[2] for one in arguments if one.startswith("--rehearse=")), "auto")
-    text = markdown([run(SUITES[name], rehearse=rehearse) for name in names or SUITES])
-    if names:
-        print(text)
-    else:
-        REPORT.write_text(text, encoding="utf-8")
-        print(f"written to {REPORT}")
+    results = []
+    for name in names or SUITES:
+        results.append(run(SUITES[name], rehearse=rehearse))
+        if not names:  # what was measured stays, whatever becomes of the next one
+            REPORT.write_text(markdown(results), encoding="utf-8")
+    print(markdown(results) if names else f"written to {REPORT}")
 
 
 if __name__ == "__main__":

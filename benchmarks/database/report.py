@@ -7,7 +7,7 @@ import platform
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
-from benchmarks.database.measure import Result, Variant, slower, speed_up
+from benchmarks.database.measure import NOISE_MS, Result, Variant, slower, speed_up
 
 _NAMES = {
     "none": "(a) none",
@@ -64,7 +64,16 @@ def _suite(one: Result) -> Iterator[str]:
     for statement in none.ms:
         yield f"| {statement} | {' | '.join(f'{variant.ms[statement]:.2f}' for variant in one.variants.values())} |"
     yield ""
+    worse = [name for name in none.ms if _worse(one, name)]
+    yield f"More than half slower than the better rival, by over {NOISE_MS} ms: {', '.join(worse) or 'none'}."
+    yield ""
     yield from (f"- `{sql}`" for sql in one.variants["ours"].indexes)
+
+
+def _worse(one: Result, statement: str) -> bool:
+    ours = one.variants["ours"].ms[statement]
+    best = min(one.variants[name].ms[statement] for name in ("b", "c"))
+    return ours > 1.5 * best and ours - best > NOISE_MS
 
 
 def _wal(one: Result, none: Variant) -> Iterator[str]:
