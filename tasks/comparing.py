@@ -74,7 +74,7 @@ def compared(run: RunFigures, others: Sequence[RunFigures], config: RunConfig) -
         names,
         tuple(regressions(found, config.thresholds, names)),
         len(judged),
-        tuple(_notes(others, own, judged)),
+        (*_notes(others, own, judged), *_doubted(run, others)),
     )
 
 
@@ -88,7 +88,21 @@ def _notes(others: Sequence[RunFigures], own: Sequence[Comparison], judged: Sequ
         verdict: sum(one.verdict == verdict for one in judged) for verdict in ("worse", "better", "inconclusive")
     }
     told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
-    return [f"Compared with run {first.run}{release}{more}: {len(judged)} figures{f', {told}' if told else ''}"]
+    return [
+        f"Compared with run {first.run}{release}{more}: {_counted(len(judged), 'figure')}{f', {told}' if told else ''}"
+    ]
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _doubted(run: RunFigures, others: Sequence[RunFigures]) -> list[str]:
+    return [
+        f"Not compared, since the load generator of run {one.run} did not trust itself: {', '.join(one.doubted)}"
+        for one in (run, others[0])
+        if one.doubted
+    ]
 
 
 def compare(folder: RunFolder, asked: str | None) -> Compared:
@@ -155,6 +169,7 @@ def _figures(folder: RunFolder, info: RunInfo, config: RunConfig, results: Seque
         tuple(figure for one in measured if _taken(one) for figure in _component(folder, one)),
         _context(info, config, measured),
         info.release,
+        tuple(one.component.value for one in measured if not _taken(one)),
     )
 
 

@@ -51,6 +51,7 @@ _TRIM = 0.20
 _PHI_MOST = 0.6
 _NORMAL_975 = 1.959963984540054
 _OTHER_SIZE = 0.10
+_NEITHER = {"total", "longest", "max"}
 _LOAD = ("users", "duration_s", "ramp_up_s", "pace_s")
 
 
@@ -106,6 +107,8 @@ class RunFigures:
     figures: tuple[Figure, ...]
     context: Mapping[str, str] = field(default_factory=dict)
     release: str | None = None
+    doubted: tuple[str, ...] = ()
+    """Components without figures here: their load generator did not trust itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +179,14 @@ def _number(text: str | None) -> float:
 
 
 def _direction(figure: Figure, threshold: Threshold | None) -> Direction | None:
-    """Which way is better; None where nobody said so and the unit does not tell."""
+    """Which way is better; None where nobody said so and the unit does not tell.
+
+    A sum grows with the work that was asked for, and a maximum with the time that was looked at.
+    """
     if threshold:
         return threshold.direction
+    if figure.metric.rpartition(".")[2] in _NEITHER:
+        return None
     return {Unit.MS: Direction.LOWER, Unit.PER_SECOND: Direction.HIGHER}.get(figure.unit)
 
 

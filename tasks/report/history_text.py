@@ -75,7 +75,11 @@ def _summary(series: Series, changes: Sequence[ChangePoint], width: int, ascii_o
     newest = figure(float(known[-1]), series.unit) if len(known) else "not measured"
     bars = sparkline(series.values.tolist(), width=min(_WIDEST, width - 30), ascii_only=ascii_only)
     told = _change(series, changes[-1]) if changes else ""
-    return [_title(series, width), f"  {bars}  {newest}, {len(known)} runs{f'; {told}' if told else ''}"]
+    return [_title(series, width), f"  {bars}  {newest}, {_runs(len(known))}{f'; {told}' if told else ''}"]
+
+
+def _runs(count: int) -> str:
+    return "1 run" if count == 1 else f"{count} runs"
 
 
 def _table(series: Series, changes: Sequence[ChangePoint], *, last: int, width: int, ascii_only: bool) -> list[str]:

@@ -92,7 +92,7 @@ def test_the_slower_endpoint_is_found_and_the_other_is_not(store: Store) -> None
     assert verdicts[(P95,)] == "worse"
     assert [(one.metric, one.confirmed) for one in found.regressions] == [(P95, True)]
     (note,) = found.notes
-    assert note == f"Compared with run {name(5)} of release v0 and 4 like it: 1 figures, 1 worse"
+    assert note == f"Compared with run {name(5)} of release v0 and 4 like it: 1 figure, 1 worse"
 
 
 def test_an_equal_run_is_not_worse(store: Store) -> None:

@@ -189,3 +189,9 @@ def test_the_table_shows_what_became_worse_first() -> None:
     assert all(line.isascii() for line in compare_lines(found, [], ascii_only=True))
     told = compare_json("now", ["0"], found, [])
     assert told["comparisons"][1]["verdict"] == "worse"
+
+
+def test_sums_and_maxima_are_not_judged() -> None:
+    for metric in ("database.statement.total", "database.running.longest"):
+        now, then = (RunFigures("r", (Figure(metric, Unit.MS, value, 500),)) for value in (900.0, 10.0))
+        assert compare_runs(now, [then]) == []
