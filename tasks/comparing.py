@@ -88,9 +88,8 @@ def _notes(others: Sequence[RunFigures], own: Sequence[Comparison], judged: Sequ
         verdict: sum(one.verdict == verdict for one in judged) for verdict in ("worse", "better", "inconclusive")
     }
     told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
-    return [
-        f"Compared with run {first.run}{release}{more}: {_counted(len(judged), 'figure')}{f', {told}' if told else ''}"
-    ]
+    figures = ", ".join(part for part in (_counted(len(judged), "figure"), told) if part)
+    return [f"Compared with run {first.run}{release}{more}: {figures}"]
 
 
 def _counted(count: int, what: str) -> str:

@@ -65,6 +65,9 @@ class ChangePoint:
     status: Literal["suspected", "confirmed"]
 
 
+_ENOUGH = 1e50
+
+
 @dataclass(frozen=True, slots=True)
 class _Noise:
     """What a series does when nothing happens: scale, and the autocorrelation φ of neighbours."""
@@ -97,7 +100,7 @@ def change_points(
     kept = given[place]
     logs = bool((kept > 0).all())
     unit = 1.0 if logs else _size(kept)
-    series = np.log(kept) if logs else kept / unit
+    series = np.log(kept) if logs else _sized(kept, unit)
     least = math.log1p(minimum_effect) if logs else minimum_effect * float(np.median(np.abs(series)))
     phases = place % _WEEK if times is None else np.array([_weekday(times[int(at)], closed) for at in place])
     shut = np.array([times is not None and _day(times[int(at)]) in closed for at in place])
@@ -136,7 +139,7 @@ def drift(
     kept = given[place]
     logs = bool((kept > 0).all())
     unit = 1.0 if logs else _size(kept)
-    series = _despiked(np.log(kept) if logs else kept / unit)
+    series = _despiked(np.log(kept) if logs else _sized(kept, unit))
     x = place.astype(np.float64)
     left, right = np.triu_indices(len(x), 1)
     slope = float(np.median((series[right] - series[left]) / (x[right] - x[left])))
@@ -165,6 +168,12 @@ def _size(series: Floats) -> float:
     """How large the values are that are not 0: what follows knows no unit."""
     other = np.abs(series[series != 0])
     return float(np.median(other)) if len(other) else 1.0
+
+
+def _sized(series: Floats, unit: float) -> Floats:
+    """In that unit; beyond `_ENOUGH` a value is only large, so that no square of it overflows."""
+    with np.errstate(over="ignore"):
+        return np.clip(series / unit, -_ENOUGH, _ENOUGH)
 
 
 # --- the series made quiet ---
