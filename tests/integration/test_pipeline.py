@@ -315,7 +315,7 @@ def test_two_runs_of_one_environment_never_load_it_at_once(
     first, second = sorted(sampled(tmp_path, ("development", "r1"), ("development", "r2")))
     assert first[1] < second[0]
     waited = [RunFolder(Store(tmp_path), "development", run).attempts()[0].waited_s for run in ("r1", "r2")]
-    assert max(waited) >= 2
+    assert max(waited) > 0.2  # the second may have come while the first was at work
 
 
 def test_two_environments_are_measured_at_once(
