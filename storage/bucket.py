@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ConnectionClosedError
 
 from storage.bucket_errors import refused, told, unusable
 from storage.errors import StorageError
@@ -199,10 +199,12 @@ class Bucket:
 
 
 def _patiently(ask: Callable[[], T]) -> T:
-    """What a request answers; one that is throttled is made again after ever longer pauses."""
+    """What a request answers; one that is throttled, or cut off, is made again after ever longer pauses."""
     for pause_s in _PAUSES_S:
         try:
             return ask()
+        except ConnectionClosedError:  # the answer was lost, again and again
+            time.sleep(pause_s)
         except ClientError as error:
             if error.response["Error"]["Code"] not in _THROTTLED:
                 raise

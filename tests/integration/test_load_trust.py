@@ -79,7 +79,7 @@ def test_a_blocked_event_loop_is_named(*, busy: bool, told: str) -> None:
     assert any(cause in reason for cause in causes for reason in found.reasons)
     lag = run.vitals(["steady"]).lag_p99_ms
     assert lag is not None
-    assert 30 < lag < 400
+    assert 19 < lag < 400  # ticks of 20 ms meet the same part of each block: the first is 20 to 40 ms late
     # The kernel stamped the answers: what the server took is true all the same.
     service = samples.percentile(samples.service_ms(run.table), 0.5)
     assert service is not None

@@ -128,7 +128,7 @@ def test_serve_on_postgresql_with_the_platform_leaves_nothing_after_kill_9(tmp_p
         url = held.admin.replace("postgresql://", "postgresql+asyncpg://")
         with served(tmp_path / "serve", "--local", **{DATABASES[0]: url}) as serve:
             with psycopg.connect(held.admin) as connection:
-                assert connection.execute("SELECT count(*) FROM deployment").fetchone() == (7,)
+                assert connection.execute("SELECT count(*) FROM deployment").fetchone() == (8,)
             worker = next(one for one in serve.started if "worker" in one.cmdline())
             variables = worker.environ()
             assert {f"{name.upper()}_API_URL" for name in known()} <= set(variables)
