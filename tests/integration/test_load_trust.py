@@ -29,6 +29,7 @@ from tests.load_servers import Answer, Received, reply, serving
 SPIN = """
 import os, sys, time
 os.sched_setaffinity(0, {int(sys.argv[1])})
+print(flush=True)
 end = time.time() + 20
 while time.time() < end:
     pass
@@ -55,13 +56,17 @@ def hogs(number: int) -> Iterator[None]:
     """Processes that want the generator's processor for themselves."""
     # Each in a session of its own: the kernel shares a processor out between sessions, not between processes.
     command = [sys.executable, "-c", SPIN, str(CORE)]
-    running = [subprocess.Popen(command, start_new_session=True) for _ in range(number)]
+    pipe = subprocess.PIPE
+    running = [subprocess.Popen(command, start_new_session=True, stdout=pipe) for _ in range(number)]
     try:
+        for one in running:
+            assert one.stdout is not None
+            one.stdout.readline()  # it spins from now on
         yield
     finally:
         for one in running:
             one.kill()
-            one.wait()
+            one.communicate()
 
 
 @pytest.mark.parametrize(
