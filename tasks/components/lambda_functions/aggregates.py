@@ -91,7 +91,7 @@ def _row(found: Mapping[str, str], owners: Mapping[str, str], per_mb: float) -> 
 
 
 def statistics_from(table: pa.Table) -> dict[str, FunctionStatistics]:
-    """Statistics by function from rows of `AGGREGATES`; what Insights was not asked is 0 or empty."""
+    """Statistics by function from rows of `AGGREGATES`; what Insights was not asked is None or empty."""
     return {row["function"]: _statistics(row) for row in table.to_pylist()}
 
 
@@ -101,12 +101,12 @@ def _statistics(row: Mapping[str, Any]) -> FunctionStatistics:
         function=row["function"],
         invocations=n,
         cold_starts=round(row["cold_starts"]),
-        restores=0,
-        provisioned_inits=0,
-        failed_inits=0,
-        failed_restores=0,
-        timeouts=0,
-        errors=0,
+        restores=None,
+        provisioned_inits=None,
+        failed_inits=None,
+        failed_restores=None,
+        timeouts=None,
+        errors=None,
         init_ms=_percentiles(row, "init", round(row["cold_starts"])),
         restore_ms=None,
         duration_ms=_percentiles(row, "duration", n),

@@ -110,7 +110,7 @@ class FunctionFacts:
             memory_mb=self.setup["memory_mb"],
             storage_mb=self.setup["storage_mb"],
             snapshots=self._snapshots,
-            restores=self.statistics.restores * scale if self._snapshots else 0.0,
+            restores=(self.statistics.restores or 0) * scale if self._snapshots else 0.0,
         )
         return monthly_cost(usage, self.price)
 
@@ -172,7 +172,7 @@ def facts_of(samples: Samples, settings: LambdaSettings) -> Facts:
             name=name,
             setup=setup,
             metrics=metrics.get(name, {}),
-            statistics=known if known is not None and known.invocations + known.failed_inits else None,
+            statistics=known if known is not None and known.invocations + (known.failed_inits or 0) else None,
             source=INSIGHTS if log["path"] == "insights" else REPORT_LINES,
             log_note=log["note"] or "no invocation is in its log",
             criticality=critical[name],

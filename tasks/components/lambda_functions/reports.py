@@ -63,18 +63,18 @@ class FunctionStatistics:
     """One function's invocations. Durations in ms, memory in MB; `billed_ms` is the sum.
 
     `peak_minute` and `peak_hour` are the most invocations that ended within one minute and one hour of the clock;
-    0 where that is not known.
+    0 where that is not known. A count that was not asked for is None.
     """
 
     function: str
     invocations: int
     cold_starts: int
-    restores: int
-    provisioned_inits: int
-    failed_inits: int
-    failed_restores: int
-    timeouts: int
-    errors: int
+    restores: int | None
+    provisioned_inits: int | None
+    failed_inits: int | None
+    failed_restores: int | None
+    timeouts: int | None
+    errors: int | None
     init_ms: Percentiles | None
     restore_ms: Percentiles | None
     duration_ms: Percentiles | None

@@ -59,7 +59,7 @@ def cold_starts(
 def failed_inits(function: FunctionFacts, measurements: Sequence[Measurement]) -> Iterator[Finding]:
     """Initialisations that were abandoned: callers wait for them and then for another one."""
     known = function.statistics
-    if known is None or known.failed_inits == 0:
+    if known is None or not known.failed_inits:
         return
     inits = known.failed_inits + known.cold_starts
     yield finding(
