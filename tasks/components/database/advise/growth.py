@@ -16,7 +16,7 @@ _KEEP = (
 
 def check(case: Case) -> list[Finding]:
     """One finding per table that grew by at least 16 MB within the window, the fastest first."""
-    rows = [row for row in case.tables.values() if (row["grown_bytes"] or 0) >= FLOOR_BYTES]
+    rows = [row for row in case.tables.values() if (row.get("grown_bytes") or 0) >= FLOOR_BYTES]
     return [_finding(case, row) for row in sorted(rows, key=lambda row: -row["grown_bytes"])]
 
 

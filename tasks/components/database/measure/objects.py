@@ -83,7 +83,7 @@ def _table_state(data: Data, row: Mapping[str, Any], labels: Mapping[str, str]) 
         size = float(row["total_bytes"] or row["bytes"])
         source = "pg_total_relation_size at the window's end" if row["total_bytes"] else "pages of the catalogue"
         found.append(data.measurement("database.table.size", size, Unit.BYTES, 1, source, labels=labels))
-    if row["grown_bytes"] is not None:
+    if row.get("grown_bytes") is not None:  # runs of earlier versions have no such column
         source = "pg_total_relation_size, difference over the window"
         grown = float(row["grown_bytes"])
         found.append(data.measurement("database.table.growth", grown, Unit.BYTES, 1, source, labels=labels))
