@@ -311,11 +311,11 @@ def test_two_runs_of_one_environment_never_load_it_at_once(
     server: str, scripted: dict[ComponentId, Scripted], tmp_path: Path
 ) -> None:
     for part in scripted.values():
-        part.takes_s = 2.0
+        part.takes_s = 4.0
     first, second = sorted(sampled(tmp_path, ("development", "r1"), ("development", "r2")))
     assert first[1] < second[0]
     waited = [RunFolder(Store(tmp_path), "development", run).attempts()[0].waited_s for run in ("r1", "r2")]
-    assert max(waited) > 0.2  # the second may have come while the first was at work
+    assert max(waited) >= 2
 
 
 def test_two_environments_are_measured_at_once(
