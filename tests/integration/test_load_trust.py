@@ -84,7 +84,7 @@ def test_a_blocked_event_loop_is_named(*, busy: bool, told: str) -> None:
     assert any(cause in reason for cause in causes for reason in found.reasons)
     lag = run.vitals(["steady"]).lag_p99_ms
     assert lag is not None
-    assert 30 < lag < 400  # the loop ticks each 20 ms from the end of a block: its 11th tick comes 5 ms into the next block
+    assert 30 < lag < 400  # it ticks each 20 ms from the end of a block: the 11th comes 5 ms into the next
     # The kernel stamped the answers: what the server took is true all the same.
     service = samples.percentile(samples.service_ms(run.table), 0.5)
     assert service is not None
