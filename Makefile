@@ -5,7 +5,6 @@ RUN    := .venv/bin/
 OUTPUT ?= .
 ARGS   ?=
 # Tests that judge no figure of a load, and wait most of the time: they run beside the others.
-# Not `ends`: what a shell starts in the background cannot be interrupted by Ctrl-C.
 PATIENT = $(patsubst %,tests/e2e/test_%.py,operations dead_targets usage report_browser)
 export UV_PYTHON_DOWNLOADS = never
 
@@ -68,8 +67,8 @@ test: check         ## everything: check, integration and end-to-end tests on re
 	wait $$patient || code=1; cat .venv/patient.log; exit $$code
 	@$(RUN)pytest tests/e2e $(PATIENT:%=--ignore=%)
 
-faults: setup       ## hostile servers and faults of the network
-	@$(RUN)pytest -n 2 --dist loadgroup tests/faults
+faults: setup       ## hostile servers, faults of the network, the whole schedule of kills (an hour)
+	@HASIVU_PERF_FAULTS=whole $(RUN)pytest -n 2 --dist loadgroup tests/faults
 
 sbom: setup         ## the bill of materials of the locked dependencies (CycloneDX), as sbom.json
 	@$(UV) export --frozen --no-dev --format cyclonedx1.5 --quiet --output-file sbom.json

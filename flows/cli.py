@@ -385,7 +385,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _answer(command: Callable[[], Any]) -> int:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            signal.signal(number, signal.default_int_handler)
     console = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     try:
         answer = command()

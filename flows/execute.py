@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
-import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from deployments.config import RunConfig
 from deployments.parameters import ValidationParams, configure
 from flows.host import hosted
-from storage.errors import ExitCode, HasivuError
+from storage.errors import ExitCode, HasivuError, LocalPlatformError
 from storage.parquet import Store
 from storage.records import Report
 from storage.runs import RunFolder, new_run_name
@@ -20,54 +20,60 @@ from tasks.monitoring.live import LiveView, to_terminal
 _INTERRUPT_S = 2.0
 """How long an interrupted pipeline may take to end by itself before the partial report is made without it."""
 
+_LOOK_S = 0.5
+_INTERRUPTED = "interrupted before it was measured"
+
 
 def execute(params: ValidationParams, config: RunConfig, *, as_json: bool) -> ExitCode:
     """Run the pipeline, print the verdict (or the report as JSON), and return the exit code."""
     run = params.run or new_run_name(datetime.now(UTC))
     folder = RunFolder(Store(params.output), config.environment.name, run)
-    with LiveView(config.components) as view, hosted(config, view.say) as embedded:
-        params = params.model_copy(update={"run": run, "local": params.local or embedded})
+    with LiveView(config.components) as view, hosted(config, view.say) as host:
+        params = params.model_copy(update={"run": run, "local": params.local or host.embedded})
         load = config.environment.load
         view.say(f"measuring {', '.join(config.components)} for {load.duration_s:g} s as run {run}")
         with progress.watching(view):
-            interrupted = _run_pipeline(params)
-        report = _partial_report(folder) if interrupted else folder.report()
+            ended = _run_pipeline(params, host.check)
+        if isinstance(ended, LocalPlatformError):
+            view.say(f"the run stops: {ended}")
+        report = _partial_report(folder, ended) if ended else folder.report()
     from tasks.judge.gate import exit_code
     from tasks.publish import terminal_text
     from tasks.report.record import to_json
 
     to_terminal(to_json(report).decode() if as_json else terminal_text(report, folder))
-    return ExitCode.INTERRUPTED if interrupted else exit_code(report)
+    return ExitCode.INTERRUPTED if isinstance(ended, KeyboardInterrupt) else exit_code(report)
 
 
-def _run_pipeline(params: ValidationParams) -> bool:
-    """Run the flow in a thread, for the main one gets the signals; True where it was interrupted."""
+def _run_pipeline(
+    params: ValidationParams, check: Callable[[], None]
+) -> KeyboardInterrupt | LocalPlatformError | None:
+    """Run the flow in a thread, for the main one gets the signals; what ended it before its time, if anything did.
+
+    Without the server that this run started, the flow would ask for it for ever.
+    """
     errors: list[BaseException] = []
+    over = threading.Event()  # a thread whose join is interrupted counts as ended in Python 3.11 and 3.12
 
     def work() -> None:
         try:
             _flow(params)
         except BaseException as error:  # noqa: BLE001 - handed to the main thread, which raises it
             errors.append(error)
+        finally:
+            over.set()
 
-    thread = threading.Thread(target=work, name="pipeline", daemon=True)
-    thread.start()
+    threading.Thread(target=work, name="pipeline", daemon=True).start()
     try:
-        while thread.is_alive():
-            thread.join(0.2)
-    except KeyboardInterrupt:
+        while not over.wait(_LOOK_S):
+            check()
+    except (KeyboardInterrupt, LocalPlatformError) as why:
         progress.stop()
-        _wait(thread, _INTERRUPT_S)
-        return True
+        over.wait(_INTERRUPT_S)
+        return why
     if errors:
         raise errors[0]
-    return False
-
-
-def _wait(thread: threading.Thread, seconds: float) -> None:
-    until = time.monotonic() + seconds
-    while thread.is_alive() and time.monotonic() < until:
-        thread.join(0.1)
+    return None
 
 
 def _flow(params: ValidationParams) -> None:
@@ -90,13 +96,13 @@ def _report_bytes(folder: RunFolder) -> bytes:
     return folder.store.read(name) if folder.store.exists(name) else b""
 
 
-def _partial_report(folder: RunFolder) -> Report:
+def _partial_report(folder: RunFolder, why: KeyboardInterrupt | LocalPlatformError) -> Report:
     """What was measured before the interruption, judged and published; the rest is named as interrupted."""
     from tasks import validation
     from tasks.publish import publish_report
 
     if not folder.opened_already():
-        raise KeyboardInterrupt
-    report = validation.interrupted(folder, "interrupted before it was measured")
+        raise why
+    report = validation.interrupted(folder, str(why) or _INTERRUPTED)
     publish_report(folder, report)
     return report

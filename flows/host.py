@@ -8,16 +8,19 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
 from deployments.config import RunConfig, needs_platform
+from deployments.hosting.folders import temporary_runtime
 from deployments.hosting.guardian import Guardian
-from deployments.local.orchestrator import start_server
+from deployments.local.orchestrator import SERVER, start_server
 from deployments.local.platform import platform
 
 QUIET = {
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "PREFECT_INTERNAL_LOGGING_LEVEL": "CRITICAL",
     "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
@@ -26,12 +29,28 @@ QUIET = {
 """Prefect's own words stay out of the terminal: the live view and the verdict say what a person needs."""
 
 
+@dataclass(frozen=True)
+class Host:
+    """What stands around a run: whether the embedded platform is its target, and who owns what was started."""
+
+    embedded: bool
+    guardians: tuple[Guardian, ...] = ()
+    serves: bool = False
+
+    def check(self) -> None:
+        """Raise `LocalPlatformError` where something that the run cannot do without has ended."""
+        for guardian in self.guardians:
+            guardian.alive()
+        if self.serves:
+            self.guardians[0].check(SERVER)
+
+
 @contextmanager
-def hosted(config: RunConfig, say: Callable[[str], None], *, prefect: bool = True) -> Iterator[bool]:
+def hosted(config: RunConfig, say: Callable[[str], None], *, prefect: bool = True) -> Iterator[Host]:
     """Within the block, the environment's variables name a live target and PREFECT_API_URL a live server.
 
-    Yields whether the embedded platform is the target. Whatever was started ends with the block, or with this
-    process. Platform, server and the slow imports of the pipeline come up side by side.
+    Whatever was started ends with the block, or with this process. Platform, server and the slow imports of the
+    pipeline come up side by side.
     """
     embedded = needs_platform(config)
     server = prefect and not os.environ.get("PREFECT_API_URL")
@@ -44,15 +63,17 @@ def hosted(config: RunConfig, say: Callable[[str], None], *, prefect: bool = Tru
         if prefect:
             os.environ.update(QUIET)
             imported = pool.submit(import_module, "flows.pipeline")
+        guardians = [guardian]
         if embedded:
             say("starting the embedded platform (the first time takes longer: its data is made)")
             running = stack.enter_context(platform())
+            guardians.append(running.guardian)
             stack.enter_context(variables(platform_variables(config, running.environment)))
         if address is not None:
             stack.enter_context(variables({"PREFECT_API_URL": address.result()}))
         if prefect:
             imported.result()  # two threads that import it at once meet half of it
-        yield embedded
+        yield Host(embedded, tuple(guardians), serves=server)
 
 
 def _guardian(stack: ExitStack) -> Guardian:
@@ -60,7 +81,7 @@ def _guardian(stack: ExitStack) -> Guardian:
 
     Prefect's client, its results and every temporary file lie there.
     """
-    folder = Path(tempfile.mkdtemp(prefix="hasivu-perf-"))
+    folder = temporary_runtime()
     stack.callback(shutil.rmtree, folder, ignore_errors=True)  # a thread may have written after the guardian ended
     guardian = stack.enter_context(Guardian(folder))
     temporary = folder / "tmp"

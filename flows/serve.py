@@ -5,13 +5,12 @@ from __future__ import annotations
 import shutil
 import socket
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 
+from deployments.hosting.folders import temporary_runtime
 from deployments.hosting.guardian import Guardian
 from deployments.local import held
 from deployments.local.platform import answers, platform
@@ -82,7 +81,7 @@ def _start(stack: ExitStack, kept: held.Home, *, local: bool, port: int) -> tupl
 
 @contextmanager
 def _guardian() -> Iterator[Guardian]:
-    folder = Path(tempfile.mkdtemp(prefix="hasivu-perf-"))
+    folder = temporary_runtime()
     try:
         with Guardian(folder) as guardian:
             yield guardian

@@ -1,4 +1,4 @@
-"""A folder of this machine as a place for whole files: a temporary beside the file, then a rename or a hard link."""
+"""A folder of this machine as a place for whole files: written without a name, then linked or renamed into place."""
 
 from __future__ import annotations
 
@@ -74,8 +74,8 @@ class Folder:
     def write(self, name: str, content: bytes) -> None:
         """Write a file whole, in place of one that is there."""
         path = self._at(name)
-        with _told(path, "written"), _temporary(path, content) as temporary:
-            temporary.replace(path)
+        with _told(path, "written"), _unnamed(path, content) as source:
+            source.put(path)
 
     def create(self, name: str, content: bytes) -> bool:
         """Write a file where none is; False, and nothing written, where one is.
@@ -84,11 +84,11 @@ class Folder:
         may be lost and the link be there all the same: then the temporary file has two names.
         """
         path = self._at(name)
-        with _told(path, "written"), _temporary(path, content) as temporary:
+        with _told(path, "written"), _unnamed(path, content) as source:
             try:
-                os.link(temporary, path)
+                source.link(path)
             except FileExistsError:
-                return temporary.stat().st_nlink > 1
+                return source.names() > 0
             except OSError as error:
                 if error.errno not in _NO_LINKS:
                     raise
@@ -118,19 +118,64 @@ class Folder:
             raise StorageError(f"{path} is reached by a symbolic link: name the folder that it points to as output")
 
 
+class _Unnamed:
+    """A file that is whole and on the disk, and has no name yet: whoever is killed before it gets one leaves nothing.
+
+    Linux has such files (open(2), O_TMPFILE) on its own file systems; elsewhere a hidden file beside the place of the
+    new one has to do.
+    """
+
+    def __init__(self, beside: Path) -> None:
+        self._beside = beside
+        self.hidden: Path | None = None
+        try:
+            self.descriptor = os.open(beside.parent, os.O_TMPFILE | os.O_WRONLY, 0o666)
+        except (OSError, AttributeError):  # AttributeError: not Linux
+            self.hidden = self._hidden_name()
+            self.descriptor = os.open(self.hidden, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+
+    def _hidden_name(self) -> Path:
+        return self._beside.with_name(f".{self._beside.name}.{secrets.token_hex(6)}.tmp")
+
+    def link(self, path: Path) -> None:
+        """Give it a name, where that is not taken."""
+        if self.hidden is not None:
+            os.link(self.hidden, path)
+        else:
+            # a folder's descriptor has Python follow the link; it is not used, for the path is absolute
+            os.link(f"/proc/self/fd/{self.descriptor}", path, src_dir_fd=self.descriptor)
+
+    def put(self, path: Path) -> None:
+        """Give it a name, in place of what bears it."""
+        if self.hidden is None:
+            try:
+                self.link(path)
+            except FileExistsError:
+                self.hidden = self._hidden_name()
+                os.link(f"/proc/self/fd/{self.descriptor}", self.hidden, src_dir_fd=self.descriptor)
+            else:
+                return
+        self.hidden.replace(path)
+
+    def names(self) -> int:
+        """How many names it has, the hidden one left out."""
+        return os.fstat(self.descriptor).st_nlink - (self.hidden is not None)
+
+
 @contextmanager
-def _temporary(path: Path, content: bytes) -> Iterator[Path]:
-    """A hidden file beside `path` with the content, on the disk; gone at the end."""
+def _unnamed(path: Path, content: bytes) -> Iterator[_Unnamed]:
+    """The content as a file on the disk of `path`; gone at the end unless it was given a name."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}.tmp")
+    source = _Unnamed(path)
     try:
-        with temporary.open("xb") as stream:
+        with os.fdopen(source.descriptor, "wb") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        yield temporary
+            yield source
     finally:
-        temporary.unlink(missing_ok=True)
+        if source.hidden is not None:
+            source.hidden.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import fcntl
 import os
 import secrets
 import shutil
+import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -30,6 +31,11 @@ def cache_folder() -> Path:
             f"{folder} cannot be written ({error.strerror}): set XDG_CACHE_HOME to a folder of yours"
         ) from error
     return folder
+
+
+def temporary_runtime() -> Path:
+    """A new name among the temporary files for a guardian to make its folder."""
+    return Path(tempfile.gettempdir(), f"hasivu-perf-{secrets.token_hex(8)}")
 
 
 def runtime_folder(parent: Path) -> Path:

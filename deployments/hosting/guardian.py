@@ -27,6 +27,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from deployments.hosting.guardian_process import GRACE_S, KILL_S
+from deployments.hosting.shared_memory import remove_made_by
 from storage.errors import LocalPlatformError
 
 ANSWER_S = 15.0
@@ -76,7 +77,8 @@ class ServiceState:
 class Guardian:
     """Starts and ends services by the guardian process; a context manager, safe to use from several threads.
 
-    `folder` is the runtime folder, made with mode 0700; it is removed at the end. Logs lie in `folder/logs`.
+    `folder` is the runtime folder, made with mode 0700; it is removed at the end. Logs lie in `folder/logs`. The
+    guardian itself makes it: an owner that is killed at any moment leaves no folder that nobody knows of.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -88,20 +90,15 @@ class Guardian:
         self._groups: set[int] = set()
 
     def __enter__(self) -> Self:
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._logs.mkdir(mode=0o700, exist_ok=True)
-        guardian_log(self.folder).touch(mode=0o600)
-        with guardian_log(self.folder).open("ab") as log:
-            self._process = subprocess.Popen(
-                (sys.executable, "-m", "deployments.hosting.guardian_process"),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                start_new_session=True,  # Ctrl-C in a terminal reaches the owner, not the guardian
-            )
+        self._process = subprocess.Popen(
+            (sys.executable, "-m", "deployments.hosting.guardian_process", str(self.folder)),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # until it has made its log
+            start_new_session=True,  # Ctrl-C in a terminal reaches the owner, not the guardian
+        )
         try:
-            self._read_answer(0)
-            self.remove_at_end(self.folder)
+            self._checked(self._read_answer(0))
         except BaseException:
             self.close()
             raise
@@ -197,6 +194,7 @@ class Guardian:
         for group in self._groups:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(group, signal.SIGKILL)
+        remove_made_by(self._groups)
 
     def _ask(self, **request: Any) -> dict[str, Any]:
         with self._lock:
@@ -208,6 +206,9 @@ class Guardian:
             except BrokenPipeError:
                 raise self._gone() from None
             answer = self._read_answer(self._request)
+        return self._checked(answer)
+
+    def _checked(self, answer: dict[str, Any]) -> dict[str, Any]:
         if "error" in answer:
             raise LocalPlatformError(str(answer["error"]))
         return answer

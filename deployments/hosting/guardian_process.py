@@ -1,10 +1,10 @@
 """The process that owns every service of an embedded platform; start it by `deployments.hosting.guardian.Guardian`.
 
-It reads one JSON request a line from its standard input, answers each by one JSON line with the same `request`
-number, and ends when the input ends or its parent is gone, however the parent went. Then it signals every service,
-waits for a moment, kills what is left, orphans included, removes the folders it was told to remove, and exits. It has
-one thread only: PR_SET_PDEATHSIG follows the thread that forked, so a service that was started by a thread of a pool
-would die with that thread.
+It makes the runtime folder that its argument names, and its own log in there. It reads one JSON request a line from
+its standard input, answers each by one JSON line with the same `request` number, and ends when the input ends or its
+parent is gone, however the parent went. Then it signals every service, waits for a moment, kills what is left,
+orphans included, removes the folders it was told to remove, and exits. It has one thread only: PR_SET_PDEATHSIG
+follows the thread that forked, so a service that was started by a thread of a pool would die with that thread.
 
 Requests: `{"op": "start", name, argv, env, cwd, stdin, log, stop_signal, user}` answers `{"pid": …}`;
 `{"op": "stop", name}` and `{"op": "state"}` answer `{"services": {name: {"pid": …, "code": null | int}}}`;
@@ -28,6 +28,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from deployments.hosting.shared_memory import remove_made_by
 
 GRACE_S = 2.0
 """How long a service may take to end by itself after its stop signal."""
@@ -62,11 +64,13 @@ def _prctl() -> Callable[[int, int], int] | None:
 class GuardianProcess:
     """The services, the folders to remove, and the loop that serves the owner."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
         self._owner = os.getppid()
+        self._folder = folder
         self._processes: dict[str, _Process] = {}
-        self._removals: list[Path] = []
+        self._removals: list[Path] = [folder]
         self._operations: dict[str, Callable[..., dict[str, Any]]] = {
+            "make": self._make,
             "start": self._start,
             "stop": self._stop,
             "state": self._state,
@@ -77,8 +81,6 @@ class GuardianProcess:
         if self._prctl is not None:
             # Grandchildren whose parent died become ours, so that none can escape the end.
             self._prctl(_PR_SET_CHILD_SUBREAPER, 1)
-        with suppress(OSError):  # the lock says that the folder of this log is in use
-            fcntl.flock(2, fcntl.LOCK_EX | fcntl.LOCK_NB)
         for number in (signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, self._end_by_signal)
@@ -86,7 +88,7 @@ class GuardianProcess:
     def serve(self) -> None:
         """Answer requests until the owner is gone, then end everything."""
         try:
-            self._answer(request=0)
+            self._answer(**self._handled({"request": 0, "op": "make"}))
             for line in self._lines():
                 self._answer(**self._handled(json.loads(line)))
         except BrokenPipeError:
@@ -121,6 +123,17 @@ class GuardianProcess:
         except (OSError, ValueError, KeyError, TypeError, subprocess.SubprocessError) as error:
             answer = {"error": f"{type(error).__name__}: {error}"}
         return {"request": number, **answer}
+
+    def _make(self) -> dict[str, Any]:
+        """Make the runtime folder, and write what goes wrong here to a log in it."""
+        logs = self._folder / "logs"
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        logs.mkdir(mode=0o700, exist_ok=True)
+        with open(logs / "guardian.log", "ab", opener=_private) as log:
+            os.dup2(log.fileno(), 2)
+        with suppress(OSError):  # the lock says that the folder of this log is in use
+            fcntl.flock(2, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return {}
 
     def _start(
         self,
@@ -209,6 +222,7 @@ class GuardianProcess:
             _signal_group(process.pid, process.stop_signal)
         self._wait(lambda: all(process.code is not None for process in running), GRACE_S)
         self._kill_all()
+        remove_made_by({process.pid for process in self._processes.values()})
         for path in reversed(self._removals):
             _remove(path)
 
@@ -252,4 +266,4 @@ def _remove(path: Path) -> None:
 
 
 if __name__ == "__main__":
-    GuardianProcess().serve()
+    GuardianProcess(Path(sys.argv[1])).serve()

@@ -20,6 +20,9 @@ from pathlib import Path
 from deployments.hosting.folders import cache_folder
 from deployments.hosting.guardian import Guardian, Service, start_on_port
 
+SERVER = "prefect"
+"""The name of the server as a service of its guardian."""
+
 _READY_S = 90.0
 _OFF = (
     "SCHEDULER",
@@ -56,7 +59,7 @@ def start_server(guardian: Guardian) -> str:
     def service(port: int) -> Service:
         app = ("--factory", "prefect.server.api.server:create_app")
         listen = ("--host", "127.0.0.1", "--port", str(port), "--log-level", "warning")
-        return Service("prefect", (sys.executable, "-m", "uvicorn", *app, *listen), cwd=home, env=environment)
+        return Service(SERVER, (sys.executable, "-m", "uvicorn", *app, *listen), cwd=home, env=environment)
 
     port = start_on_port(guardian, service, _answers, deadline=time.monotonic() + _READY_S)
     if not prepared:

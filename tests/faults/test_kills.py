@@ -1,0 +1,30 @@
+"""A run that is killed, in whatever way and at whatever moment, leaves nothing, and the next one works.
+
+The whole schedule takes most of an hour: `make faults` runs it. In `make test` some cells of it stand for the rest.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.faults.kills import KINDS, MOMENTS, left_over, started, wrong_with
+
+WHOLE = os.environ.get("HASIVU_PERF_FAULTS") == "whole"
+SOME = {"start": ("killed",), "load": ("killed", "interrupted", "guardian-killed"), "search": ("terminated",)}
+
+
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("moment", MOMENTS if WHOLE else SOME)
+def test_whatever_is_killed_nothing_is_left_and_the_next_run_works(tmp_path: Path, moment: str) -> None:
+    kinds = KINDS if WHOLE else SOME[moment]
+    found = {kind: wrong_with(kind, moment, tmp_path, number) for number, kind in enumerate(kinds)}
+    assert {kind: wrong for kind, wrong in found.items() if wrong} == {}
+    if not WHOLE:
+        return  # each began in the folder of the one before
+    with started(tmp_path, len(found)) as run:
+        assert run.process.wait(300) in (0, 1, 3), run.log
+        assert left_over(run) == []
+        assert run.stored("report.json")
