@@ -131,7 +131,7 @@ def again(run: str, components: list[str], *, output: Output = ".", json: Json =
 
     The other components stay as they were measured; the report says which attempt each comes from.
     """
-    from tasks.validation import stored_config
+    from tasks.results import stored_config
 
     folder = _find(run, output)
     config = stored_config(folder)
@@ -176,10 +176,10 @@ def report(
 ) -> ExitCode:
     """Make the report of a stored run again, from its samples, without touching the environment."""
     from tasks.judge.gate import exit_code
+    from tasks.judging import rejudge
     from tasks.monitoring.live import to_terminal
     from tasks.publish import publish_report, terminal_text
     from tasks.report.record import to_json
-    from tasks.validation import rejudge
 
     folder = _find(run, output)
     made = rejudge(folder, today=limits == "today")

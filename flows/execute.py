@@ -98,11 +98,11 @@ def _report_bytes(folder: RunFolder) -> bytes:
 
 def _partial_report(folder: RunFolder, why: KeyboardInterrupt | LocalPlatformError) -> Report:
     """What was measured before the interruption, judged and published; the rest is named as interrupted."""
-    from tasks import validation
+    from tasks import judging
     from tasks.publish import publish_report
 
     if not folder.opened_already():
         raise why
-    report = validation.interrupted(folder, str(why) or _INTERRUPTED)
+    report = judging.interrupted(folder, str(why) or _INTERRUPTED)
     publish_report(folder, report)
     return report

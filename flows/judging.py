@@ -37,9 +37,10 @@ def answer(folder: RunFolder, profile: str | None, *, as_json: bool) -> ExitCode
 def prove(folder: RunFolder, profile: str | None, *, as_json: bool) -> ExitCode:
     """Test the gate on damaged copies of a stored run, by the run's own profile or the one that is named."""
     from deployments.config import load_gate
+    from tasks.judging import gate_self_test
     from tasks.monitoring.live import to_terminal
+    from tasks.results import stored_config
     from tasks.selftest.check import self_test_lines
-    from tasks.validation import gate_self_test, stored_config
 
     config = stored_config(folder)
     if profile:

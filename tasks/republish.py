@@ -15,9 +15,9 @@ from storage.inventory import StoredRun, stored_runs
 from storage.parquet import Store
 from storage.records import Report
 from storage.runs import RunFolder
+from tasks.judging import rejudge
 from tasks.publish import publish_files, publish_report
 from tasks.report.renderings import RENDERERS
-from tasks.validation import rejudge
 
 
 @dataclass(slots=True)

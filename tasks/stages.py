@@ -23,7 +23,7 @@ from storage.errors import HasivuError, NotMeasuredError
 from storage.parquet import Store
 from storage.records import ComponentId, Manifest, Report
 from storage.runs import RunFolder, named_run
-from tasks import attempts, validation
+from tasks import attempts, judging, results, validation
 from tasks.history import keep_up
 from tasks.monitoring.notify import announce
 from tasks.printing import browser, print_executive
@@ -48,7 +48,7 @@ def open_stage(params: dict[str, Any]) -> dict[str, str]:
     started = datetime.now(UTC)
     name = wanted.run or _name(started)
     folder = validation.open_run(wanted, name, started, _flow_run())
-    before = validation.attempts_before(folder, _flow_run()) if wanted.again else 0
+    before = results.attempts_before(folder, _flow_run()) if wanted.again else 0
     return {
         "output": folder.store.root,
         "environment": folder.environment,
@@ -72,7 +72,7 @@ def _name(started: datetime) -> str:
 def begin_attempt(run: dict[str, str], opened: datetime, waited_s: float) -> None:
     """Note when this attempt began and which target it finds; part of no stage, for it belongs to every attempt."""
     folder = _folder(run)
-    config = validation.stored_config(folder)
+    config = results.stored_config(folder)
     number = attempt_number(run)
     target = resolve_target(config)
     attempts.begin(folder, config, target, number, opened=opened, waited_s=waited_s, flow_run=_flow_run())
@@ -81,7 +81,7 @@ def begin_attempt(run: dict[str, str], opened: datetime, waited_s: float) -> Non
 def end_attempt(run: dict[str, str]) -> None:
     """Note which target is there after measuring."""
     folder = _folder(run)
-    config = validation.stored_config(folder)
+    config = results.stored_config(folder)
     attempts.end(folder, config, resolve_target(config), attempt_number(run))
 
 
@@ -93,7 +93,7 @@ def component_stage(component: str, run: dict[str, str], again: str = "") -> dic
     flow run has not done so yet.
     """
     folder = _folder(run)
-    kept = validation.whole_manifest(folder, ComponentId(component))
+    kept = results.whole_manifest(folder, ComponentId(component))
     if kept is not None and again and kept.attempt <= int(run["attempts_before"]):
         kept = None
     manifest = kept or validation.measure_component(folder, ComponentId(component), attempt_number(run), again)
@@ -110,8 +110,8 @@ def to_measure_again(run: dict[str, str], manifests: dict[str, dict[str, Any]]) 
     folder = _folder(run)
     found: dict[str, str] = {}
     for component, data in manifests.items():
-        why = validation.damage(folder, Manifest.model_validate(data))
-        later = validation.whole_manifest(folder, ComponentId(component)) if why else None
+        why = results.damage(folder, Manifest.model_validate(data))
+        later = results.whole_manifest(folder, ComponentId(component)) if why else None
         if later:
             manifests[component] = later.model_dump(mode="json")
         elif why:
@@ -126,7 +126,7 @@ def judge_stage(
     """Judge what was measured; the manifests are inputs, so a component that is measured again is judged again."""
     folder = _folder(run)
     measured = {component: Manifest.model_validate(data) for component, data in manifests.items()}
-    report = validation.judge(folder, measured, failures, attempt)
+    report = judging.judge(folder, measured, failures, attempt)
     stored = write_report(folder, report)
     return {"sha256": stored.sha256, "verdict": report.gate.verdict.value, "score": report.score.value}
 
@@ -149,7 +149,7 @@ def publish_stage(run: dict[str, str], judged: dict[str, Any]) -> dict[str, Any]
 def publish_interrupted(run: dict[str, str], why: str) -> None:
     """Judge and publish what a run that was told to end has measured; no stage, for it may start no more of them."""
     folder = _folder(run)
-    report = validation.interrupted(folder, why, attempt_number(run))
+    report = judging.interrupted(folder, why, attempt_number(run))
     publish_report(folder, report)
     _show(report, folder)
 

@@ -6,8 +6,9 @@ result = suite.run()
 print(result.score, result.components["api"].measurements["api.latency.p95"])
 ```
 
-It goes the way of every run (`tasks.validation`): a component for each address that is given, what was collected is
-stored, judged against the thresholds and reported. What was not measured says why, and has no figure.
+It goes the way of every run (`tasks.validation`, `tasks.judging`): a component for each address that is given, what
+was collected is stored, judged against the thresholds and reported. What was not measured says why, and has no
+figure.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from deployments.scenarios import absolute_entries
 from storage.errors import ConfigurationError, HasivuError
 from storage.records import ComponentId, FailedComponent, MeasuredComponent, Report
 from storage.runs import RunFolder
-from tasks import attempts, validation
+from tasks import attempts, judging, results, validation
 from tasks.publish import publish_report
 
 _VARIABLES = Variables(
@@ -131,7 +132,7 @@ class RealTimePerformanceSuite:
         started = datetime.now(UTC)
         name = f"suite-{started:%Y%m%d-%H%M%S}-{uuid4().hex[:6]}"
         folder = validation.open_run(params, name, started)
-        config = validation.stored_config(folder)
+        config = results.stored_config(folder)
         target = resolve_target(config)
         attempts.begin(folder, config, target, 1, opened=started, waited_s=0.0)
         failures: dict[str, str] = {}
@@ -142,7 +143,7 @@ class RealTimePerformanceSuite:
             except HasivuError as error:
                 failures[component.value] = validation.failure_text(error)
         attempts.end(folder, config, target, 1)
-        report = validation.judge(folder, manifests, failures)
+        report = judging.judge(folder, manifests, failures)
         publish_report(folder, report)
         return _result(folder, report)
 

@@ -28,7 +28,9 @@ from deployments.parameters import ValidationParams
 from storage.records import ComponentId, Finding, MeasuredComponent, Report, Score
 from storage.runs import new_run_name
 from tasks.judge.rescore import rescored, rescored_with, wholes
-from tasks.validation import judge, measure_component, open_run, stored_manifests
+from tasks.judging import judge
+from tasks.results import stored_manifests
+from tasks.validation import measure_component, open_run
 
 METRIC = "database.query.p95"
 

@@ -25,7 +25,7 @@ from storage.errors import DamagedFileError
 from storage.parquet import Store
 from storage.records import ComponentId
 from storage.runs import ANALYSIS, RunFolder
-from tasks import validation
+from tasks import judging, validation
 from tasks.components import COMPONENTS
 from tasks.publish import publish_report
 from tasks.report.renderings import RENDERERS
@@ -98,7 +98,7 @@ def test_a_whole_run_on_s3_is_reported_and_gated_from_there(
 
     damaged = f"{ANALYSIS}/{ENVIRONMENT}/r1/cache/samples.parquet"
     store.write(damaged, store.read(damaged)[:-1])
-    made = validation.rejudge(folder)
+    made = judging.rejudge(folder)
     (failed,) = [one for one in made.components if one.status == "failed"]
     assert failed.component is ComponentId.CACHE
     assert f"{bucket}/{damaged}" in failed.error
@@ -109,7 +109,7 @@ def whole_run(root: str, number: int) -> RunFolder:
     params = ValidationParams(output=root, components=MEASURED)
     folder = validation.open_run(params, f"r{number}", START + timedelta(hours=number))
     manifests = {c: validation.measure_component(folder, ComponentId(c), 1) for c in MEASURED}
-    publish_report(folder, validation.judge(folder, manifests, {}))
+    publish_report(folder, judging.judge(folder, manifests, {}))
     return folder
 
 

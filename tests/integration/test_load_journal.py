@@ -26,7 +26,7 @@ from deployments.parameters import ValidationParams
 from storage.errors import NotMeasuredError
 from storage.records import Collected, ComponentId, Finding, GateVerdict, Measurement, Report, Unit, Window
 from storage.runs import RunFolder
-from tasks import validation
+from tasks import judging, validation
 from tasks.components import COMPONENTS
 from tasks.components.base import Check, CollectContext, Samples
 from tasks.load.http_load import HttpPlan, run_http, schedule_stage
@@ -267,14 +267,14 @@ def test_a_stopped_component_is_not_measured_keeps_its_rows_and_is_measured_agai
     files = folder.component(ComponentId.API)
     first = files.kept(PARTIAL).num_rows
     assert 300 < first <= len(target.answered_ns)
-    assert_not_measured(validation.interrupted(folder, "interrupted"), first)
+    assert_not_measured(judging.interrupted(folder, "interrupted"), first)
 
     before = len(target.answered_ns)
     measure(folder, target.port, 2, seconds=0.5)
     manifest = files.manifest()
     assert manifest is not None
     assert manifest.files["samples.parquet"].rows == len(target.answered_ns) - before
-    report = validation.judge(folder, {"api": manifest}, {})
+    report = judging.judge(folder, {"api": manifest}, {})
     assert [one.status for one in report.components if one.component is ComponentId.API] == ["measured"]
     assert any(f"{first:,} rows of the load of attempt 1" in note for note in report.notes)
     assert not list((tmp_path / "results").rglob("*.arrows"))
@@ -302,12 +302,12 @@ def test_when_the_engine_is_killed_the_next_report_finds_the_rows(
         while rows < 300:
             worker, rows = map(int, engine.stdout.readline().split())
         assert list((tmp_path / "temporary").iterdir())
-        assert not any(PARTIAL in note for note in validation.rejudge(folder).notes)  # it is still being written
+        assert not any(PARTIAL in note for note in judging.rejudge(folder).notes)  # it is still being written
         killed_ns = time.time_ns()
         engine.kill()
     assert gone(worker)
     assert not list((tmp_path / "temporary").iterdir())
-    report = validation.rejudge(folder)
+    report = judging.rejudge(folder)
     kept = folder.component(ComponentId.API).kept(PARTIAL)
     assert_no_more_than_a_second_is_missing(kept, target, killed_ns)
     assert_not_measured(report, kept.num_rows)
@@ -345,7 +345,7 @@ def test_rows_of_a_stopped_load_reach_a_bucket(bucket: str, module: str, tmp_pat
         measure(folder, target.port, 1)
     rows = folder.component(ComponentId.API).kept(PARTIAL).num_rows
     assert 300 < rows <= len(target.answered_ns)
-    report = validation.interrupted(folder, "interrupted")
+    report = judging.interrupted(folder, "interrupted")
     assert_not_measured(report, rows)
     assert any(f"{bucket}/" in note for note in report.notes)
     assert not list((tmp_path / "temporary").glob("hasivu-[lj]*"))

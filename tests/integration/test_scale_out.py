@@ -30,7 +30,7 @@ from storage.errors import NotMeasuredError
 from storage.parquet import Store
 from storage.records import ComponentId
 from storage.runs import RunFolder
-from tasks import progress, validation
+from tasks import progress, results
 from tasks.components.base import CollectContext, Progress
 from tasks.components.rfid import RFID
 from tasks.load.http_load import SEED
@@ -124,7 +124,7 @@ def test_components_and_shards_run_on_several_workers_and_a_retry_measures_the_f
     assert {pids(scripts, one)[-1] for one in SCRIPTED} == workers
     assert len(workers) == 2
     folder = RunFolder(Store(tmp_path), "development", "r1")
-    api = validation.stored_manifests(folder)["api"]
+    api = results.stored_manifests(folder)["api"]
     assert api.collected.load is not None
     assert api.collected.load.planned == api.collected.load.sent == asked(target) == 100  # 20 in the ramp, 80 after
     assert api.collected.load_plan["shards"].startswith("3, their owners 2 on ")
@@ -140,7 +140,7 @@ def test_components_and_shards_run_on_several_workers_and_a_retry_measures_the_f
     assert second.is_completed(), second.message
     assert asked(target) == 100
     assert {one: len(pids(scripts, one)) for one in SCRIPTED} == {one: 2 if one == "cache" else 1 for one in SCRIPTED}
-    assert validation.stored_manifests(folder)["cache"].attempt == 2
+    assert results.stored_manifests(folder)["cache"].attempt == 2
     for file in (path for path in tmp_path.rglob("*") if path.is_file()):
         assert b"canary-secret" not in file.read_bytes(), file
 
@@ -177,7 +177,7 @@ def test_journeys_are_shared_over_the_cluster_and_no_secret_travels(
     assert state.is_completed(), state.message
     sent = [head for head in target.heads[before:] if "x-token: canary-token" in head.lower()]
     folder = RunFolder(Store(tmp_path / "out"), "development", "r2")
-    api = validation.stored_manifests(folder)["api"]
+    api = results.stored_manifests(folder)["api"]
     tables = folder.component(ComponentId.API).tables(api)
     assert tables["journeys"].num_rows == tables["samples"].num_rows == len(sent) == 100
     assert np.bincount(samples.column(tables["samples"], "worker")).tolist() == [34, 33, 33]

@@ -12,10 +12,11 @@ from storage.errors import UsageError
 from storage.parquet import Store
 from storage.records import Finding, MeasuredComponent, PredictedChange, Remedy, Report
 from storage.runs import RunFolder
+from tasks.judging import judge
 from tasks.ledger import ledger, mark_applied
 from tasks.report.markdown import technical_markdown
 from tasks.report.record import to_json
-from tasks.validation import judge, stored_manifests
+from tasks.results import stored_manifests
 from tests.report_example import GOOD_VALUES, START, WINDOW, finding, info, results
 
 

@@ -15,10 +15,11 @@ from storage.records import ComponentId, ComponentResult, GateVerdict, MeasuredC
 from storage.runs import RunFolder
 from tasks.judge import assess, checks, gate, score
 from tasks.judge.gate import exit_code
+from tasks.judging import gate_self_test, judge
 from tasks.report import build as report_build
+from tasks.results import stored_config, stored_manifests
 from tasks.selftest.check import with_self_test
 from tasks.selftest.records import SelfTest
-from tasks.validation import gate_self_test, judge, stored_config, stored_manifests
 from tests.report_example import GOOD_VALUES, THRESHOLDS, info, results
 
 
