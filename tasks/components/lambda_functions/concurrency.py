@@ -328,14 +328,6 @@ def _against(option: Option, nothing: Option) -> Option:
     return replace(option, extra=extra, per_avoided=per)
 
 
-def _dollars(option: Option) -> float:
-    return option.dollars
-
-
-def _cold(option: Option) -> float:
-    return option.cold_share
-
-
 def _rank(option: Option) -> tuple[bool, float]:
     return option.per_avoided is None, option.per_avoided if option.per_avoided is not None else option.extra
 

@@ -12,11 +12,9 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 PRICES = Path(__file__).parent / "prices.toml"
-
-Architecture = Literal["x86_64", "arm64"]
 
 MB_PER_GB = 1024
 FREE_STORAGE_MB = 512

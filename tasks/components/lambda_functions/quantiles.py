@@ -45,11 +45,6 @@ class Percentiles:
         """95 % interval of p95, None where n is too small for one (below 72)."""
         return self.intervals.get(0.95)
 
-    @property
-    def p99_interval(self) -> Interval | None:
-        """95 % interval of p99, None where n is too small for one (below 368)."""
-        return self.intervals.get(0.99)
-
 
 def percentiles(values: npt.NDArray[np.float64]) -> Percentiles | None:
     """Percentiles of the samples, None where there is none."""

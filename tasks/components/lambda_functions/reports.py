@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.components.lambda_functions.lines import Status
-from tasks.components.lambda_functions.quantiles import Interval, Percentiles, percentiles, ratio_interval
+from tasks.components.lambda_functions.quantiles import Percentiles, percentiles
 from tasks.components.lambda_functions.reading import LogEvent, Refused, read
 from tasks.components.lambda_functions.rows import Kind
 
@@ -95,11 +95,6 @@ class FunctionStatistics:
     def cold_start_ratio(self) -> float | None:
         """Share of invocations that were cold starts, None without invocations."""
         return self.cold_starts / self.invocations if self.invocations else None
-
-    @property
-    def cold_start_ratio_interval(self) -> Interval | None:
-        """Wilson's 95 % interval of the share of cold starts."""
-        return ratio_interval(self.cold_starts, self.invocations)
 
     @property
     def memory_mb(self) -> int | None:

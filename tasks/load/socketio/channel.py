@@ -40,8 +40,6 @@ class SocketioChannel:
         self._pinged_ns = 0
         self._joined = self._closing = self._over = False
         self.connected_ns: int | None = None
-        self.upgraded: bool | None = None
-        """Whether the upgrade succeeded; None where it was not tried, or is not over."""
 
     @property
     def open(self) -> bool:
@@ -182,7 +180,7 @@ class SocketioChannel:
 
     def _switch(self) -> None:
         """The probe came back: from now on the WebSocket carries the session."""
-        self._socket, self._probe, self.upgraded = self._probe, None, True
+        self._socket, self._probe = self._probe, None
         if self._session is not None:
             self._session.abort()
         if self._socket is not None:
@@ -195,7 +193,7 @@ class SocketioChannel:
         if self._socket is not None:
             self._socket_ended(end)
             return
-        self._probe, self.upgraded = None, False
+        self._probe = None
         if not self._over and self._session is not None and self._greeting is not None:
             self._session.go_on(self._greeting.sid, self._greeting.max_payload)
             self._join()

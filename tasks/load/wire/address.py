@@ -109,7 +109,6 @@ class Probe:
     accepts: bool
     detail: str
     tls: str | None = None
-    connect_ms: float | None = None
 
 
 def probe(address: Address, *, timeout_s: float = 3.0) -> Probe:
@@ -133,7 +132,7 @@ def probe(address: Address, *, timeout_s: float = 3.0) -> Probe:
             failures.append(Probe(ip, accepts=False, detail=f"no connection: {error.strerror or error}"))
         else:
             detail = f"{ip} port {address.port} accepts in {connected:.1f} ms{f', {version}' if version else ''}"
-            return Probe(ip, accepts=True, detail=detail, tls=version, connect_ms=connected)
+            return Probe(ip, accepts=True, detail=detail, tls=version)
     return failures[0]
 
 

@@ -60,11 +60,6 @@ class Step(Record):
         """The statement that makes the index: what a step runs, or what takes it back."""
         return self.sql if self.kind is Kind.CREATE else self.undo
 
-    @property
-    def removes(self) -> str:
-        """The statement that removes the index."""
-        return self.undo if self.kind is Kind.CREATE else self.sql
-
 
 class ChangePlan(Record):
     """A plan that was read: its steps, and the SHA-256 of what they run, by which it is approved."""
