@@ -20,6 +20,7 @@ from deployments.config import Profile, build_config, needs_platform
 from deployments.masking import describe
 from deployments.parameters import Base, Overrides, ValidationParams, base_of, configure
 from flows.advise import advise
+from flows.help_groups import MEASURE, OPERATE, PREPARE, STORED
 from flows.history import baseline_app, compare, history
 from flows.load import load
 from flows.monitoring import monitoring
@@ -41,7 +42,9 @@ Exit codes: 0 pass, 1 gate failed, 2 usage or configuration, 3 incomplete, 4 int
     default_parameter=Parameter(negative=()),
 )
 local_app = App(
-    name="local", help="The embedded platform: PostgreSQL, Redis, AWS and the application on the loopback."
+    name="local",
+    help="The embedded platform: PostgreSQL, Redis, AWS and the application on the loopback.",
+    group=PREPARE,
 )
 app.command(local_app)
 
@@ -55,7 +58,7 @@ Changes = Annotated[Overrides | None, Parameter(name="*")]
 BaseOf = Annotated[Base, Parameter(help="The environment behind quick and custom.")]
 
 
-@app.command(sort_key=0)
+@app.command(group=MEASURE, sort_key=0)
 def run(
     profile: Profile,
     *,
@@ -105,7 +108,7 @@ def _command_of(chosen: tuple[str, ...], name: str, title: str) -> None:
         return _validate(params, as_json=json)
 
     command.__doc__ = title
-    app.command(command, name=name, sort_key=1)
+    app.command(command, name=name, group=MEASURE)
 
 
 _command_of(("database",), "database", "Measure the database alone.")
@@ -115,17 +118,17 @@ _command_of(("websocket",), "websocket", "Measure the WebSocket alone.")
 _command_of(("cache",), "cache", "Measure the cache alone.")
 _command_of(("rfid",), "rfid", "Measure the RFID readers' endpoints alone.")
 _command_of(REALTIME, "realtime", "Measure API, WebSocket, cache and RFID together.")
-app.command(load, name="load", sort_key=1)
-app.command(advise, name="advise", sort_key=1)
-app.command(watch, name="watch", sort_key=3)
-app.command(monitoring, name="monitoring", sort_key=3)
-app.command(optimize, name="optimize", sort_key=1)
-app.command(history, name="history", sort_key=2)
-app.command(compare, name="compare", sort_key=2)
+app.command(load, name="load", group=MEASURE)
+app.command(advise, name="advise", group=MEASURE)
+app.command(watch, name="watch", group=PREPARE)
+app.command(monitoring, name="monitoring", group=PREPARE)
+app.command(optimize, name="optimize", group=MEASURE)
+app.command(history, name="history", group=STORED)
+app.command(compare, name="compare", group=STORED)
 app.command(baseline_app)
 
 
-@app.command(sort_key=1)
+@app.command(group=MEASURE)
 def again(run: str, components: list[str], *, output: Output = ".", json: Json = False) -> ExitCode:
     """Measure components of a stored run again (wrong but green), then judge and publish the whole run again.
 
@@ -162,7 +165,7 @@ def _validate(params: ValidationParams, *, as_json: bool) -> ExitCode:
     return execute(params, config, as_json=as_json)
 
 
-@app.command(sort_key=2)
+@app.command(group=STORED)
 def report(
     run: str = "latest",
     *,
@@ -193,7 +196,7 @@ def report(
     return exit_code(made)
 
 
-@app.command(sort_key=2)
+@app.command(group=STORED)
 def gate(
     run: str = "latest",
     *,
@@ -218,7 +221,7 @@ def gate(
     return answer(_find(run, output), profile, as_json=json)
 
 
-@app.command(sort_key=2)
+@app.command(group=STORED)
 def whatif(
     run: str = "latest",
     *,
@@ -233,7 +236,7 @@ def whatif(
     return play(_find(run, output), do or (), metric or (), as_json=json)
 
 
-@app.command(sort_key=2)
+@app.command(group=STORED)
 def schema() -> ExitCode:
     """Print the JSON Schema of report.json."""
     from tasks.monitoring.live import to_terminal
@@ -243,7 +246,7 @@ def schema() -> ExitCode:
     return ExitCode.PASS
 
 
-@app.command(sort_key=2)
+@app.command(group=STORED)
 def applied(
     run: str = "latest",
     *,
@@ -257,7 +260,7 @@ def applied(
     return note_applied(_find(run, output), do or (), by)
 
 
-@app.command(sort_key=2)
+@app.command(group=STORED)
 def calibration(environment: Profile = "development", *, output: Output = ".", json: Json = False) -> ExitCode:
     """Say how good each kind of advice was: hit rate, bias, and how often the interval held."""
     from flows.judging import show_calibration
@@ -266,7 +269,7 @@ def calibration(environment: Profile = "development", *, output: Output = ".", j
     return show_calibration(Store(_absolute(output)), environment, as_json=json)
 
 
-@app.command(sort_key=3)
+@app.command(group=PREPARE)
 def doctor(environment: Profile = "development", *, local: Local = False) -> ExitCode:
     """Say what is there and what is missing, per variable, address and right, without any load."""
     config = build_config(environment, local=local)
@@ -275,7 +278,7 @@ def doctor(environment: Profile = "development", *, local: Local = False) -> Exi
     return examine(config)
 
 
-@app.command(sort_key=3)
+@app.command(group=PREPARE)
 def retention(
     environment: Profile = "development",
     *,
@@ -291,7 +294,7 @@ def retention(
     return ExitCode.PASS
 
 
-@app.command(sort_key=3)
+@app.command(group=PREPARE)
 def republish(
     environment: Profile = "development",
     *,
@@ -307,7 +310,7 @@ def republish(
     return ExitCode.INCOMPLETE if done.left_out else ExitCode.PASS
 
 
-@app.command(sort_key=4)
+@app.command(group=OPERATE)
 def setup() -> ExitCode:
     """Set up the Prefect server that PREFECT_API_URL names: pool, load slots, deployments, schedules, automations.
 
@@ -318,7 +321,7 @@ def setup() -> ExitCode:
     return set_up()
 
 
-@app.command(sort_key=4)
+@app.command(group=OPERATE)
 def serve(
     *,
     local: Annotated[bool, Parameter(help="Environments without addresses get the embedded platform.")] = False,
@@ -330,7 +333,7 @@ def serve(
     return hold(local=local, port=port)
 
 
-@app.command(sort_key=4)
+@app.command(group=OPERATE)
 def release(
     tag: str,
     *,
@@ -392,7 +395,8 @@ def _answer(command: Callable[[], Any]) -> int:
     try:
         answer = command()
     except CycloptsError as error:
-        console.print(f"hasivu-perf: {' '.join(str(error).split())} (hasivu-perf --help)")
+        asked = " ".join(["hasivu-perf", *(error.command_chain or ())])
+        console.print(f"hasivu-perf: {' '.join(str(error).split())} ({asked} --help)")
         return ExitCode.USAGE
     except HasivuError as error:
         for line in str(error).splitlines():

@@ -14,10 +14,11 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from flows.help_groups import STORED
 from storage.errors import ExitCode, UsageError
 
 baseline_app = App(
-    name="baseline", help="Runs that are kept under a name, to compare with and to accept.", sort_key=2
+    name="baseline", help="Runs that are kept under a name, to compare with and to accept.", group=STORED
 )
 
 Environment = Annotated[str, Parameter(help="development, staging or production.")]

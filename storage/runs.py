@@ -282,6 +282,11 @@ def find_run(store: Store, name: str) -> RunFolder:
         for candidate in store.folders(f"{ANALYSIS}/{one}")
         if run in (candidate, "latest")
     ]
+    if not found and run == "latest":
+        raise UnknownRunError(
+            f"no run yet under {store.root}{f' of {environment}' if environment else ''}: make one with"
+            " `hasivu-perf run development`, or name with --output where the runs lie"
+        )
     if not found:
         raise UnknownRunError(
             f"no run {name!r} under {store.root}; a run's name is printed at its end, or use 'latest'"
