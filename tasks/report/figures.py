@@ -49,14 +49,19 @@ def margin(check: GateCheck) -> str:
     if check.value is None or check.limit == 0 or check.unit is Unit.COUNT:
         return ""
     if check.unit is Unit.SCORE:
-        distance = f"{number(abs(check.value - check.limit))} points"
+        distance = _counted(abs(check.value - check.limit), "point")
     elif check.unit is Unit.RATIO:
-        distance = f"{number(abs(check.value - check.limit) * 100)} percentage points"
+        distance = _counted(abs(check.value - check.limit) * 100, "percentage point")
     else:
         distance = f"{number(abs(check.value - check.limit) / check.limit * 100)} %"
     if check.value == check.limit:
         return "exactly the limit"
     return f"{distance} {'above' if check.value > check.limit else 'below'}"
+
+
+def _counted(value: float, unit: str) -> str:
+    shown = number(value)
+    return f"{shown} {unit}" if shown == "1" else f"{shown} {unit}s"
 
 
 def number(value: float, more: int = 0) -> str:

@@ -30,6 +30,7 @@ class _Question:
     text: str
     figure: Callable[[float], str]
     answer: str
+    counted: bool = True
 
 
 def _time(milliseconds: float) -> str:
@@ -43,6 +44,7 @@ _QUESTIONS = (
         "How many children can the RFID gates serve a minute?",
         lambda v: f"{v * 60:,.0f} a minute",
         "cards verified by all readers together",
+        counted=False,
     ),
     _Question(
         "rfid.latency.p95",
@@ -84,7 +86,7 @@ _QUESTIONS = (
         "cache.hits.ratio",
         "How often is an answer at hand without asking the database?",
         lambda v: f"{number(v * 100)} of 100",
-        "times",
+        "look-ups",
     ),
 )
 
@@ -155,4 +157,5 @@ def _statement(question: _Question, assessment: Assessment, doubts: frozenset[Co
         return Statement(question.text, NOT_MEASURED, assessment.reason, word)
     if question.metric.partition(".")[0] in doubts:
         word = _DOUBTED
-    return Statement(question.text, question.figure(measurement.value), question.answer, word)
+    seen = f", of {count(measurement.n)} seen" if question.counted else ""
+    return Statement(question.text, question.figure(measurement.value), f"{question.answer}{seen}", word)

@@ -25,6 +25,8 @@ UNITS = {
     "%": (0.01,),
     "percentage points": (0.01,),
     "points": (1.0,),
+    "point": (1.0,),
+    "percentage point": (0.01,),
     "of 100": (1.0, 0.01),
     "of 1,000": (0.001,),
     "a minute": (1 / 60,),
