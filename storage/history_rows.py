@@ -53,6 +53,7 @@ def read_run(folder: RunFolder) -> tuple[HistoryRun, pa.Table, dict[str, str]]:
 
     Raises `DamagedFileError` where the run as a whole cannot be read or is being removed.
     """
+    told = _report(folder)  # first: one that ends while it is read is not judged without its last figures
     names = set(folder.store.names(f"{ANALYSIS}/{folder.environment}/{folder.run}"))
     if MARK in names or "run.json" not in names:
         raise DamagedFileError(f"run {folder.run} is {'being removed' if MARK in names else 'no run: no run.json'}")
@@ -73,7 +74,7 @@ def read_run(folder: RunFolder) -> tuple[HistoryRun, pa.Table, dict[str, str]]:
         if read:
             parts[component.value], table = read
             tables.append(table)
-    return _run(folder, info, parts), pa.concat_tables(tables) if tables else ROWS.empty_table(), left_out
+    return _run(folder, info, parts, told), pa.concat_tables(tables) if tables else ROWS.empty_table(), left_out
 
 
 def _component(folder: RunFolder, component: ComponentId) -> tuple[HistoryComponent, pa.Table] | None:
@@ -117,7 +118,9 @@ def _lists(table: pa.Table, column: str) -> list[Any]:
     return table.column(column).to_pylist()
 
 
-def _run(folder: RunFolder, info: RunInfo, parts: Mapping[str, HistoryComponent]) -> HistoryRun:
+def _run(
+    folder: RunFolder, info: RunInfo, parts: Mapping[str, HistoryComponent], told: dict[str, Any] | str
+) -> HistoryRun:
     notes = []
     try:
         goes = folder.attempts()
@@ -125,7 +128,6 @@ def _run(folder: RunFolder, info: RunInfo, parts: Mapping[str, HistoryComponent]
         goes, notes = (), [str(error)]
     backwards = [go for go in goes if go.judged and go.judged < go.opened]
     notes += [f"attempt {go.number} ended before it began: the machine's clock went backwards" for go in backwards]
-    told = _report(folder)
     if isinstance(told, str):
         notes, told = [*notes, told], {}
     return HistoryRun(

@@ -21,7 +21,7 @@ from storage.parquet import Store, measurements_table
 from storage.records import ComponentId, Measurement
 from storage.removal import announce
 from storage.retention import remove_run
-from storage.runs import ANALYSIS
+from storage.runs import ANALYSIS, RunFolder
 from tests.history_runs import figure, info, judged, made, measure, moment, name
 
 METRIC = "api.latency.p95"
@@ -274,6 +274,26 @@ def test_two_that_compact_at_once_and_a_reader_see_all_runs(tmp_path: Path, monk
         thread.join()
     assert problems == []
     assert values(open_history(store, "staging")) == expected(*range(written))
+
+
+class Ending(Store):
+    """A store in which a run is measured and judged right after its folder was listed."""
+
+    def names(self, folder: str) -> list[str]:
+        found = super().names(folder)
+        if folder.endswith(name(0)) and "api" not in found:
+            run = RunFolder(Store(self.root), "staging", name(0))
+            measure(run, 0, [figure(METRIC, 100.0, 0)])
+            judged(run, 0, "pass")
+        return found
+
+
+def test_a_run_that_ends_while_it_is_read_is_not_taken_up_without_its_figures(tmp_path: Path) -> None:
+    RunFolder(Store(tmp_path), "staging", name(0)).create(info(0), {})
+    compact(Ending(tmp_path), "staging", least=1)
+    assert values(open_history(Store(tmp_path), "staging")) == expected(0)
+    assert compact(Store(tmp_path), "staging", least=1).taken_up == (name(0),)
+    assert values(open_history(Store(tmp_path), "staging")) == expected(0)
 
 
 @pytest.mark.parametrize("damage", ["flipped", "truncated", "newer", "missing metadata"])
