@@ -29,6 +29,7 @@ from tasks.components.database.change.ledger import Ledger
 from tasks.components.database.change.records import ChangePlan, Entry, Outcome
 from tasks.components.database.change.run import Request, optimize
 from tasks.load.database.session import parse
+from tests.behind import asking, behind
 from tests.databases import Database
 
 TABLES = ("public.orders", "public.tags", "public.parted")
@@ -187,9 +188,8 @@ class Waits:
 def writer(url: str) -> Iterator[Waits]:
     """Inserts and updates rows of orders all the time, and keeps the longest time that one took."""
     waits = Waits()
-    stop = threading.Event()
 
-    def work() -> None:
+    def work(stop: threading.Event) -> None:
         with psycopg.connect(url, autocommit=True, application_name="shop") as connection:
             while not stop.is_set():
                 begin = time.monotonic()
@@ -205,37 +205,20 @@ def writer(url: str) -> Iterator[Waits]:
                 waits.writes += 1
                 stop.wait(0.01)
 
-    with _running(work, stop):
+    with behind(work):
         yield waits
 
 
 @contextmanager
 def busy(url: str, *statements: str, pause_s: float = 0.0) -> Iterator[None]:
     """Real work: the statements, by turns, all the time."""
-    stop = threading.Event()
 
-    def work() -> None:
-        with psycopg.connect(url, autocommit=True, application_name="shop") as connection:
-            number = 0
-            while not stop.is_set():
-                number += 1
-                for statement in statements:
-                    connection.execute(statement.encode(), {"n": number % 4000} if "%(n)s" in statement else None)
-                stop.wait(pause_s)
+    def ask(connection: psycopg.Connection[Any], number: int) -> None:
+        for statement in statements:
+            connection.execute(statement.encode(), {"n": number % 4000} if "%(n)s" in statement else None)
 
-    with _running(work, stop):
+    with asking(url, ask, name="shop", pause_s=pause_s):
         yield
-
-
-@contextmanager
-def _running(work: Callable[[], None], stop: threading.Event) -> Iterator[None]:
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
 
 
 def _slow_run(url: str, folder: str, answer: Connection) -> None:

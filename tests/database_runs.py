@@ -5,21 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow as pa
 from pydantic import SecretStr
 
 from deployments.config import IndexAdviceSettings, ReadStatement, RunConfig, Target, build_config
 from storage.records import Finding, Measurement
 from tasks.components.base import CollectContext, Samples
 from tasks.components.database import DATABASE
-
-
-class Sink(dict[str, pa.Table]):
-    """Where the raw tables go: memory."""
-
-    def write(self, name: str, table: pa.Table) -> None:
-        """Keep one table."""
-        self[name] = table
+from tests.sinks import Sink
 
 
 @dataclass(frozen=True)

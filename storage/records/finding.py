@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from typing import Self
 
@@ -78,3 +78,33 @@ class Finding(Record):
     effort: Level
     evidence: tuple[Measurement, ...] = ()
     remedy: Remedy
+
+    @classmethod
+    def of(
+        cls,
+        component: ComponentId,
+        kind: str,
+        subject: str,
+        *,
+        title: str,
+        detail: str,
+        severity: Severity,
+        impact: Level,
+        effort: Level = Level.LOW,
+        evidence: Iterable[Measurement | None] = (),
+        remedy: Remedy,
+    ) -> Self:
+        """A finding with the id that its component, kind and subject make; evidence that is None is left out."""
+        return cls(
+            id=f"{component.value}.{kind}:{subject}",
+            component=component,
+            kind=kind,
+            subject=subject,
+            title=title,
+            detail=detail,
+            severity=severity,
+            impact=impact,
+            effort=effort,
+            evidence=tuple(each for each in evidence if each is not None),
+            remedy=remedy,
+        )

@@ -8,22 +8,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import pyarrow as pa
-
 from deployments.config import RunConfig, Target
 from storage.errors import NotMeasuredError
 from storage.records import Measurement
 from tasks.components.base import CollectContext, Component, Samples
+from tests.sinks import Sink
 
 SECRET = "canary-secret"
 AT_ONCE = 4
 T = TypeVar("T")
-
-
-class Sink(dict[str, pa.Table]):
-    def write(self, name: str, table: pa.Table) -> None:
-        assert name not in self
-        self[name] = table
 
 
 @dataclass(frozen=True)

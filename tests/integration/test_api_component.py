@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 
-import pyarrow as pa
 import pytest
 from pydantic import SecretStr
 
@@ -15,6 +14,7 @@ from storage.records import Collected, Measurement
 from tasks.components.api import API
 from tasks.components.base import CollectContext, Progress, Samples
 from tests.load_servers import Received, reply, serving
+from tests.sinks import Sink
 
 SETTINGS = ApiSettings(
     headers={"accept": "application/json"},
@@ -26,12 +26,6 @@ SETTINGS = ApiSettings(
     ),
     timeout_s=2,
 )
-
-
-class Sink(dict[str, pa.Table]):
-    def write(self, name: str, table: pa.Table) -> None:
-        assert name not in self
-        self[name] = table
 
 
 def configure(*, writes: bool = False, seconds: float = 3) -> RunConfig:

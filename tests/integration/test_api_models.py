@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from pydantic import SecretStr
 
@@ -21,6 +20,7 @@ from tasks.components.base import CollectContext, Samples
 from tasks.load.capacity import steps_from
 from tasks.load.recording import samples
 from tests.load_servers import Answer, Received, reply, serving
+from tests.sinks import Sink
 
 SETTINGS = ApiSettings(
     headers={"accept": "application/json"},
@@ -32,12 +32,6 @@ SETTINGS = ApiSettings(
     ),
     timeout_s=2,
 )
-
-
-class Sink(dict[str, pa.Table]):
-    def write(self, name: str, table: pa.Table) -> None:
-        assert name not in self
-        self[name] = table
 
 
 def configure(scenario: str = "", shards: int = 1, **load: str) -> RunConfig:

@@ -26,6 +26,7 @@ from storage.records import Finding, Measurement
 from tasks.components.base import CollectContext, Progress, Samples
 from tasks.components.cache import CACHE
 from tasks.load.redis.wire import RedisAddress, RedisConnection, ReplyError
+from tests.behind import behind
 
 PASSWORD = "canary/p@ss"
 QUOTED = "canary%2Fp%40ss"
@@ -123,19 +124,6 @@ def measure(url: str, settings: RunConfig | None = None) -> Seen:
     text += "".join(str(table.to_pylist()) for table in tables.kept.values())
     assert "canary" not in text
     return Seen(samples, measured, findings, told)
-
-
-@contextmanager
-def behind(work: Callable[[threading.Event], None]) -> Iterator[None]:
-    """An application that works while the cache is measured."""
-    stop = threading.Event()
-    thread = threading.Thread(target=work, args=(stop,))
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join(10)
 
 
 def after_scans(client: redis.Redis, count: int, stop: threading.Event) -> None:

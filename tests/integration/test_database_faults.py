@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-import pyarrow as pa
 import pytest
 from pydantic import SecretStr
 
@@ -22,8 +21,10 @@ from tasks.components.base import CollectContext, Progress, Samples
 from tasks.components.database import DATABASE
 from tasks.load.database import session as database_session
 from tasks.load.database.session import QueryError, Session, Watchdog, parse
+from tests.behind import Connection, asking
 from tests.bouncers import bouncer, needs_pgbouncer
 from tests.databases import DEBIAN_15, Database, database, needs_debian_15
+from tests.sinks import Sink
 
 CANARY = "c4n%40ry%2Fp%3Ass"
 NO_ADVICE = IndexAdviceSettings(enabled=False)
@@ -42,12 +43,6 @@ SCHEMA = (
     "CREATE ROLE poor LOGIN PASSWORD 'poor'",
     "VACUUM ANALYZE",
 )
-
-
-class Sink(dict[str, pa.Table]):
-    def write(self, name: str, table: pa.Table) -> None:
-        assert name not in self
-        self[name] = table
 
 
 def config(*, seconds: float = 3, **database_settings: Any) -> RunConfig:
@@ -296,26 +291,9 @@ def test_without_pg_stat_statements_the_rest_is_measured(tmp_path: Path) -> None
     assert "database.unindexed_foreign_key:public.visits(child)" in {finding.id for finding in findings}
 
 
-def application(url: str, stop: threading.Event) -> None:
-    with psycopg.connect(url, application_name="meals", autocommit=True) as connection:
-        number = 0
-        while not stop.is_set():
-            number += 1
-            sql = "SELECT id, note FROM visits WHERE child = %s ORDER BY at DESC LIMIT %s"
-            connection.execute(sql, (number % 500 + 1, 10)).fetchall()
-            stop.wait(0.02)
-
-
-@contextlib.contextmanager
-def busy(url: str) -> Iterator[None]:
-    stop = threading.Event()
-    thread = threading.Thread(target=application, args=(url, stop))
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
+def of_a_child(connection: Connection, number: int) -> None:
+    sql = "SELECT id, note FROM visits WHERE child = %s ORDER BY at DESC LIMIT %s"
+    connection.execute(sql, (number % 500 + 1, 10)).fetchall()
 
 
 def assert_index_found(findings: list[Finding]) -> None:
@@ -326,7 +304,7 @@ def assert_index_found(findings: list[Finding]) -> None:
 
 
 def test_the_missing_index_is_found_from_generic_plans(server: Database) -> None:
-    with busy(server.application):
+    with asking(server.application, of_a_child):
         samples, measurements, findings = measured(config(application="meals"), server.analysis)
     assert_index_found(findings)
     assert {row["how"] for row in samples.tables["plans"].to_pylist()} == {"GENERIC_PLAN", "VALUES"}
@@ -338,7 +316,7 @@ def test_the_missing_index_is_found_from_generic_plans(server: Database) -> None
 def test_postgresql_15_gives_the_same_advice_by_prepared_plans(tmp_path: Path) -> None:
     with database(tmp_path, binaries=DEBIAN_15) as started:
         started.run(*SCHEMA)
-        with busy(started.application):
+        with asking(started.application, of_a_child):
             samples, measurements, findings = measured(config(application="meals"), started.analysis)
     assert samples.collected.fingerprint["server"].startswith("15.")
     assert_index_found(findings)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
@@ -12,6 +10,7 @@ import psycopg
 import pytest
 
 from storage.records import Finding, Level, Severity
+from tests.behind import asking
 from tests.database_runs import config, measured, target
 from tests.databases import Database, database
 
@@ -62,33 +61,12 @@ def tidy(connection: psycopg.Connection[Any], number: int) -> None:
     connection.execute("UPDATE parents SET note = %s WHERE id = %s", ("seen", number % 5000 + 1))
 
 
-@contextlib.contextmanager
-def at_work(url: str, work: Work) -> Iterator[None]:
-    stop = threading.Event()
-
-    def run() -> None:
-        with psycopg.connect(url, application_name="meals", autocommit=True) as connection:
-            number = 0
-            while not stop.is_set():
-                number += 1
-                work(connection, number)
-                stop.wait(0.02)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-
-
 def found(server: Database, work: Work, *, advice: bool = False) -> list[Finding]:
     asked = config(
         "SELECT note FROM parents WHERE id = 7", seconds=4, advice=advice, application="meals", pool_size=10
     )
     server.run("SELECT pg_stat_statements_reset()")
-    with at_work(server.application, work):
+    with asking(server.application, work):
         return measured(asked, target(server.analysis)).findings
 
 

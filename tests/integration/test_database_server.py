@@ -12,6 +12,7 @@ import pytest
 
 from storage.errors import NotMeasuredError
 from tasks.components.database import index_advice
+from tests.behind import Connection, asking
 from tests.database_runs import Outcome, config, measured, target
 from tests.databases import Database, database
 
@@ -38,26 +39,20 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
 
 
 def test_what_the_server_did_in_the_window_is_counted(server: Database) -> None:
-    stop = threading.Event()
     more = "INSERT INTO visits (child, note) SELECT n, repeat('y', 500) FROM generate_series(1, 2000) n"
 
-    def write() -> None:
-        with psycopg.connect(server.application, autocommit=True) as connection:
+    def write(connection: Connection, number: int) -> None:
+        if number == 1:
             connection.execute("SET work_mem = '64kB'")
-            while not stop.is_set():
-                connection.execute(more.encode())
-                connection.execute("SELECT count(*) FROM (SELECT DISTINCT note, id FROM visits) t").fetchall()
-                stop.wait(0.1)
+        connection.execute(more.encode())
+        connection.execute("SELECT count(*) FROM (SELECT DISTINCT note, id FROM visits) t").fetchall()
 
     server.run("SELECT pg_create_physical_replication_slot('left_behind', true)")
     server.run("GRANT ALL ON SEQUENCE visits_id_seq TO PUBLIC")
-    thread = threading.Thread(target=write)
-    thread.start()
     try:
-        seen = run(server, seconds=4)
+        with asking(server.application, write, pause_s=0.1):
+            seen = run(server, seconds=4)
     finally:
-        stop.set()
-        thread.join()
         server.run("SELECT pg_drop_replication_slot('left_behind')")
     values = {(one.metric, *one.labels.values()): one.value or 0 for one in seen.figures}
     assert values["database.wal.written",] > 2_000_000

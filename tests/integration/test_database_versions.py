@@ -7,7 +7,6 @@ CONTRIBUTING.md says where to get them. Without it this file is not collected: 1
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from deployments.hosting import postgres as hosting
 from deployments.hosting.guardian import Guardian, Service
 from tasks.components.database import DATABASE
 from tasks.components.database.facts import PG14
+from tests.behind import Connection, asking
 from tests.database_runs import config, measured, target
 
 NAMED = [Path(one) for one in os.environ.get("HASIVU_PERF_TEST_POSTGRES", "").split(":") if one]
@@ -79,27 +79,10 @@ def prepare(url: str) -> str:
     return url.replace("owner:", "watcher:")
 
 
-@contextmanager
-def busy(url: str) -> Iterator[None]:
-    stop = threading.Event()
-
-    def ask() -> None:
-        with psycopg.connect(url, application_name="meals", autocommit=True) as connection:
-            number = 0
-            while not stop.is_set():
-                number += 1
-                sql = "SELECT id, note FROM visits WHERE child = %s ORDER BY at DESC LIMIT %s"
-                connection.execute(sql, (number % 500 + 1, 10)).fetchall()
-                connection.execute("UPDATE children SET name = %s WHERE id = %s", ("seen", number % 500 + 1))
-                stop.wait(0.02)
-
-    thread = threading.Thread(target=ask)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
+def ask(connection: Connection, number: int) -> None:
+    sql = "SELECT id, note FROM visits WHERE child = %s ORDER BY at DESC LIMIT %s"
+    connection.execute(sql, (number % 500 + 1, 10)).fetchall()
+    connection.execute("UPDATE children SET name = %s WHERE id = %s", ("seen", number % 500 + 1))
 
 
 ASKED = config("SELECT name FROM children WHERE id = 7", seconds=4, advice=True, application="meals", pool_size=5)
@@ -110,7 +93,7 @@ ASKED = config("SELECT name FROM children WHERE id = 7", seconds=4, advice=True,
 def test_every_version_is_seen_whole(binaries: Path, tmp_path: Path) -> None:
     with server(binaries, tmp_path) as owner:
         url = prepare(owner)
-        with busy(owner):
+        with asking(owner, ask):
             seen = measured(ASKED, target(url, local=False))
         checks = DATABASE.check(ASKED, target(url))
     assert [one.name for one in checks if not one.ok] == []

@@ -6,7 +6,6 @@ import asyncio
 import json
 import time
 
-import pyarrow as pa
 import pytest
 from pydantic import SecretStr
 
@@ -15,11 +14,7 @@ from storage.records import Measurement
 from tasks.components.base import CollectContext, Samples
 from tasks.components.rfid import RFID
 from tests.load_servers import Answer, Received, reply, serving
-
-
-class Sink(dict[str, pa.Table]):
-    def write(self, name: str, table: pa.Table) -> None:
-        self[name] = table
+from tests.sinks import Sink
 
 
 def configure(**load: str) -> RunConfig:

@@ -13,7 +13,6 @@ from uuid import UUID
 
 import dask
 import numpy as np
-import pyarrow as pa
 import pytest
 from distributed import Client, LocalCluster
 from prefect.client.orchestration import get_client
@@ -39,6 +38,7 @@ from tasks.load.schedule import Phase, arrivals
 from tasks.task_runner import local_cluster, open_runner
 from tests.dask_components import FOLDER
 from tests.load_servers import Received, reply, serving
+from tests.sinks import Sink
 
 SCRIPTED = [component.value for component in ComponentId if component is not ComponentId.API]
 LOAD = {"users": "40", "duration_s": "3", "ramp_up_s": "1"}
@@ -205,11 +205,6 @@ def test_a_component_whose_flow_is_gone_ends_at_its_next_sign_of_life(cluster: C
     while not (tmp_path / "ended").exists() and time.time() - left < 10:
         time.sleep(0.05)
     assert float((tmp_path / "ended").read_text()) - left < 3
-
-
-class Sink(dict[str, pa.Table]):
-    def write(self, name: str, table: pa.Table) -> None:
-        self[name] = table
 
 
 def test_the_readers_moderate_load_is_shared_by_processes_and_their_search_is_not(

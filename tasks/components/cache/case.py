@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from deployments.config import RunConfig
-from storage.records import ComponentId, Finding, Level, Measurement, Remedy, Severity, Threshold, Unit
+from storage.records import ComponentId, Finding, Measurement, Threshold, Unit
 from tasks.components.base import Samples
 from tasks.components.cache.estimate import Family
 from tasks.components.cache.measure import families_of, lookups
@@ -83,29 +84,5 @@ class Case:
         return f"{found.hits} hits and {found.misses} misses"
 
 
-def finding(
-    kind: str,
-    subject: str,
-    *,
-    title: str,
-    detail: str,
-    severity: Severity,
-    impact: Level,
-    effort: Level,
-    evidence: tuple[Measurement, ...],
-    remedy: Remedy,
-) -> Finding:
-    """A finding of the cache."""
-    return Finding(
-        id=f"cache.{kind}:{subject}",
-        component=ComponentId.CACHE,
-        kind=kind,
-        subject=subject,
-        title=title,
-        detail=detail,
-        severity=severity,
-        impact=impact,
-        effort=effort,
-        evidence=evidence,
-        remedy=remedy,
-    )
+finding = partial(Finding.of, ComponentId.CACHE)
+"""A finding of the cache."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from deployments.config import RunConfig
-from storage.records import ComponentId, Finding, Level, Measurement, Remedy, Severity, Threshold
+from storage.records import ComponentId, Finding, Measurement, Threshold
 from tasks.components.base import Samples
 from tasks.components.database.advise.shape import Shape
 from tasks.components.database.measure import Data, index_figures, table_figures
@@ -219,29 +219,5 @@ def locks(case: Case, pid: int) -> str:
     return f" It holds locks on {', '.join(held[:8])}." if held else ""
 
 
-def finding(
-    kind: str,
-    subject: str,
-    *,
-    title: str,
-    detail: str,
-    severity: Severity,
-    impact: Level,
-    effort: Level = Level.LOW,
-    evidence: tuple[Measurement, ...] = (),
-    remedy: Remedy,
-) -> Finding:
-    """A finding of this component; its id is stable between runs."""
-    return Finding(
-        id=f"database.{kind}:{subject}",
-        component=ComponentId.DATABASE,
-        kind=kind,
-        subject=subject,
-        title=title,
-        detail=detail,
-        severity=severity,
-        impact=impact,
-        effort=effort,
-        evidence=evidence,
-        remedy=remedy,
-    )
+finding = partial(Finding.of, ComponentId.DATABASE)
+"""A finding of the database."""

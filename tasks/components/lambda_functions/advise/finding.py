@@ -3,38 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
-from storage.records import ComponentId, Finding, Level, Measurement, Remedy, Severity
+from storage.records import ComponentId, Finding, Measurement
 from tasks.components.lambda_functions.facts import FunctionFacts
 from tasks.components.lambda_functions.per_function import pick
 
-
-def finding(
-    kind: str,
-    subject: str,
-    *,
-    title: str,
-    detail: str,
-    severity: Severity,
-    impact: Level,
-    effort: Level,
-    remedy: Remedy,
-    evidence: Sequence[Measurement | None] = (),
-) -> Finding:
-    """A finding with a stable id; evidence that was not measured is left out."""
-    return Finding(
-        id=f"lambda.{kind}:{subject}",
-        component=ComponentId.LAMBDA,
-        kind=kind,
-        subject=subject,
-        title=title,
-        detail=detail,
-        severity=severity,
-        impact=impact,
-        effort=effort,
-        evidence=tuple(each for each in evidence if each is not None),
-        remedy=remedy,
-    )
+finding = partial(Finding.of, ComponentId.LAMBDA)
+"""A finding about the functions."""
 
 
 def evidence(function: FunctionFacts, measurements: Sequence[Measurement], *metrics: str) -> list[Measurement | None]:
