@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, zip_longest
 
 from tasks.components.database.advisor import fill
 from tasks.components.database.advisor.catalog import Catalog
 from tasks.components.database.advisor.fill import Filled
+from tasks.components.database.advisor.records import PlanError
+from tasks.components.database.advisor.sample import Draw, draws
 from tasks.components.database.advisor.source import Name
 from tasks.components.database.advisor.statement import parse
 from tasks.components.database.advisor.tree import UnparsableError
 from tasks.components.database.advisor.uses import Parsed
+from tasks.components.database.advisor.values import Columns
 from tasks.components.database.advisor.workload import Statement
 from tasks.load.database.session import Session
 
@@ -31,6 +35,7 @@ class Case:
     """Statements of tools (pg_dump, monitors) that read PostgreSQL's own catalogues alone."""
     refused: dict[str, str] = field(default_factory=dict)
     """Statements that could not be read, and why."""
+    columns: Columns = field(default_factory=dict)
 
     @classmethod
     def of(cls, catalog: Catalog, statements: Sequence[Statement], session: Session) -> Case:
@@ -46,10 +51,21 @@ class Case:
                 case.parsed[one.id] = parsed
             elif _CATALOGUE.search(one.text):
                 case.aside.add(one.id)
-        columns = fill.read(session, list(case.parsed.values()))
+        case.columns = fill.read(session, list(case.parsed.values()))
         for one in case.relevant:
-            case.texts[one.id] = fill.filled(one.text, case.parsed[one.id], columns)
+            case.texts[one.id] = fill.filled(one.text, case.parsed[one.id], case.columns)
         return case
+
+    def draw(self, ask: Callable[[str], Sequence[Sequence[str | None]]], patience: Callable[[], bool]) -> None:
+        """Give statements values that meet in the data: `ask` runs a query on it, and raises PlanError."""
+        for one in sorted(self.relevant, key=lambda one: -one.total_ms):
+            if not patience():
+                return
+            parsed = self.parsed[one.id]
+            blocks = [_asked(query, ask) for query in draws(one.text, parsed.parameters, self.catalog)]
+            rows = [dict(chain(*(row.items() for row in met))) for met in zip_longest(*blocks, fillvalue={})]
+            if rows:
+                self.texts[one.id] = fill.filled(one.text, parsed, self.columns, drawn=rows)
 
     @property
     def relevant(self) -> list[Statement]:
@@ -69,3 +85,20 @@ class Case:
     def shown(self, statement: str) -> str:
         """A statement's text in one line."""
         return next((one.shown for one in self.statements if one.id == statement), statement)
+
+
+def _asked(query: Draw, ask: Callable[[str], Sequence[Sequence[str | None]]]) -> list[dict[int, str]]:
+    """The rows that a query drew; none where it cannot be asked, or takes too long even for few rows."""
+    late = False
+    for text in (*query.samples, query.whole):
+        if text == query.whole and late:
+            break
+        try:
+            rows = ask(text)
+        except PlanError:
+            late = True
+            continue
+        if rows:
+            pairs = (zip(query.numbers, row, strict=True) for row in rows)
+            return [{number: value for number, value in row if value is not None} for row in pairs]
+    return []

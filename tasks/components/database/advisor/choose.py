@@ -1,8 +1,8 @@
 """Which of the possible indexes to take: over the whole workload, by measured time. Pure but for the planner.
 
-Predicted time of a statement = measured mean × cost after ÷ cost before. The gain of a set of indexes is half the sum
-of the logarithms of speed-ups (each statement counts alike: the rare slow report matters too) and half the share of
-total time that is saved. What an index costs stands against it: its bytes, and the writes that it slows.
+Predicted time of a statement = measured mean × cost after ÷ cost before. The gain of a set of indexes is mostly the
+sum of the logarithms of speed-ups (each statement counts alike: the rare slow report matters too), for the rest the
+share of total time that is saved. What an index costs stands against it: its bytes, and the writes that it slows.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tasks.components.database.advisor.records import Index
+
+LOGS = 0.7
+"""Weight of the logarithms of speed-ups; the share of total time that is saved has the rest."""
 
 PRICE, PRICE_IN_BUDGET = 4.0, 2.0
 """Gain that an index as large as all tables must bring; where the caller named a budget, that is the limit first."""
@@ -33,6 +36,8 @@ FLOOR_MS = 0.05
 """Time of a statement that no index can go below: round trip, parsing, planning."""
 
 _SMALL_SHARE = 0.005
+_WAL_SHARE = 0.25
+"""What takes all the WAL that may be added counts for its price like a quarter of the tables' size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +142,7 @@ class Choice:
             after = after_ms.get(one.id, one.mean_ms)
             logs += math.log(max(one.mean_ms, FLOOR_MS) / max(after, FLOOR_MS))
             saved += (one.mean_ms - after) * one.calls
-        return 0.5 * logs + 0.5 * (len(self.statements) * saved / total if total else 0.0)
+        return LOGS * logs + (1 - LOGS) * (len(self.statements) * saved / total if total else 0.0)
 
     def predicted_ms(self, one: Weighted, names: frozenset[str]) -> float:
         """Milliseconds a call with these indexes."""
@@ -173,7 +178,8 @@ class Choice:
         share = sum(self.candidates[name].bytes for name in new) / max(self.table_bytes, 1)
         gained = self.gain(after) - self.gain(chosen)
         net = gained + (self._insured(new) if gained > 0 else 0.0) - sum(self.price(name) for name in new)
-        return net, net / (share + _SMALL_SHARE)
+        scarce = sum(self.candidates[name].wal_growth for name in new) / self.most_wal if self.most_wal else 0.0
+        return net, net / (share + _WAL_SHARE * scarce + _SMALL_SHARE)
 
     def price(self, name: str, size: int | None = None) -> float:
         """What an index must at least be worth, by its estimated size or a measured one."""

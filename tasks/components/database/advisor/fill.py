@@ -19,7 +19,7 @@ from tasks.components.database.advisor.placing import holders, put, put_expressi
 from tasks.components.database.advisor.source import Name
 from tasks.components.database.advisor.tree import inner, tree_of, walk
 from tasks.components.database.advisor.uses import Parameter, Parsed
-from tasks.components.database.advisor.values import LISTED, Columns, Values, literals
+from tasks.components.database.advisor.values import LISTED, Columns, Drawn, Values, literals
 from tasks.load.database.session import QueryError, Session
 
 LIMIT, OFFSET = "20", "0"
@@ -106,11 +106,11 @@ class Filled:
     whole: bool
 
 
-def filled(text: str, parsed: Parsed, columns: Columns, *, variants: int = 3) -> list[Filled]:
+def filled(text: str, parsed: Parsed, columns: Columns, *, variants: int = 3, drawn: Drawn = ()) -> list[Filled]:
     """The statement with values, in up to so many variants; a text without parameters as it is."""
     if "$" not in text:
         return [Filled(text, whole=True)]
-    found = [_filled(text, parsed, columns, variant) for variant in range(variants)]
+    found = [_filled(text, parsed, columns, variant, drawn) for variant in range(variants)]
     return list(dict.fromkeys(found))
 
 
@@ -147,9 +147,9 @@ def guessed(one: Filled) -> list[Filled]:
     return found
 
 
-def _filled(text: str, parsed: Parsed, columns: Columns, variant: int) -> Filled:
+def _filled(text: str, parsed: Parsed, columns: Columns, variant: int, drawn: Drawn) -> Filled:
     tree: Any = tree_of(text)
-    known = literals(parsed.parameters, columns, variant)
+    known = literals(parsed.parameters, columns, variant, drawn)
     expressions = {number: one.expression for number, one in parsed.parameters.items() if one.expression}
     for node in list(walk(tree.stmts[0].stmt)):
         kind = type(node).__name__

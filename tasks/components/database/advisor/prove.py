@@ -17,6 +17,11 @@ from tasks.components.database.advisor.stopwatch import Seen, Stopwatch
 SLOWER = 1.15
 """A statement that takes longer than this factor of its time before is harmed."""
 
+HARM = 1.0
+"""Gain that an index must bring to others, beyond what it costs, to stay although it makes a statement slower."""
+
+_HARMFUL = "it made a statement slower"
+_PAYS_NOT = "measured on the copy, it did not pay for its size"
 _NOISE_MS = 0.2
 
 
@@ -77,6 +82,9 @@ class Prover:
             for name in sorted(self.proof.kept, key=self._rank):
                 self._judge(name)
             self._fit()
+            self._refill()
+            for statement in self.proof.harmed:
+                self._heal(statement)
         self.proof.unproved = self.watch.unproved
         return self.proof
 
@@ -115,24 +123,29 @@ class Prover:
     # --- one index at a time ---
 
     def _build(self, name: str) -> bool:
+        """Have an index on the copy, built or shown again."""
         try:
-            self.proof.bytes[name], _ = self.watch.copy.build(self.indexes[name])
+            if name in self.proof.bytes:
+                self.watch.copy.show(self.indexes[name])
+            else:
+                self.proof.bytes[name], _ = self.watch.copy.build(self.indexes[name])
         except PlanError as error:
             self.proof.dropped[name] = f"it could not be built on the copy: {error}"
             return False
         self.proof.kept.append(name)
+        self.proof.dropped.pop(name, None)
         return True
 
     def _drop(self, name: str, why: str, seen: Mapping[str, Seen]) -> None:
-        """Leave an index out that is not on the copy any more."""
+        """Leave an index out that plans do not see any more."""
         if name in self.proof.kept:
             self.proof.kept.remove(name)
         self.proof.dropped[name] = why
         self._note(seen)
 
     def _trial(self, name: str) -> _Trial:
-        """Drop the index from the copy and time what used it."""
-        self.watch.copy.drop(self.indexes[name])
+        """Hide the index and time what used it."""
+        self.watch.copy.show(self.indexes[name], shown=False)
         users = self._users(name)
         seen = self.watch.time(users)
         without = self.proof.after | {one: found.ms for one, found in seen.items() if one in self.proof.before}
@@ -155,16 +168,17 @@ class Prover:
                 return
             trial = self._trial(name)
             found = trial.seen.get(statement)
-            self.watch.copy.build(self.indexes[name])
+            self.watch.copy.show(self.indexes[name])
             if found is not None and not slower(found.ms, self.proof.before[statement]):
                 again = self.watch.time([statement])  # only what comes back with the index is its doing
                 self._note(again)
                 if statement in again and slower(again[statement].ms, found.ms):
                     cures.append((trial.lost, name, trial))
+        cures = [one for one in cures if one[0] < HARM]
         if cures:
             _, name, trial = min(cures, key=lambda one: one[:2])
-            self.watch.copy.drop(self.indexes[name])
-            self._drop(name, "it made a statement slower", trial.seen)
+            self.watch.copy.show(self.indexes[name], shown=False)
+            self._drop(name, _HARMFUL, trial.seen)
 
     def _judge(self, name: str) -> None:
         """Drop an index that does not pay, or take its narrower form where that pays more."""
@@ -172,38 +186,31 @@ class Prover:
             return
         trial = self._trial(name)
         if not trial.whole:
-            self.watch.copy.build(self.indexes[name])
+            self.watch.copy.show(self.indexes[name])
             return
         price = self.choice.price(name, self.proof.bytes[name])
         if trial.lost < price:
             trial = self._again(name)
         worth = trial.lost - price
         if worth < 0 and trial.whole:
-            self._drop(name, "measured on the copy, it did not pay for its size", trial.seen)
+            self._drop(name, _PAYS_NOT, trial.seen)
             return
         if not self._narrower(name, trial, worth):
-            self.watch.copy.build(self.indexes[name])
+            self.watch.copy.show(self.indexes[name])
             self._lost[name] = trial.lost
 
     def _again(self, name: str) -> _Trial:
         """The trial once more, with the index and without it right after each other: noise comes and goes."""
-        self.watch.copy.build(self.indexes[name])
+        self.watch.copy.show(self.indexes[name])
         users = self._users(name)
         if users:
             self._note(self.watch.time(users))
         return self._trial(name)
 
     def _narrower(self, name: str, trial: _Trial, worth: float) -> bool:
-        """Whether the index without its further columns is worth more; it is on the copy then."""
-        index = self.indexes[name]
-        if not index.include:
-            return False
-        narrow = replace(index, include=())
-        if narrow.name in self.proof.kept:
-            return False
-        self.indexes[narrow.name] = narrow
-        self.choice.adopt(narrow, name)
-        if not self._build(narrow.name):
+        """Whether the index without its further columns is worth more; plans see that one then."""
+        narrow = self._narrowed(name)
+        if narrow is None:
             return False
         users = self._users(name)
         seen = self.watch.time(users)
@@ -213,26 +220,91 @@ class Prover:
         unsure = not self._all_timed(users, seen)
         unsure = unsure or any(slower(ms, self.proof.before[one]) for one, ms in with_it.items())
         gained = trial.lost - lost
-        if not unsure and gained - self.choice.price(narrow.name, self.proof.bytes[narrow.name]) > worth:
+        if not unsure and gained - self.choice.price(narrow, self.proof.bytes[narrow]) > worth:
             self._drop(name, "measured on the copy, its further columns did not pay for their size", seen)
-            self._lost[narrow.name] = gained
+            self._lost[narrow] = gained
             return True
-        self.watch.copy.drop(narrow)
-        self.proof.kept.remove(narrow.name)
+        self.watch.copy.show(self.indexes[narrow], shown=False)
+        self.proof.kept.remove(narrow)
         return False
 
+    def _narrowed(self, name: str) -> str | None:
+        """The index without its further columns, on the copy beside it; None where it has none."""
+        index = self.indexes[name]
+        narrow = replace(index, include=())
+        if not index.include or narrow.name in self.proof.kept:
+            return None
+        self.indexes[narrow.name] = narrow
+        self.choice.adopt(narrow, name)
+        return narrow.name if self._build(narrow.name) else None
+
+    # --- the budget ---
+
     def _fit(self) -> None:
-        """Keep the budget by real sizes: what is missed least for its bytes goes first."""
-        budget, most = self.choice.budget_bytes, self.choice.most
-        while self.proof.kept and (
-            (budget is not None and sum(self.proof.bytes[one] for one in self.proof.kept) > budget)
-            or (most is not None and len(self.proof.kept) > most)
-        ):
-            name = min(self.proof.kept, key=lambda one: (self._lost.get(one, 0.0) / self.proof.bytes[one], one))
+        """Keep the budget by real sizes: what is missed least for its bytes goes first, further columns before keys.
+
+        What an index is worth is measured again before it goes: others that stood in for it may have gone.
+        """
+        fresh: set[str] = set()
+        while self._over_budget():
+            name = min(self.proof.kept, key=lambda one: (self._missed(one) / self.proof.bytes[one], one))
+            narrow = self._narrowed(name)
             trial = self._trial(name)
-            self._drop(
-                name, f"its real size, {self.proof.bytes[name] / 1e6:.1f} MB, is beyond the budget", trial.seen
-            )
+            if name not in fresh and trial.whole and trial.lost > self._lost[name]:
+                self._lost[name] = trial.lost
+                fresh.add(name)
+                self._restore(name, narrow)
+                continue
+            fresh.clear()
+            why = f"its real size, {self.proof.bytes[name] / 1e6:.1f} MB, is beyond the budget"
+            self._drop(name, why, trial.seen)
+
+    def _refill(self) -> None:
+        """Take back what fits into the room that is left, small ones first: a larger one may have done its work."""
+        harmful = {name for name, why in self.proof.dropped.items() if why == _HARMFUL}
+        for name in sorted(
+            self.proof.bytes.keys() - set(self.proof.kept) - harmful, key=self.proof.bytes.__getitem__
+        ):
+            if self.watch.over:
+                return
+            before, why = dict(self.proof.after), self.proof.dropped.get(name, "")
+            self._build(name)
+            table = self.indexes[name].schema, self.indexes[name].table
+            touched = [one for one in self.watch.shortest_first() if table in self.statements[one].tables]
+            seen = {} if self._over_budget() else self.watch.time(touched)
+            after = before | {one: found.ms for one, found in seen.items() if one in before}
+            rest = [one for one in self.proof.kept if one != name]
+            gained = self._gain(after, self.proof.kept) - self._gain(before, rest)
+            worse = any(slower(ms, before[one]) for one, ms in after.items())
+            if (
+                self._all_timed(touched, seen)
+                and not worse
+                and gained > self.choice.price(name, self.proof.bytes[name])
+            ):
+                self._note(seen)
+            else:
+                self.watch.copy.show(self.indexes[name], shown=False)
+                self._drop(name, why or _PAYS_NOT, {})
+
+    def _over_budget(self) -> bool:
+        budget, most, kept = self.choice.budget_bytes, self.choice.most, self.proof.kept
+        too_large = budget is not None and sum(self.proof.bytes[one] for one in kept) > budget
+        return bool(kept) and (too_large or (most is not None and len(kept) > most))
+
+    def _restore(self, name: str, narrow: str | None) -> None:
+        """An index that was tried away is there again, its narrower form is not."""
+        self.watch.copy.show(self.indexes[name])
+        if narrow is not None:
+            self.watch.copy.show(self.indexes[narrow], shown=False)
+            self.proof.kept.remove(narrow)
+
+    def _missed(self, name: str) -> float:
+        """What would be lost without an index: by the clock, by the planner's cost where there was no time for it."""
+        if name not in self._lost:
+            rest = [one for one in self.proof.kept if one != name]
+            insured = INSURANCE if self.choice.candidates[name].joins else 0.0
+            self._lost[name] = self.choice.gain(self.proof.kept) - self.choice.gain(rest) + insured
+        return self._lost[name]
 
 
 def slower(ms: float, before: float) -> bool:

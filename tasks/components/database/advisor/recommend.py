@@ -31,8 +31,8 @@ from tasks.load.database.session import Server, Session, Watchdog
 
 SESSION_MS = 15_000
 REHEARSAL_BYTES = 3 * 2**30
-CHOICE_S, COPY_S, REHEARSAL_S = 60.0, 120.0, 90.0
-"""Time for the choice by cost, for the copy of the rows, and for what is timed on it."""
+CHOICE_S, COPY_S, DRAW_S, REHEARSAL_S = 60.0, 120.0, 20.0, 90.0
+"""Time for the choice by cost, for the copy of the rows, for values from it, and for what is timed on it."""
 
 _SEVERITY, _SLACK = 0.4, 1.2
 """Prices and budget of the first choice where a rehearsal judges again by the clock: it sees more than it keeps."""
@@ -60,12 +60,11 @@ class Options:
 
 @dataclass
 class _Work:
-    """One asking: the session, the workload, and who may rehearse it."""
+    """One asking: the workload, and a copy of its rows where there may be one."""
 
-    session: Session
     case: Case
     options: Options
-    copies: bool
+    copy: Rehearsal | None
 
 
 def recommend(server: Server, options: Options | None = None) -> Advice:
@@ -86,13 +85,15 @@ def _recommend(session: Session, options: Options) -> Advice:
     if not case.relevant:
         nothing = "no statement of the workload uses a table: nothing to advise"
         return Advice((), unused, len(found), 0, case.refused, notes=(nothing,))
-    work = _Work(session, case, options, _may_rehearse(session, case, options))
-    with _whatif(session, case.tables) as (whatif, notes):
+    with _copied(session, case, options) as (copy, uncopied), _whatif(session, case.tables) as (whatif, notes):
+        work = _Work(case, options, copy)
+        if copy is not None:
+            case.draw(copy.draw, _patience(DRAW_S))
         planner = Planner(whatif, dict(case.texts), {one.id: one.text for one in case.relevant})
         choice = _choice(planner, work)
         names = choice.choose()
-        proof, more = _proved(work, planner, choice, names)
-        if proof is None and work.copies:  # what was left to the clock to judge
+        proof = _proved(work, planner, choice, names)
+        if proof is None and copy is not None:  # what was left to the clock to judge
             _unslacken(choice)
             names = choice.choose()
         kept = _kept(names, proof)
@@ -105,7 +106,7 @@ def _recommend(session: Session, options: Options) -> Advice:
             not_planned={case.shown(one): why for one, why in refused.items()},
             not_kept=_not_kept(planner, proof) | choice.too_much,
             how=whatif.how if proof is None else f"{whatif.how}, {Rehearsal.how}",
-            notes=(*notes, *more),
+            notes=(*notes, *uncopied) if names else notes,
         )
 
 
@@ -157,11 +158,11 @@ def _choice(planner: Planner, work: _Work) -> Choice:
         candidates={name: _candidate(planner, name, case) for name in sorted(names)},
         cost=planner.cost,
         table_bytes=case.table_bytes,
-        budget_bytes=round(_SLACK * budget) if work.copies else budget,
+        budget_bytes=round(_SLACK * budget) if work.copy else budget,
         most=options.most,
         most_wal=options.wal_growth,
         size_price=PRICE if options.budget_bytes is None else PRICE_IN_BUDGET,
-        severity=_SEVERITY if work.copies else 1.0,
+        severity=_SEVERITY if work.copy else 1.0,
         patience=_patience(CHOICE_S),
         together=[one for one in together if len(one) > 1],
     )
@@ -225,28 +226,37 @@ def _may_rehearse(session: Session, case: Case, options: Options) -> bool:
     return options.rehearse == "always"
 
 
-def _proved(
-    work: _Work, planner: Planner, choice: Choice, names: Sequence[str]
-) -> tuple[Proof | None, tuple[str, ...]]:
-    """What the clock says on a copy; None, and why, where there is no copy."""
-    if not names:
-        return None, ()
-    if not work.copies:
+@contextmanager
+def _copied(session: Session, case: Case, options: Options) -> Iterator[tuple[Rehearsal | None, tuple[str, ...]]]:
+    """A copy of the rows with its notes; none, and why, where there can be none."""
+    if not _may_rehearse(session, case, options):
         why = "not proved by run time: rows are copied only with --rehearse, or where the server runs on this machine"
-        return None, (why,)
-    case = work.case
+        yield None, (why,)
+        return
+    with ExitStack() as stack:
+        try:
+            copied = Rehearsal.of(session, case.tables, limit_bytes=REHEARSAL_BYTES, timeout_s=COPY_S)
+            copy = stack.enter_context(copied)
+        except NotMeasuredError as error:
+            yield None, (f"not proved by run time: {error}",)
+            return
+        yield copy, copy.notes
+
+
+def _proved(work: _Work, planner: Planner, choice: Choice, names: Sequence[str]) -> Proof | None:
+    """What the clock says on a copy; None where there is no copy."""
+    if not names or work.copy is None:
+        return None
     reads = {
-        one.id: planner.texts[one.id] for one in case.relevant if not one.writes and one.id not in planner.refused
+        one.id: planner.texts[one.id]
+        for one in work.case.relevant
+        if not one.writes and one.id not in planner.refused
     }
     weighted = {one.id: one for one in choice.statements}
-    try:
-        with Rehearsal.of(work.session, case.tables, limit_bytes=REHEARSAL_BYTES, timeout_s=COPY_S) as copy:
-            _unslacken(choice)
-            watch = Stopwatch(copy, reads, weighted, REHEARSAL_S)
-            proof = Prover(watch, weighted, planner.indexes, choice).prove(names)
-            return (proof if proof.before else None), copy.notes
-    except NotMeasuredError as error:
-        return None, (f"not proved by run time: {error}",)
+    _unslacken(choice)
+    watch = Stopwatch(work.copy, reads, weighted, REHEARSAL_S)
+    proof = Prover(watch, weighted, planner.indexes, choice).prove(names)
+    return proof if proof.before else None
 
 
 def _unslacken(choice: Choice) -> None:

@@ -36,6 +36,7 @@ DISK_FACTOR = 3
 """Free disk that a copy needs, as a multiple of the tables."""
 
 BUILD_S = 600.0
+DRAW_MS = 1_500
 _MB = 1_000_000
 _SHARED_BUFFERS = 512
 _MEMORY_SHARE = 8
@@ -43,6 +44,10 @@ _PARTS: LiteralString = """
 WITH RECURSIVE tree AS (SELECT %s::regclass::oid AS oid
   UNION ALL SELECT h.inhrelid FROM tree t JOIN pg_inherits h ON h.inhparent = t.oid)
 SELECT c.relname, coalesce(pg_relation_size(c.oid), 0) FROM tree JOIN pg_class c USING (oid)"""
+_SHOWN: LiteralString = """
+WITH RECURSIVE tree AS (SELECT %s AS shown, %s::regclass::oid AS oid
+  UNION ALL SELECT t.shown, h.inhrelid FROM tree t JOIN pg_inherits h ON h.inhparent = t.oid)
+UPDATE pg_catalog.pg_index SET indisvalid = tree.shown FROM tree WHERE indexrelid = tree.oid"""
 _TIMED: LiteralString = "EXPLAIN (ANALYZE, TIMING OFF, SERIALIZE TEXT, FORMAT JSON) "
 _WRITTEN: LiteralString = "EXPLAIN (ANALYZE, WAL, TIMING OFF, FORMAT JSON) "
 
@@ -79,6 +84,7 @@ class Rehearsal:
         """Relations and indexes that could not be copied, and why."""
         self.notes: tuple[str, ...] = mirror.notes
         self._connection: Connection = stack.enter_context(mirror.connect())
+        self._admin: Connection = stack.enter_context(mirror.connect(admin=True))
         self._connection.execute("VACUUM (ANALYZE)")
         self._whole: dict[str, str] = {}
 
@@ -110,6 +116,17 @@ class Rehearsal:
         times = [_ms(run) for run in runs]
         return Timing(statistics.median(times), _rows(runs[-1]["Plan"]), len(runs), min(times), used)
 
+    def draw(self, text: str) -> list[tuple[str | None, ...]]:
+        """Rows of a query that draws some by chance, the same ones each time; raises PlanError."""
+        try:
+            self._connection.execute(f"BEGIN READ ONLY; SET LOCAL statement_timeout = {DRAW_MS}".encode())
+            self._connection.execute("SELECT setseed(0.5)")
+            return self._connection.execute(text.encode(), prepare=False).fetchall()
+        except psycopg.Error as error:
+            raise PlanError(reason(error)) from None
+        finally:
+            self._connection.execute("ROLLBACK")
+
     def write(self, text: str, *, timeout_s: float, repeat: int = 3) -> Written:
         """Run a write `repeat` times, each time rolled back, and measure its WAL; raises PlanError."""
         runs = [self._once(_WRITTEN, text, timeout_s, read_only=False) for _ in range(max(1, repeat))]
@@ -127,6 +144,10 @@ class Rehearsal:
         if any(key.column is None for key in index.keys):
             self._execute(f"ANALYZE {quoted(index.schema)}.{quoted(index.table)}".encode(), BUILD_S)
         return sum(size for _, size in parts), seconds
+
+    def show(self, index: Index, *, shown: bool = True) -> None:
+        """Let plans use an index that `build` built, or not: quicker than to drop it and to build it again."""
+        self._admin.execute(_SHOWN, (shown, f"{quoted(index.schema)}.{quoted(index.name)}"))
 
     def drop(self, index: Index) -> None:
         """Drop an index that `build` built; one that is not there is no error."""

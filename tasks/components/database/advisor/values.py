@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tasks.components.database.advisor.source import Name
@@ -42,20 +43,42 @@ class Values:
 Columns = Mapping[tuple[Name, str], Values]
 """Statistics by table and column."""
 
+Drawn = Sequence[Mapping[int, str]]
+"""Rows of values that meet in the data, by parameter."""
+
+_RARE = 2
+"""The variant that is a rare value, whatever was drawn."""
+
 
 def literals(
-    parameters: Mapping[int, Parameter], columns: Columns, variant: int
+    parameters: Mapping[int, Parameter], columns: Columns, variant: int, drawn: Drawn = ()
 ) -> dict[int, tuple[str, str | None]]:
     """A value and its type for each parameter whose column has statistics."""
     found: dict[int, tuple[str, str | None]] = {}
-    for number, one in parameters.items():
-        known = columns.get((one.table.full_name, one.column))
-        value = None if known is None else _value(one, parameters, known, variant)
+    seen: Counter[tuple[Name, str]] = Counter()
+    for number, one in sorted(parameters.items()):
+        column = one.table.full_name, one.column
+        known = columns.get(column)
+        row = variant + seen[column] if one.operator == "=" else variant
+        seen[column] += one.operator == "="  # the members of a list are different values
+        example = drawn[row % len(drawn)].get(number) if drawn and variant != _RARE else None
+        value = None
+        if known is not None and example is not None:
+            value = _drawn(one, [example, *(row[number] for row in drawn if number in row)], variant)
+        elif known is not None:
+            value = _value(one, parameters, known, variant)
         if known is not None and value is not None:
             pattern = "~~" in one.operator
             kind = f"{known.type}[]" if one.operator == ANY else known.type
             found[number] = (value, None if pattern else kind)
     return found
+
+
+def _drawn(one: Parameter, examples: Sequence[str], variant: int) -> str | None:
+    """What values that were drawn make of a parameter, the first one before others."""
+    if "~~" in one.operator:
+        return _pattern(examples[0], within=variant == 0 or one.operator != "~~")
+    return _array(list(dict.fromkeys(examples))[:LISTED]) if one.operator == ANY else examples[0]
 
 
 def _value(one: Parameter, parameters: Mapping[int, Parameter], known: Values, variant: int) -> str | None:
