@@ -15,9 +15,12 @@ import psycopg
 import pytest
 
 from storage.errors import NotMeasuredError
+from tasks.components.database.advisor import catalog as catalogs
 from tasks.components.database.advisor import rehearsal
+from tasks.components.database.advisor.case import Case
 from tasks.components.database.advisor.records import PlanError
 from tasks.components.database.advisor.rehearsal import Rehearsal
+from tasks.components.database.advisor.workload import Statement
 from tests.advisor_sales import SCHEMA, STATEMENTS, index, session
 from tests.databases import Database, database
 
@@ -65,6 +68,34 @@ def test_an_index_on_what_is_written_costs_wal_and_one_elsewhere_does_not(copy: 
         copy.drop(one)
     assert before.rows == after.rows == 1000
     assert after.wal_bytes > before.wal_bytes + 1000 * 50  # an entry for each row
+
+
+def test_an_index_that_is_not_shown_is_not_used_until_it_is_shown_again(copy: Rehearsal) -> None:
+    one, text = index("orders", "customer_id"), STATEMENTS["equal"]
+    copy.build(one)
+    used = [copy.run(text, timeout_s=10, repeat=1).indexes]
+    for shown in (False, True):
+        copy.show(one, shown=shown)
+        used.append(copy.run(text, timeout_s=10, repeat=1).indexes)
+    copy.drop(one)
+    assert used == [{one.name}, set(), {one.name}]
+
+
+def test_values_that_are_drawn_meet_in_the_data(server: Database, copy: Rehearsal) -> None:
+    text = (
+        "SELECT o.id FROM orders o JOIN customers c ON c.id = o.customer_id "
+        "WHERE c.email = $1 AND c.city = $2 AND o.status = $3"
+    )
+    with session(server.analysis) as source:
+        case = Case.of(catalogs.read(source), [Statement("q", text, 1.0, 1.0)], source)
+    apart = [one.text for one in case.texts["q"]]
+    case.draw(copy.draw, lambda: True)
+    together = [one.text for one in case.texts["q"]]
+    assert [copy.run(one, timeout_s=10, repeat=1).rows for one in apart[:2]] == [0, 0]
+    assert all(copy.run(one, timeout_s=10, repeat=1).rows > 0 for one in together[:2])
+    assert copy.draw("SELECT random()") == copy.draw("SELECT random()")
+    with pytest.raises(PlanError):
+        copy.draw("SELECT pg_sleep(10)")
 
 
 def test_a_write_is_rolled_back(copy: Rehearsal) -> None:
@@ -125,6 +156,7 @@ def test_too_much_to_copy_is_refused_before_it_begins(server: Database, monkeypa
 HOLDER = """
 import os, time
 from tasks.components.database.advisor.rehearsal import Rehearsal
+from tasks.components.database.advisor.workload import Statement
 from tests.advisor_sales import session
 
 with session(os.environ["SOURCE_URL"]) as source, Rehearsal.of(source, [("public", "customers")], limit_bytes=10**9):
