@@ -18,6 +18,7 @@ from storage.errors import NotMeasuredError
 from tasks.components.database.advisor import catalog as catalogs
 from tasks.components.database.advisor import rehearsal
 from tasks.components.database.advisor.case import Case
+from tasks.components.database.advisor.processor import processor_ms
 from tasks.components.database.advisor.records import PlanError
 from tasks.components.database.advisor.rehearsal import Rehearsal
 from tasks.components.database.advisor.workload import Statement
@@ -183,3 +184,21 @@ def test_the_copy_is_private_and_gone_when_its_owner_is_killed(server: Database,
     left = folder.exists()
     shutil.rmtree(folder, ignore_errors=True)
     assert not left
+
+
+def test_a_busy_machine_does_not_make_a_statement_slower(copy: Rehearsal) -> None:
+    """Processes that spin on every processor take most of the time; what the statement costs stays what it was."""
+    if processor_ms(os.getpid()) is None:
+        pytest.skip("the kernel does not tell processor time")
+    text = "SELECT count(*), sum(total) FROM orders WHERE total > 1"
+    calm = copy.run(text, timeout_s=30, repeat=3)
+    spinning = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(3 * (os.cpu_count() or 1))
+    ]
+    try:
+        busy = copy.run(text, timeout_s=30, repeat=3)
+    finally:
+        for one in spinning:
+            one.kill()
+            one.wait()
+    assert busy.least_ms < 3 * calm.least_ms

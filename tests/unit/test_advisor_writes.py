@@ -19,8 +19,8 @@ INSERT = "INSERT INTO history (aid, mtime) VALUES ($1, $2)"
 INDEX = Index("public", "history", (Key("aid", "aid"),))
 
 
-def growth(one: Statement, *, table: Table = HISTORY, size: int = 4 << 20) -> float:
-    return wal_growth(INDEX, size, table, [one], {one.id: parse(one.text, CATALOG)})
+def growth(one: Statement, *, table: Table = HISTORY, size: int = 4 << 20, index: Index = INDEX) -> float:
+    return wal_growth(index, size, table, [one], {one.id: parse(one.text, CATALOG)})
 
 
 def test_an_entry_for_each_inserted_row() -> None:
@@ -42,3 +42,12 @@ def test_a_load_that_ran_once_and_a_trickle_say_nothing() -> None:
     assert growth(load) == 0.0
     assert slows(INDEX, HISTORY, [load], {"1": parse(load.text, CATALOG)}) == {}
     assert growth(Statement("1", INSERT, 50, 1, rows=50, wal_bytes=5_000)) == 0.0
+
+
+def test_a_block_range_index_on_growing_values_is_written_with_every_row() -> None:
+    # Measured: 2,000 of pgbench's transactions wrote 152 kB more with one on the time of its history.
+    ordered = replace(HISTORY, columns={**HISTORY.columns, "aid": replace(INTEGER, correlation=1.0)})
+    one = Statement("1", INSERT, 2000, 100, rows=2000, wal_bytes=1_153_000)
+    ranges = replace(INDEX, method="brin")
+    assert growth(one, table=ordered, size=1 << 16, index=ranges) == pytest.approx(152 / 1_153, rel=0.15)
+    assert growth(one, size=1 << 16, index=ranges) < 0.01, "values in no order lie within every range"

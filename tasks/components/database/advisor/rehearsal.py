@@ -25,8 +25,9 @@ import psycopg
 
 from deployments.hosting.folders import cache_folder
 from storage.errors import NotMeasuredError
-from tasks.components.database.advisor.explain import plan_of, reason
+from tasks.components.database.advisor.explain import nodes, plan_of, reason
 from tasks.components.database.advisor.mirror import Connection, Mirror, mirrored
+from tasks.components.database.advisor.processor import processor_ms
 from tasks.components.database.advisor.records import Index, PlanError, quoted
 from tasks.components.database.advisor.scratch import scratch_server
 from tasks.components.database.advisor.source import Name, Source
@@ -54,7 +55,11 @@ _WRITTEN: LiteralString = "EXPLAIN (ANALYZE, WAL, TIMING OFF, FORMAT JSON) "
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Run time of a statement with a warm cache: `median_ms` of `n` runs, planning and output included; its rows."""
+    """Run time of a statement with a warm cache: `median_ms` of `n` runs, planning and output included; its rows.
+
+    Where one process did all the work, time is counted while it was on a processor: what else runs on the machine
+    meanwhile changes nothing.
+    """
 
     median_ms: float
     rows: float
@@ -71,6 +76,14 @@ class Written:
     wal_bytes: int
     rows: float
     median_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """One execution: EXPLAIN's plan, and milliseconds."""
+
+    plan: Mapping[str, Any]
+    ms: float
 
 
 class Rehearsal:
@@ -112,9 +125,9 @@ class Rehearsal:
         if warm:
             self._once(_TIMED, text, timeout_s, read_only=True)
         runs = [self._once(_TIMED, text, timeout_s, read_only=True) for _ in range(max(1, repeat))]
-        used = frozenset(self._whole.get(name, name) for name in plan_of(runs[-1]["Plan"]).indexes)
-        times = [_ms(run) for run in runs]
-        return Timing(statistics.median(times), _rows(runs[-1]["Plan"]), len(runs), min(times), used)
+        used = frozenset(self._whole.get(name, name) for name in plan_of(runs[-1].plan).indexes)
+        times = [run.ms for run in runs]
+        return Timing(statistics.median(times), _rows(runs[-1].plan), len(runs), min(times), used)
 
     def draw(self, text: str) -> list[tuple[str | None, ...]]:
         """Rows of a query that draws some by chance, the same ones each time; raises PlanError."""
@@ -130,9 +143,8 @@ class Rehearsal:
     def write(self, text: str, *, timeout_s: float, repeat: int = 3) -> Written:
         """Run a write `repeat` times, each time rolled back, and measure its WAL; raises PlanError."""
         runs = [self._once(_WRITTEN, text, timeout_s, read_only=False) for _ in range(max(1, repeat))]
-        last = runs[-1]["Plan"]
-        wal = statistics.median(int(run["Plan"].get("WAL Bytes", 0)) for run in runs)
-        return Written(int(wal), _rows(last), statistics.median(_ms(run) for run in runs))
+        wal = statistics.median(int(run.plan.get("WAL Bytes", 0)) for run in runs)
+        return Written(int(wal), _rows(runs[-1].plan), statistics.median(run.ms for run in runs))
 
     def build(self, index: Index) -> tuple[int, float]:
         """Really build an index; return its bytes and the seconds it took. Raises PlanError."""
@@ -153,21 +165,25 @@ class Rehearsal:
         """Drop an index that `build` built; one that is not there is no error."""
         self._execute(f"DROP INDEX IF EXISTS {quoted(index.schema)}.{quoted(index.name)}".encode(), BUILD_S)
 
-    def _once(self, options: str, text: str, timeout_s: float, *, read_only: bool) -> dict[str, Any]:
-        """EXPLAIN's answer for one execution, whose transaction is rolled back."""
+    def _once(self, options: str, text: str, timeout_s: float, *, read_only: bool) -> _Run:
+        """One execution, whose transaction is rolled back."""
+        pid = self._connection.info.backend_pid
         begin = "BEGIN READ ONLY" if read_only else "BEGIN"
         try:
             self._connection.execute(begin.encode())
             self._connection.execute(f"SET LOCAL statement_timeout = {int(timeout_s * 1000)}".encode())
             statement = (options + text.rstrip("; \n\t")).encode()
+            before = processor_ms(pid)
             row = self._connection.execute(statement, prepare=False, binary=True).fetchone()
+            after = processor_ms(pid)
         except psycopg.Error as error:
             raise PlanError(reason(error)) from None
         finally:
             self._connection.execute("ROLLBACK")
         answer = row[0] if row else "[]"
         found: dict[str, Any] = (json.loads(answer) if isinstance(answer, str) else answer)[0]
-        return found
+        own = after - before if before is not None and after is not None else None
+        return _Run(found["Plan"], _ms(found, own))
 
     def _execute(self, statement: bytes, timeout_s: float) -> None:
         try:
@@ -199,8 +215,14 @@ def _settings() -> dict[str, str]:
     return {"shared_buffers": f"{buffers}MB", "maintenance_work_mem": "128MB", "max_wal_size": "4GB"}
 
 
-def _ms(run: Mapping[str, Any]) -> float:
-    return float(run["Planning Time"]) + float(run["Execution Time"])
+def _ms(run: Mapping[str, Any], processor: float | None) -> float:
+    """What PostgreSQL's clock says, or the time on a processor where that is less: the rest was waiting for one.
+
+    Of a parallel plan its clock alone: the leader's processor time is not the whole.
+    """
+    clock = float(run["Planning Time"]) + float(run["Execution Time"])
+    parallel = any(node.get("Workers Launched", 0) for node in nodes(run["Plan"]))
+    return clock if processor is None or parallel else min(clock, processor)
 
 
 def _rows(plan: Mapping[str, Any]) -> float:
