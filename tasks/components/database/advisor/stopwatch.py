@@ -16,7 +16,7 @@ STATEMENT_S, LEAST_S = 20.0, 5.0
 """Time limits of one run."""
 
 _LATE = "statement timeout"
-_QUICK_MS, _SLOW_MS = 200.0, 1_000.0
+_SHORT_MS, _QUICK_MS, _SLOW_MS = 20.0, 200.0, 1_000.0
 _OVER = "the time for the rehearsal was over"
 
 
@@ -85,7 +85,7 @@ class Stopwatch:
         """One text's least milliseconds; a run that is cut off took at least its time limit, and counts with that."""
         mean_ms = self.statements[statement].mean_ms
         timeout = min(STATEMENT_S, max(LEAST_S, 4 * mean_ms / 1e3))
-        repeat = 3 if mean_ms < _QUICK_MS else 1
+        repeat = 3 if mean_ms < _SHORT_MS else 2 if mean_ms < _QUICK_MS else 1  # processor time hardly varies
         try:
             timing = self.copy.run(text, timeout_s=timeout, repeat=repeat, warm=mean_ms < _SLOW_MS)
         except PlanError as error:
