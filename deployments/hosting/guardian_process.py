@@ -210,6 +210,7 @@ class GuardianProcess:
             if process is not None:
                 process.code = process.popen.returncode = os.waitstatus_to_exitcode(status)
                 _signal_group(pid, signal.SIGKILL)  # a service is its leader: its helpers end with it
+                remove_made_by({pid})
 
     def _wait(self, done: Callable[[], bool], limit_s: float) -> None:
         until = time.monotonic() + limit_s
@@ -222,7 +223,6 @@ class GuardianProcess:
             _signal_group(process.pid, process.stop_signal)
         self._wait(lambda: all(process.code is not None for process in running), GRACE_S)
         self._kill_all()
-        remove_made_by({process.pid for process in self._processes.values()})
         for path in reversed(self._removals):
             _remove(path)
 

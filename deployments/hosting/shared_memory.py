@@ -12,12 +12,13 @@ _IPC_RMID = 0
 
 
 def remove_made_by(pids: Collection[int]) -> None:
-    """Remove the segments that these processes made and that nobody is attached to; nothing where there is no Linux.
+    """Remove the segments that these processes, which have ended, made; nothing where there is no Linux.
 
-    The fields are those of proc_sysvipc_shm(5): shmid is the 2nd, cpid the 5th, nattch the 7th.
+    One that a helper of theirs is still attached to goes with that (shmctl(2), IPC_RMID). The fields are those of
+    proc_sysvipc_shm(5): shmid is the 2nd, cpid the 5th.
     """
     with suppress(OSError):
         for row in _SEGMENTS.read_text().splitlines()[1:]:
-            _, number, _, _, maker, _, attached, *_ = row.split()
-            if int(maker) in pids and attached == "0":
+            _, number, _, _, maker, *_ = row.split()
+            if int(maker) in pids:
                 ctypes.CDLL(None).shmctl(int(number), _IPC_RMID, None)
