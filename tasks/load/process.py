@@ -38,7 +38,7 @@ from tasks.load.recording.journal import Journals
 
 _INHERITED = frozenset(
     {
-        *("PATH", "HOME", "LANG", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "SYSTEMROOT"),
+        *("PATH", "HOME", "LANG", "TZ", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "SYSTEMROOT"),
         "XDG_CACHE_HOME",
     }
 )
@@ -122,7 +122,7 @@ def _started(module: str, folder: str, errors: Path) -> Iterator[subprocess.Pope
             stdout=subprocess.PIPE,
             stderr=stderr,
             cwd=folder,
-            env=_environment(),
+            env=_environment(folder),
             start_new_session=True,
         )
     try:
@@ -131,12 +131,16 @@ def _started(module: str, folder: str, errors: Path) -> Iterator[subprocess.Pope
         _end(process)
 
 
-def _environment() -> dict[str, str]:
-    """Only what a Python program needs: credentials of the owner's environment stay with the owner."""
+def _environment(folder: str) -> dict[str, str]:
+    """Only what a Python program needs: credentials of the owner's environment stay with the owner.
+
+    Temporary files lie in the worker's folder, and go with it where the worker is ended.
+    """
     kept = {name: value for name, value in os.environ.items() if name in _INHERITED or name.startswith("LC_")}
     code = str(Path(tasks.__file__).resolve().parents[1])
     paths = [code, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    return kept | {"PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    own = {"TMPDIR": folder, "PYTHONPATH": os.pathsep.join(paths)}
+    return kept | own | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

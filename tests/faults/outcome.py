@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,9 @@ from tests.sinks import Sink
 
 SECRET = "canary-secret"
 AT_ONCE = 4
+WHOLE = os.environ.get("HASIVU_PERF_FAULTS") == "whole"
+"""`make faults`: every schedule in full; otherwise each in a bounded form."""
+
 T = TypeVar("T")
 
 

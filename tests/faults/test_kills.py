@@ -5,14 +5,13 @@ The whole schedule takes most of an hour: `make faults` runs it. In `make test` 
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
 from tests.faults.kills import KINDS, MOMENTS, left_over, started, wrong_with
+from tests.faults.outcome import WHOLE
 
-WHOLE = os.environ.get("HASIVU_PERF_FAULTS") == "whole"
 SOME = {"start": ("killed",), "load": ("killed", "interrupted", "guardian-killed"), "search": ("terminated",)}
 
 

@@ -6,7 +6,7 @@ What is denied or missing is left out and noted; the rest is measured all the sa
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -33,7 +33,7 @@ from tasks.components.lambda_functions.inventory import Inventory, read_inventor
 from tasks.components.lambda_functions.logs import ALL_LINES, JSON_LINES, TEXT_LINES, Scanned, filter_events
 from tasks.components.lambda_functions.metrics import MetricsRead, add_insights, read_metrics
 from tasks.components.lambda_functions.optimizer import RECOMMENDATIONS, read_recommendations
-from tasks.components.lambda_functions.reading import Reader
+from tasks.components.lambda_functions.reading import LogEvent, Reader
 from tasks.components.lambda_functions.triggers import TRIGGERS, read_routes, read_schedules
 
 DEADLINE_S = 900.0
@@ -174,23 +174,34 @@ class _Collection:
         if self._logs.denied:
             self._log_row(row, "none", note=self._logs.denied)
             return
+        problems: list[str] = []
+        events = []
+        for event in self._events(row, problems):
+            events.append(event)
+            self._tell(f"logs: {row['function']}")
+        if problems:  # half of a log would give figures of half of the invocations
+            self._log_row(row, "none", note=problems[0])
+            return
+        for event in events:
+            self._logs.reader.add(event)
+        self._log_row(row, "events", events=len(events))
+
+    def _events(self, row: dict[str, Any], problems: list[str]) -> Iterator[LogEvent]:
+        """Events of a function's log; why they are not all of them is added to `problems`."""
         start, end = _epoch_ms(self._window.start), _epoch_ms(self._window.end)
-        count = 0
+        pattern = pattern_of(row, self._window)
+        group, function = row["log_group"], row["function"]
         try:
-            pattern = pattern_of(row, self._window)
-            group, function = row["log_group"], row["function"]
-            for event in filter_events(self._account, group, start, end, function=function, pattern=pattern):
-                self._logs.reader.add(event)
-                count += 1
-                self._tell(f"logs: {row['function']}")
+            yield from filter_events(self._account, group, start, end, function=function, pattern=pattern)
         except UnknownResourceError:
-            self._log_row(row, "none", note=f"there is no log group {row['log_group']}")
-        except DeniedError as error:
-            self._logs.denied = str(error)
+            problems.append(f"there is no log group {group}")
+        except DeadlineError:
+            raise
+        except NotMeasuredError as error:
+            if isinstance(error, DeniedError) or self._account.gave_up("logs"):
+                self._logs.denied = str(error)
+            problems.append(str(error))
             self._notes.append(f"logs not measured: {error}")
-            self._log_row(row, "none", note=str(error))
-        else:
-            self._log_row(row, "events", events=count)
 
     def _read_aggregates(self, functions: Sequence[dict[str, Any]]) -> None:
         self._tell("Logs Insights")

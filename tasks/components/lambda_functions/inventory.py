@@ -10,7 +10,13 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from storage.errors import NotMeasuredError
-from tasks.components.lambda_functions.account import Account, DeadlineError, NotEnrolledError, UnknownResourceError
+from tasks.components.lambda_functions.account import (
+    Account,
+    DeadlineError,
+    NotEnrolledError,
+    UnknownResourceError,
+    as_documented,
+)
 
 T = TypeVar("T")
 
@@ -81,7 +87,8 @@ def read_inventory(account: Account, prefix: str, log_group: str) -> Inventory:
     `log_group` is the template (`{function}`) for functions that name no log group of their own.
     """
     listed = [each for page in account.pages("lambda", "ListFunctions") for each in page.get("Functions", [])]
-    rows = [_function(each, log_group) for each in listed if each["FunctionName"].startswith(prefix)]
+    with as_documented("lambda:ListFunctions"):
+        rows = [_function(each, log_group) for each in listed if each["FunctionName"].startswith(prefix)]
     if not rows:
         raise NotMeasuredError(
             f"no function in {account.region} has a name that begins with {prefix!r}; "
@@ -100,7 +107,8 @@ def read_inventory(account: Account, prefix: str, log_group: str) -> Inventory:
 def tolerate(notes: list[str], what: str, work: Callable[[], T]) -> T | None:
     """Do what may be denied: None and a note where it is, so that the rest is measured all the same."""
     try:
-        return work()
+        with as_documented(what):
+            return work()
     except (DeadlineError, NotEnrolledError):
         raise
     except NotMeasuredError as error:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from storage.errors import NotMeasuredError
-from tasks.components.lambda_functions.account import Account, DeadlineError
+from tasks.components.lambda_functions.account import Account, DeadlineError, as_documented
 from tasks.components.lambda_functions.reading import LogEvent
 
 TEXT_LINES = '?"REPORT RequestId" ?INIT_REPORT ?RESTORE_REPORT ?INIT_START ?"Task timed out after"'
@@ -33,6 +33,8 @@ _PLATFORM_QUERY = (
 _ROWS = 10_000
 _GROUPS = 50
 _POLL_S = 0.25
+_STANDSTILL_S = 10.0
+"""How long a query may show no progress before it is given up."""
 _SECOND_MS = 1000
 _FINISHED = frozenset({"Complete", "Failed", "Cancelled", "Timeout", "Unknown"})
 
@@ -62,16 +64,18 @@ def filter_events(
         endTime=end_ms - 1,
     )
     for page in pages:
-        for event in page.get("events", []):
-            yield LogEvent(
-                event["timestamp"],
-                event["message"],
-                function,
-                group,
-                event.get("logStreamName", ""),
-                event.get("eventId", ""),
-                event.get("ingestionTime"),
-            )
+        for event in page["events"]:
+            with as_documented(f"logs:FilterLogEvents of {group}"):
+                found = LogEvent(
+                    event["timestamp"],
+                    event["message"],
+                    function,
+                    group,
+                    event.get("logStreamName", ""),
+                    event.get("eventId", ""),
+                    event.get("ingestionTime"),
+                )
+            yield found
 
 
 def insights_events(
@@ -109,12 +113,20 @@ def run_query(
         "logs", "StartQuery", logGroupNames=list(groups), startTime=seconds[0], endTime=seconds[1], queryString=query
     )
     scanned.queries += 1
+    progress, moved = None, time.monotonic()
     while True:
         answer = account.call("logs", "GetQueryResults", queryId=started["queryId"])
         if answer["status"] in _FINISHED:
             break
         if account.remaining_s <= 0:
             raise DeadlineError("Logs Insights did not finish within the time for the analysis")
+        if (now := (answer["status"], answer.get("statistics"))) != progress:
+            progress, moved = now, time.monotonic()
+        elif time.monotonic() - moved > _STANDSTILL_S:
+            raise NotMeasuredError(
+                f"the Logs Insights query stands still as {answer['status']} for {_STANDSTILL_S:.0f} s; run it again"
+                " later"
+            )
         time.sleep(_POLL_S)
     if answer["status"] != "Complete":
         raise NotMeasuredError(f"the Logs Insights query ended as {answer['status']}; run it again later")
