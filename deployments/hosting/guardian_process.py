@@ -206,11 +206,11 @@ class GuardianProcess:
                 return False
             if pid == 0:
                 return True
+            remove_made_by({pid})  # helpers too: initdb's server makes one of its own
             process = by_pid.get(pid)
             if process is not None:
                 process.code = process.popen.returncode = os.waitstatus_to_exitcode(status)
                 _signal_group(pid, signal.SIGKILL)  # a service is its leader: its helpers end with it
-                remove_made_by({pid})
 
     def _wait(self, done: Callable[[], bool], limit_s: float) -> None:
         until = time.monotonic() + limit_s
