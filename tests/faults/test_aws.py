@@ -20,7 +20,8 @@ from tasks.components.base import CollectContext, Samples
 from tasks.components.lambda_functions import LAMBDA
 from tests.e2e.conftest import run
 from tests.faults.aws_faults import FAULTS, INSIGHTS, LOGS, METRICS, Fault, proxied
-from tests.faults.outcome import SECRET, WHOLE, Sink, wrong
+from tests.faults.outcome import SECRET, WHOLE, wrong
+from tests.sinks import Sink
 
 LIMIT_S = 15.0
 """How much longer than a run without faults one with them may take."""
