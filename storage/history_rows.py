@@ -14,27 +14,19 @@ import pyarrow as pa
 
 from storage.errors import DamagedFileError
 from storage.history_records import HistoryComponent, HistoryRun
+from storage.parquet import MEASUREMENTS
 from storage.records import ComponentId, Manifest, RunInfo
 from storage.removal import MARK
 from storage.runs import ANALYSIS, RunFolder
 
-_MOMENT: pa.DataType = pa.timestamp("us", tz="UTC")
-_COLUMNS: dict[str, pa.DataType] = {
-    "run": pa.string(),
-    "metric": pa.string(),
-    "labels": pa.string(),
-    "value": pa.float64(),
-    "unit": pa.string(),
-    "n": pa.int64(),
-    "source": pa.string(),
-    "window_start": _MOMENT,
-    "window_end": _MOMENT,
-    "interval_low": pa.float64(),
-    "interval_high": pa.float64(),
-    "note": pa.string(),
-    "idle": pa.bool_(),
-}
-ROWS = pa.schema(_COLUMNS)
+ROWS = pa.schema(
+    [
+        pa.field("run", pa.string()),
+        MEASUREMENTS.field("metric"),
+        pa.field("labels", pa.string()),
+        *(field for field in MEASUREMENTS if field.name not in ("metric", "labels")),
+    ]
+)
 """Schema of the rows of history; a value that is null was not measured, and its note says why."""
 
 
@@ -130,24 +122,20 @@ def _run(
     notes += [f"attempt {go.number} ended before it began: the machine's clock went backwards" for go in backwards]
     if isinstance(told, str):
         notes, told = [*notes, told], {}
-    return HistoryRun(
-        run=info.run,
-        environment=info.environment,
-        profile=info.profile,
-        started=info.started,
-        release=info.release,
-        commit=info.commit,
-        baseline=info.baseline,
-        local=info.local,
-        code_version=info.code_version,
-        machine=info.machine,
-        settings=info.settings,
-        components=parts,
+    return remembered(
+        info,
+        parts,
         attempt=goes[-1].number if goes else 0,
         judged=bool(told) and (not goes or goes[-1].judged is not None),
         notes=tuple(notes),
         **told,
     )
+
+
+def remembered(info: RunInfo, parts: Mapping[str, HistoryComponent], **told: Any) -> HistoryRun:
+    """A run as history knows it: what was said of it when it was opened, its components, and what was told since."""
+    kept = {name: getattr(info, name) for name in RunInfo.model_fields if name in HistoryRun.model_fields}
+    return HistoryRun.model_validate(kept | {"components": parts} | told)
 
 
 def _absent(part: Mapping[str, Any]) -> bool:

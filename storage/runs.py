@@ -273,6 +273,18 @@ class ComponentFiles:
             ) from error
 
 
+def run_at(path: str | Path) -> RunFolder:
+    """The stored run that a path leads to: its folder under any of the three roots, or any file in it."""
+    text = str(path)
+    parts = (text if "://" in text else str(Path(text).resolve())).split("/")
+    for place, part in enumerate(parts[:-2]):
+        if part in (ANALYSIS, BENCHMARKS, ORCHESTRATION):
+            found = RunFolder(Store("/".join(parts[:place]) or "/"), parts[place + 1], parts[place + 2])
+            if found.opened_already():
+                return found
+    raise UsageError(f"{text} leads to no stored run: name {ANALYSIS}/ENVIRONMENT/RUN or a file in it")
+
+
 def find_run(store: Store, name: str) -> RunFolder:
     """The run called `name`, or `ENVIRONMENT/NAME`, or the newest (`latest`) under the output root."""
     environment, _, run = name.rpartition("/")

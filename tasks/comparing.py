@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -26,9 +27,10 @@ from storage.records import (
     Trust,
     Unit,
 )
-from storage.runs import RunFolder
+from storage.runs import RunFolder, run_at
 from tasks.baseline import find_baseline
-from tasks.judge.compare import MOST_BASELINES, Comparison, Figure, RunFigures, compare_runs, regressions, slices_of
+from tasks.judge import compare as judge
+from tasks.judge.compare import MOST_BASELINES, Comparison, Figure, RunFigures, regressions, slices_of
 from tasks.judge.regressions import like
 from tasks.load.recording import samples
 
@@ -45,6 +47,32 @@ class Compared:
     regressions: tuple[Regression, ...] = ()
     compared: int = 0
     notes: tuple[str, ...] = ()
+
+
+Run = RunFolder | RunFigures | str | Path
+"""A stored run (opened, or the path of its folder or of any file in it), or figures that somebody has already."""
+
+
+def compare_runs(run: Run, baselines: Run | Sequence[Run]) -> list[Comparison]:
+    """Each figure of a run held against the same figure of up to five baselines, by the thresholds of the run.
+
+        compare_runs("out/performance-analysis-results/staging/RUN", [another, and_another])
+
+    `UsageError` names a path that leads to no run, `DamagedFileError` a file that cannot be read. Without a stored
+    run among them no thresholds are known: `tasks.judge.compare.compare_runs` takes those.
+    """
+    several = [baselines] if isinstance(baselines, RunFolder | RunFigures | str | Path) else list(baselines)
+    now, others = _read(run), [_read(one) for one in several]
+    limits = () if isinstance(run, RunFigures) else RunConfig.model_validate(_folder(run).opened()[1]).thresholds
+    return judge.compare_runs(now, others, limits)
+
+
+def _read(run: Run) -> RunFigures:
+    return run if isinstance(run, RunFigures) else figures_of(_folder(run))
+
+
+def _folder(run: RunFolder | str | Path) -> RunFolder:
+    return run if isinstance(run, RunFolder) else run_at(run)
 
 
 def against_baseline(
@@ -64,7 +92,7 @@ def against_baseline(
 
 def compared(run: RunFigures, others: Sequence[RunFigures], config: RunConfig) -> Compared:
     """The comparison, and what of it the report tells."""
-    found = compare_runs(run, others, config.thresholds)
+    found = judge.compare_runs(run, others, config.thresholds)
     names = tuple(one.run for one in others)
     weighty = {threshold.metric for threshold in config.thresholds if threshold.weight > 0}
     own = [one for one in found if not one.labels and one.metric in weighty]

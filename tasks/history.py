@@ -10,6 +10,7 @@ from storage.compaction import compact
 from storage.errors import StorageError
 from storage.history import open_history
 from storage.history_records import HistoryComponent, HistoryRun, Series
+from storage.history_rows import remembered
 from storage.parquet import measurements_table
 from storage.records import ComponentResult, MeasuredComponent, RunInfo
 from storage.runs import RunFolder
@@ -71,18 +72,7 @@ def _described(info: RunInfo, measured: Sequence[MeasuredComponent]) -> HistoryR
         )
         for one in measured
     }
-    return HistoryRun(
-        run=info.run,
-        environment=info.environment,
-        profile=info.profile,
-        started=info.started,
-        release=info.release,
-        commit=info.commit,
-        local=info.local,
-        code_version=info.code_version,
-        settings=info.settings,
-        components=parts,
-    )
+    return remembered(info, parts)
 
 
 def keep_up(folder: RunFolder) -> str:

@@ -11,10 +11,11 @@ import pytest
 from deployments.config import build_config
 from flows.cli import app
 from storage.baselines import pin
+from storage.errors import UsageError
 from storage.parquet import Store
 from storage.records import Collected, ComponentId, Window
 from storage.runs import RunFolder
-from tasks.comparing import baselines_of, compare, figures_of
+from tasks.comparing import baselines_of, compare, compare_runs, figures_of
 from tasks.load.recording import samples
 from tasks.load.recording.samples import Clock, Recorder
 from tests.history_runs import figure, info, judged, moment, name
@@ -99,6 +100,25 @@ def test_an_equal_run_is_not_worse(store: Store) -> None:
     found = compare(RunFolder(store, "staging", name(6)), "v0")
     assert {one.verdict for one in found.comparisons} <= {"same", "inconclusive"}
     assert found.regressions == ()
+
+
+def test_stored_runs_are_compared_by_whatever_names_them(store: Store) -> None:
+    root = Path(store.root)
+    folders = [root / "performance-analysis-results" / "staging" / name(number) for number in range(8)]
+    report = root / "performance-orchestration-reports" / "staging" / name(7) / "report.json"
+    by_path = compare_runs(folders[7], folders[:5])
+    for run in (str(folders[7]), folders[7] / "api" / "manifest.json", report, RunFolder(store, "staging", name(7))):
+        assert compare_runs(run, folders[:5]) == by_path
+    verdicts = {one.labels.get("endpoint", ""): one.verdict for one in by_path if one.metric == P95}
+    assert verdicts.pop("GET /menus") != "worse"
+    assert set(verdicts.values()) == {"worse"}
+    (alone,) = {one.baselines for one in compare_runs(folders[7], folders[0])}
+    assert alone == 1
+    assert compare_runs(figures_of(RunFolder(store, "staging", name(7))), folders[0])
+    with pytest.raises(UsageError, match="leads to no stored run"):
+        compare_runs(root, folders[0])
+    with pytest.raises(UsageError, match="leads to no stored run"):
+        compare_runs(folders[0].with_name("gone"), folders[0])
 
 
 def test_another_load_is_not_compared(store: Store) -> None:
