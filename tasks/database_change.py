@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deployments.config import Environment, environments_folder, load_environment
-from storage.errors import NotMeasuredError, UsageError
+from storage.errors import NotMeasuredError, StorageError, UsageError
 from storage.parquet import Store
+from storage.records import Finding
 from tasks.components.database.change import plan as plans
 from tasks.components.database.change.ledger import Ledger
 from tasks.components.database.change.plan import Allowed
-from tasks.components.database.change.records import ChangePlan, Outcome
+from tasks.components.database.change.records import ChangePlan, Entry, Kind, Outcome, State
 from tasks.components.database.change.run import Request, optimize
+from tasks.ledger import advised_by, mark_applied
 from tasks.load.database.session import Server, parse
 
 
@@ -83,4 +85,32 @@ def carried_out(job: Job, run: str, approved_by: str, say: Callable[[str], None]
         settings=environment.database.changes,
         reads=environment.database,
     )
-    return optimize(request, Ledger(Store(job.output), environment.name), say)
+    store = Store(job.output)
+    outcome = optimize(request, Ledger(store, environment.name), say)
+    notes = [_noted(store, entry) for entry in outcome.entries if entry.state is State.KEPT]
+    return outcome.model_copy(update={"notes": (*outcome.notes, *filter(None, notes))})
+
+
+def _noted(store: Store, entry: Entry) -> str:
+    """Note in the ledger of advice that an index was built, so that the next run tells what it did; says so.
+
+    Empty where no stored run advised that index: then nothing was predicted. An index stands whatever can be noted.
+    """
+    if entry.step.kind is not Kind.CREATE:
+        return ""
+    wanted = plans.shape(entry.step.sql)
+
+    def builds(finding: Finding) -> bool:
+        commands = (one for one in finding.remedy.commands if one.startswith("CREATE INDEX"))
+        return any(plans.shape(one) == wanted for one in commands)
+
+    try:
+        found = advised_by(store, entry.environment, builds)
+        if found is None:
+            return ""
+        folder, finding = found
+        (made,) = mark_applied(folder, [finding.id], entry.approved_by)
+    except StorageError as error:
+        return f"{entry.step.name}: not noted for verification: {error}"
+    metrics = ", ".join(dict.fromkeys(change.metric for change in made.changes))
+    return f"{entry.step.name}: the next run shows {metrics} beside what run {folder.run} predicted"

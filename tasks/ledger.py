@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -21,6 +21,7 @@ from storage.parquet import Store
 from storage.records import (
     Applied,
     AppliedChange,
+    Finding,
     MeasuredComponent,
     Measurement,
     Record,
@@ -35,8 +36,26 @@ from tasks.judge.whatif import chosen_findings
 MOST = 1000
 """How many entries of the ledger, the newest, calibrate."""
 
+LATEST = 10
+"""Among how many runs, the newest, the advice behind a change is looked for."""
+
 _FILE = re.compile(r"^(applied|verified)-.+-[0-9a-f]{12}\.json$")
 _Kept = TypeVar("_Kept", bound=Record)
+
+
+def advised_by(
+    store: Store, environment: str, matches: Callable[[Finding], bool]
+) -> tuple[RunFolder, Finding] | None:
+    """The newest of the last `LATEST` judged runs with a finding that matches and predicts what was measured."""
+    for run in sorted(store.folders(f"{ANALYSIS}/{environment}"), reverse=True)[:LATEST]:
+        folder = RunFolder(store, environment, run)
+        if not store.exists(folder.orchestration("report.json")):
+            continue
+        report = folder.report()
+        for finding in report.findings:
+            if matches(finding) and applied_changes(finding, _measured(report)):
+                return folder, finding
+    return None
 
 
 def mark_applied(folder: RunFolder, do: Sequence[str], by: str, now: datetime | None = None) -> tuple[Applied, ...]:

@@ -10,8 +10,11 @@ import pytest
 
 from flows.optimize import optimize
 from storage.errors import ConfigurationError, ExitCode, TargetUnreachableError, UsageError
+from storage.records import PredictedChange, Remedy
 from tests.changing import GOOD, USELESS, indexes, plan_file, prepare, row, write_environments
 from tests.databases import Database, database
+from tests.judged_runs import run_of
+from tests.report_example import finding
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +52,20 @@ def test_a_plan_is_carried_out_and_told(
     outcome = json.loads(capsys.readouterr().out)
     assert code is ExitCode.PASS
     assert outcome["entries"][0]["state"] == "present"
+
+
+def test_what_was_built_is_noted_so_that_the_next_run_verifies_it(environment: Path) -> None:
+    made = row(*GOOD)
+    predicted = (PredictedChange(metric="database.query.p95", value=50.0, how="plan"),)
+    renamed = made["sql"].replace(GOOD[0], "under_another_name")
+    remedy = Remedy(summary="index it", commands=(f"{renamed};",), predicted=predicted)
+    out = environment / "out"
+    advised, _ = run_of(out, 0, 200.0, finding("orders", remedy=remedy))
+    path = plan_file(environment, made)
+    assert optimize("development", plan=path, approve=True, output=str(out)) is ExitCode.PASS
+    _, report = run_of(out, 10_000, 60.0)  # long after today
+    (one,) = report.verifications
+    assert (one.before, one.predicted, one.actual, one.run_before) == (200, 50, 60, advised.run)
 
 
 def test_without_approval_the_plan_is_shown_and_nothing_happens(

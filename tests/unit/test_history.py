@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from storage import segments
-from storage.compaction import compact, retire
+from storage.compaction import LEAST, compact, retire
 from storage.errors import StorageError
 from storage.history import History, open_history
 from storage.parquet import Store, measurements_table
@@ -22,6 +22,7 @@ from storage.records import ComponentId, Measurement
 from storage.removal import announce
 from storage.retention import remove_run
 from storage.runs import ANALYSIS, RunFolder
+from tasks.history import keep_up
 from tests.history_runs import figure, info, judged, made, measure, moment, name
 
 METRIC = "api.latency.p95"
@@ -81,6 +82,16 @@ def test_every_question_is_answered_alike_from_folders_and_segments(tmp_path: Pa
     assert few.values.tolist() == [102.0, 103.0]
     assert history.series(metric="rfid.latency.p95") == []
     assert [(run.verdict, run.score, run.grade) for run in history.runs[:1]] == [("pass", 91.0, "A")]
+
+
+def test_the_end_of_every_run_keeps_history_short(tmp_path: Path) -> None:
+    store, waiting = Store(tmp_path), []
+    for number in range(LEAST + 2):
+        assert keep_up(made(store, number)) == ""
+        if number >= LEAST - 2:
+            waiting.append(len(open_history(store, "staging", now=moment(99)).loose))
+    assert waiting == [LEAST - 1, 0, 1, 2]
+    assert values(open_history(store, "staging", now=moment(99))) == expected(*range(LEAST + 2))
 
 
 def test_an_environment_without_runs_has_an_empty_history(tmp_path: Path) -> None:
