@@ -1,4 +1,7 @@
-"""Detectors on labelled series, replayed run by run: `python -m benchmarks.detection [COUNT]`, a few minutes.
+"""Detectors on labelled series, replayed run by run: `python -m benchmarks.detection [COUNT] [SUITES]`, minutes.
+
+With SUITES, a number of series, ours alone is replayed on five draws of that many series of every family as well, and
+asked once for each whole series: the medians of the draws, and the worst.
 
 PELT is that of `ruptures` where it is installed; it is no dependency of the project.
 """
@@ -10,15 +13,19 @@ import math
 import sys
 import time
 from collections.abc import Callable
+from statistics import median
 from typing import Any
 
 import numpy as np
 
-from benchmarks.detection.replay import Detector, replay_all
+from benchmarks.detection.families import FAMILIES, family
+from benchmarks.detection.replay import Detector, at_once, replay_all
 from benchmarks.detection.series import Floats, suite
 from tasks.judge.detect import change_points
 
 Changes = list[tuple[int, int]]
+SEEDS = (901, 902, 903, 904, 905)
+"""Draws that nothing was tuned on."""
 
 
 def ours(values: Floats) -> Changes:
@@ -104,5 +111,26 @@ def main(count: int) -> None:
         print(f"{name:20}{figures}", flush=True)
 
 
+def by_family(count: int) -> None:
+    """Print a row for each family of series, medians over `SEEDS`; after the stroke the worst of them."""
+    print(f"\n{len(SEEDS)} x {count} series of each family")
+    print(f"{'':16}{'changes':>8}{'F1':>14}{'false/1000':>14}{'delay':>7}{'F1 of whole':>13}{'runs off':>9}")
+    for name in ("nightly", *FAMILIES):
+        draws = [family(name, count, seed=seed) for seed in SEEDS]
+        scores = [replay_all(found, ours) for found in draws]
+        wholes = [at_once(found, ours) for found in draws]
+        f1 = f"{median(one.f1 for one in scores):.3f} / {min(one.f1 for one in scores):.3f}"
+        rates = [one.false_per_1000 for one in scores]
+        delay, whole = (median(one.delay for one in group) for group in (scores, wholes))
+        changes = sum(len(one.changes) for found in draws for one in found)
+        told = (
+            [f1, f"{delay:.1f}", f"{median(one.f1 for one in wholes):.3f}", f"{whole:.1f}"] if changes else ["-"] * 4
+        )
+        false = f"{median(rates):.2f} / {max(rates):.2f}"
+        print(f"{name:16}{changes:8d}{told[0]:>14}{false:>14}{told[1]:>7}{told[2]:>13}{told[3]:>9}", flush=True)
+
+
 if __name__ == "__main__":
     main(int(sys.argv[1]) if len(sys.argv) > 1 else 240)
+    if len(sys.argv) > 2:
+        by_family(int(sys.argv[2]))

@@ -86,3 +86,25 @@ def replay_all(found: Iterable[Series], detector: Detector) -> Score:
     for one in found:
         total = total.plus(replay(one, detector))
     return total
+
+
+CLOSE = 5
+"""How far off a change may be placed by who sees the whole series."""
+
+
+def at_once(found: Iterable[Series], detector: Detector) -> Score:
+    """Every series asked once, as a whole; `delays` are how many runs the places of hits are off."""
+    total = Score()
+    for one in found:
+        open_changes = list(one.changes)
+        off, false = [], 0
+        for place, direction in detector(one.values):
+            near = [change for change in open_changes if change[1] == direction and abs(change[0] - place) <= CLOSE]
+            if near:
+                nearest = min(near, key=lambda change: abs(change[0] - place))
+                open_changes.remove(nearest)
+                off.append(abs(nearest[0] - place))
+            else:
+                false += 1
+        total = total.plus(Score(len(off), len(open_changes), false, len(one.values), tuple(off)))
+    return total

@@ -1,9 +1,11 @@
-"""Predicted, really mended, measured again: `python -m benchmarks.predictions [SETS] [SECONDS]`, half an hour.
+"""Predicted, really mended, measured again: `python -m benchmarks.predictions [SETS] [SECONDS] [SEED]`, half an hour.
 
-The embedded platform gets some two dozen reads, each of which needs an index that is not there. One run measures them
-and advises. Then random sets of the advised indexes are really built, and the reads are measured again: the score of
-the component and the p95 of all reads beside what was predicted of that set in the first run. Each set is taken away
-again.
+The embedded platform gets some two dozen reads, each of which needs an index that is not there. The first run
+measures and advises. Then for each of some random sets of the advised indexes: a run without any of them, the
+indexes are really built, a run with them, and they are taken away again. The score of the component and the p95 of
+all reads stand beside what the first run's advice predicted of that set, applied to the run just before: so a user
+meets it, and what a machine does differently from one half-hour to the next is no error of the advice. What the
+first run alone predicts is told as well.
 """
 
 from __future__ import annotations
@@ -33,6 +35,8 @@ from tasks.results import stored_manifests
 from tasks.validation import measure_component, open_run
 
 METRIC = "database.query.p95"
+NEAR = 3.0
+"""Points within which a predicted score counts as met."""
 
 Ends = tuple[float, float, float]
 """A value, and the pessimistic and optimistic end of its interval."""
@@ -93,6 +97,13 @@ class Result:
     score: tuple[float, float, float]
     p95: tuple[float, float, float]
     measured: Report
+    stale: float
+    """The score that the first run alone predicts."""
+
+    @property
+    def error_of_stale(self) -> float:
+        """Points between the score that the first run predicted and the measured one."""
+        return abs(self.stale - score_of(self.measured))
 
     @property
     def error(self) -> float:
@@ -113,16 +124,14 @@ class Result:
         )
 
 
-def predicted(
-    first: Report, chosen: Sequence[Finding]
-) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
-    """Score and p95 of a set, each with the ends of its interval."""
-    (component,) = (one for one in first.components if isinstance(one, MeasuredComponent))
+def predicted(before: Report, chosen: Sequence[Finding]) -> tuple[Ends, Ends]:
+    """Score and p95 of a set, each with the ends of its interval, as the run before it would have them."""
+    (component,) = (one for one in before.components if isinstance(one, MeasuredComponent))
     changes = [change for one in chosen for change in one.remedy.predicted]
-    made = rescored_with(first.score, changes, wholes(component.measurements))
+    made = rescored_with(before.score, changes, wholes(component.measurements))
     patch = made.patches[METRIC]
     low, high = patch.interval or (patch.value, patch.value)
-    ends = [database(rescored(first.score, {METRIC: end})) for end in (high, low)]
+    ends = [database(rescored(before.score, {METRIC: end})) for end in (high, low)]
     return (database(made.score), ends[0], ends[1]), (patch.value, low, high)
 
 
@@ -131,9 +140,9 @@ def size(rng: random.Random, advised: int) -> int:
     return rng.randint(max(1, advised - 4), advised) if rng.random() < 0.75 else rng.randint(1, advised)
 
 
-def main(sets: int, seconds: float) -> None:
+def main(sets: int, seconds: float, seed: int) -> None:
     """Print a table of all sets."""
-    rng = random.Random(5)  # noqa: S311 - which indexes are built is no secret
+    rng = random.Random(seed)  # noqa: S311 - which indexes are built is no secret
     with tempfile.TemporaryDirectory() as folder, platform() as running:
         text = (ENVIRONMENTS / "development.toml").read_text(encoding="utf-8")
         (Path(folder) / "development.toml").write_text(toml(text), encoding="utf-8")
@@ -148,15 +157,23 @@ def main(sets: int, seconds: float) -> None:
         with psycopg.connect(running.owner_database_url, autocommit=True) as connection:
             for number in range(sets):
                 chosen = rng.sample(advised, len(advised) if number == 0 else size(rng, len(advised)))
-                score, p95 = predicted(first, chosen)
+                score, p95 = predicted(run(folder, seconds, advise=False), chosen)
+                stale = predicted(first, chosen)[0][0]
                 with mended(connection, chosen):
-                    found.append(Result(len(chosen), score, p95, run(folder, seconds, advise=False)))
+                    found.append(Result(len(chosen), score, p95, run(folder, seconds, advise=False), stale))
                 print(found[-1].row(), flush=True)
-        near = sum(one.error <= 3 for one in found)
-        print(f"\nScore within 3 points: {near} of {sets}; p95 within its 80 % interval: ", end="")
+        near, stale_near = (sum(error <= NEAR for error in errors) for errors in _errors(found))
+        print(f"\nScore within 3 points: {near} of {sets} ({stale_near} by the first run alone); ", end="")
+        print("p95 within its 80 % interval: ", end="")
         print(f"{sum(one.inside for one in found)} of {sets}; ", end="")
         print(f"median error of the score {statistics.median(one.error for one in found):.2f} points")
 
 
+def _errors(found: Sequence[Result]) -> tuple[list[float], list[float]]:
+    return [one.error for one in found], [one.error_of_stale for one in found]
+
+
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 20, float(sys.argv[2]) if len(sys.argv) > 2 else 40)
+    given = [float(text) for text in sys.argv[1:]]
+    asked, each, drawn = given + [20.0, 30.0, 5.0][len(given) :]
+    main(int(asked), each, int(drawn))

@@ -151,6 +151,33 @@ def test_a_trend_is_a_drift_and_no_step(total: float) -> None:
     assert drift(series[:19]) is None
 
 
+def alarms(made: list[detect.Floats]) -> int:
+    """In how many series of logarithms a change is named at any run from the 40th on."""
+    every = [(100 * np.exp(logs)).tolist() for logs in made]
+    return sum(any(change_points(series[:end]) for end in range(40, len(series) + 1, 4)) for series in every)
+
+
+def test_a_drift_that_begins_late_is_seldom_a_step_at_any_run() -> None:
+    ramp = np.interp(np.arange(140), [40, 139], [0, math.log1p(0.15)])
+    assert alarms([ramp + np.random.default_rng(seed).normal(0, 0.02, 140) for seed in range(12)]) <= 3
+
+
+def test_a_burst_of_noise_is_seldom_a_change_of_level() -> None:
+    width = np.where((np.arange(120) >= 60) & (np.arange(120) < 85), 0.05, 0.02)
+    assert alarms([np.random.default_rng(seed).normal(0, width) for seed in range(12)]) <= 2
+
+
+def test_nine_of_ten_changes_of_three_deviations_are_placed_within_two_runs() -> None:
+    rng = np.random.default_rng(8)
+    off = []
+    for _ in range(50):
+        at, sigma = int(rng.integers(20, 60)), float(rng.uniform(0.01, 0.05))
+        logs = rng.normal(0, sigma, 80)
+        logs[at:] += max(0.05, 3 * sigma)
+        off.append(min((abs(one.index - at) for one in change_points((100 * np.exp(logs)).tolist())), default=99))
+    assert sum(one <= 2 for one in off) >= 45
+
+
 def test_two_steps_are_two_changes() -> None:
     found = change_points(noisy(100, 30) + noisy(115, 30, seed=2) + noisy(100, 30, seed=3))
     assert [(abs(one.index - at) <= 1, one.direction) for one, at in zip(found, (30, 60), strict=True)] == [
