@@ -6,6 +6,8 @@ import re
 import shlex
 import shutil
 import subprocess
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from string import Template
 
@@ -83,29 +85,54 @@ def ad_hoc(arguments: list[str], platform: Platform) -> list[str]:
     return [re.sub(r"^https?://[^/]+", platform.api_url, one) for one in kept if one not in given]
 
 
+LANES = 2
+"""Commands that run at once: each spends most of its time on starting up and on waiting for a load to end."""
+
+TURNS = ("baseline", "local")
+"""Commands of these names are run in the order of the documents: the later one finds what the earlier one left."""
+
+
+def prepared(command: str, held: Platform, variables: Mapping[str, str]) -> list[str]:
+    """The arguments of a documented command, at the test's platform and with a short load."""
+    arguments = [Template(one).safe_substitute(variables) for one in shlex.split(command, comments=True)[1:]]
+    if arguments[0] == "load":
+        arguments = [*ad_hoc(arguments, held), "--duration", "2", "--ramp-up", "1"]
+    if arguments[:2] == ["local", "up"]:
+        arguments.append("--detach")
+    if arguments[0] == "advise":  # tests/integration/test_advise_command.py has it proved on a copy
+        arguments += ("--rehearse", "never")
+    if arguments[0] in MEASURING:
+        arguments += (*BRIEF, *SELDOM) if "--users" in arguments else BRIEF
+    return arguments
+
+
+def rounds(wanted: Sequence[str]) -> list[list[str]]:
+    """What may run at once: first all that measure, then what looks at their runs, and one by one what has a turn."""
+    name = {command: shlex.split(command)[1] for command in wanted}
+    measuring = [command for command in wanted if name[command] in MEASURING]
+    in_turn = sorted((one for one in wanted if name[one] in TURNS), key=lambda one: ("down" in one, one))
+    rest = [command for command in wanted if command not in {*measuring, *in_turn}]
+    return [measuring, *([command] for command in in_turn), rest]
+
+
 @pytest.mark.timeout(900)
 def test_every_command_works(held_platform: Platform, tmp_path: Path) -> None:
     variables = {**held_platform.environment, **held_platform.variables("STAGING")}
     wanted = [one for one in commands() if one.startswith("hasivu-perf ") and runnable(one)]
     wanted = [one for one in wanted if shlex.split(one)[1] not in SERVING]
     shutil.copytree(ROOT / "docs/examples", tmp_path, dirs_exist_ok=True)
-    wrong = []
-    order = sorted(wanted, key=lambda one: (shlex.split(one)[1] not in MEASURING, "down" in one, one))
-    for command in order:
-        arguments = [Template(one).safe_substitute(variables) for one in shlex.split(command, comments=True)[1:]]
-        if arguments[0] == "load":
-            arguments = [*ad_hoc(arguments, held_platform), "--duration", "2", "--ramp-up", "1"]
-        if arguments[:2] == ["local", "up"]:
-            arguments.append("--detach")
-        if arguments[0] == "advise":  # tests/integration/test_advise_command.py has it proved on a copy
-            arguments += ("--rehearse", "never")
-        if arguments[0] in MEASURING:
-            arguments += (*BRIEF, *SELDOM) if "--users" in arguments else BRIEF
+    caches = {"XDG_CACHE_HOME": str(cache_of_its_own(tmp_path))}
+
+    def wrong(command: str) -> str:
+        arguments = prepared(command, held_platform, variables)
         chosen = {} if "--local" in arguments else variables
         if arguments[0] == "local":  # `local down` must not end a platform that the person at this machine holds
-            chosen = {"XDG_CACHE_HOME": str(cache_of_its_own(tmp_path))}
+            chosen = caches
         ended = run(*arguments, cwd=tmp_path, variables=chosen)
         accepted = (0, 1, 3) if arguments[0] in MEASURING | JUDGING else (0, 1)
-        if ended.code not in accepted or not ended.out.strip():
-            wrong.append(f"{command}: {ended.code}\n{ended.err}")
-    assert not wrong, "\n".join(wrong)
+        fine = ended.code in accepted and ended.out.strip()
+        return "" if fine else f"{command}: {ended.code}\n{ended.err}"
+
+    with ThreadPoolExecutor(LANES) as lanes:
+        problems = [one for part in rounds(wanted) for one in lanes.map(wrong, part) if one]
+    assert not problems, "\n".join(problems)

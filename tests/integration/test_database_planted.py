@@ -19,6 +19,8 @@ from deployments.local.platform import Part, Platform, platform
 from storage.records import Collected, Finding, Measurement, Severity
 from tasks.components.base import CollectContext, Progress, Samples
 from tasks.components.database import DATABASE
+from tests.behind import behind
+from tests.sinks import Sink
 
 WINDOW_S = 8
 KINDS = {
@@ -32,12 +34,6 @@ KINDS = {
     "sequence near its end": "sequence",
 }
 OF_DATABASE = [defect for defect in PLANTED if defect.kind in KINDS]
-
-
-class Sink(dict[str, pa.Table]):
-    def write(self, name: str, table: pa.Table) -> None:
-        assert name not in self
-        self[name] = table
 
 
 @dataclass(frozen=True)
@@ -78,24 +74,22 @@ def outcome(running: Platform) -> Outcome:
     overrides = {"duration_s": str(WINDOW_S), "ramp_up_s": "0"}
     config = build_config("development", overrides=overrides)
     target = Target(database_url=SecretStr(running.database_url), local=True)
-    stop, calls = threading.Event(), [0]
+    ended, calls = threading.Event(), list[int]()
 
-    def work() -> None:
-        calls[0] = application(running.application_database_url, stop)
+    def work(_: threading.Event) -> None:
+        calls.append(application(running.application_database_url, ended))
 
     def told(one: Progress) -> None:
         progress.append(one)
         if one.elapsed_s >= one.total_s:  # what is sent after the window is not in its differences
-            stop.set()
+            ended.set()
 
-    thread = threading.Thread(target=work)
     sink, progress = Sink(), list[Progress]()
-    thread.start()
-    try:
-        collected = DATABASE.collect(CollectContext(config, target, sink, told))
-    finally:
-        stop.set()
-        thread.join()
+    with behind(work):
+        try:
+            collected = DATABASE.collect(CollectContext(config, target, sink, told))
+        finally:
+            ended.set()
     samples = Samples(tables=sink, collected=collected)
     measurements = DATABASE.measure(samples, config)
     findings = DATABASE.advise(samples, measurements, config)

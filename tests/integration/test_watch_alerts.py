@@ -46,6 +46,7 @@ from tasks.monitoring.watch.rules import PARTS
 from tasks.monitoring.watch.watch import Pace, Watch
 from tasks.publish import write_report
 from tasks.report.build import build
+from tests.behind import behind
 from tests.report_example import THRESHOLDS, WEIGHTS, info, measured, measurement
 
 PROGRAM = Path(sys.executable).parent / "hasivu-perf"
@@ -215,22 +216,16 @@ class Lunch:
     @contextmanager
     def lookups(self, *keys: str) -> Iterator[None]:
         """Lookups of these keys, again and again."""
-        client, stop = redis.Redis.from_url(self.platform.redis_url), threading.Event()
-        client.set("lunch:there", "1")
+        with redis.Redis.from_url(self.platform.redis_url) as client:
+            client.set("lunch:there", "1")
 
-        def ask() -> None:
-            while not stop.wait(0.02):
-                for key in keys:
-                    client.get(key)
+            def ask(stop: threading.Event) -> None:
+                while not stop.wait(0.02):
+                    for key in keys:
+                        client.get(key)
 
-        thread = threading.Thread(target=ask)
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join()
-            client.close()
+            with behind(ask):
+                yield
 
 
 @pytest.fixture(scope="module")
