@@ -5,7 +5,7 @@ RUN    := .venv/bin/
 OUTPUT ?= .
 ARGS   ?=
 # Tests that judge no figure of a load, and wait most of the time: they run beside the others.
-PATIENT = $(patsubst %,tests/e2e/test_%.py,operations dead_targets usage report_browser)
+PATIENT = $(patsubst %,tests/e2e/test_%.py,operations dead_targets usage report_browser documents)
 export UV_PYTHON_DOWNLOADS = never
 
 .DEFAULT_GOAL := help
