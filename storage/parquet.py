@@ -141,7 +141,7 @@ class Store:
         """Read a JSON file; a damaged one is an error that names it."""
         try:
             return json.loads(self.read(name, expected))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:  # the latter of brackets in brackets
             raise DamagedFileError(f"{self.path(name)} is not JSON: {error}") from error
 
 
