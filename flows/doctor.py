@@ -17,6 +17,7 @@ from deployments.masking import mask, secrets_of
 from flows.host import hosted
 from storage.errors import ConfigurationError, ExitCode, HasivuError
 from storage.records import ComponentId
+from tasks import guard
 from tasks.components import COMPONENTS
 from tasks.components.base import Check
 from tasks.monitoring.live import to_terminal
@@ -66,7 +67,8 @@ def _component(config: RunConfig, component: ComponentId) -> list[Check]:
     alone = config.model_copy(update={"components": (component,)})
     target: Target = resolve_target(alone)
     try:
-        return COMPONENTS[component].check(config, target)
+        unit = COMPONENTS[component]
+        return [*unit.check(config, target), *guard.checks(unit, config, target)]
     except HasivuError as error:
         return [Check(component, ok=False, detail=mask(str(error), secrets_of(target)))]
 

@@ -19,6 +19,7 @@ from storage.errors import ExitCode, NotMeasuredError, UsageError
 if TYPE_CHECKING:
     from deployments.config import RunConfig, Target
     from tasks.monitoring.database_watch import DatabaseWatch, Limits
+    from tasks.monitoring.watch.memory import Memory
     from tasks.monitoring.watch.view import View
     from tasks.monitoring.watch.watch import Watch
 
@@ -40,6 +41,9 @@ def watch(
     local: Annotated[bool, Parameter(help="Let the embedded platform stand in for the environment.")] = False,
     json: Annotated[bool, Parameter(name="--json", help="One JSON object a line on standard output.")] = False,
     file: Annotated[Path | None, Parameter(help="Append events and alerts to this file as JSON lines, too.")] = None,
+    state: Annotated[
+        Path | None, Parameter(help="File that keeps what fires over a restart; by default one of this user.")
+    ] = None,
     prefect: Annotated[
         bool, Parameter(help="Send events and alerts to the server of PREFECT_API_URL, which tells the channels.")
     ] = False,
@@ -60,7 +64,7 @@ def watch(
         raise UsageError("--slow-ms and --duration must be above 0, --repeat not below")
     if (environment is None) == (dsn is None):
         raise UsageError("name either an environment or --dsn")
-    asked = _Asked(Limits(slow_ms=slow_ms, repeat_s=repeat), duration, listen, output, json)
+    asked = _Asked(Limits(slow_ms=slow_ms, repeat_s=repeat), duration, listen, output, json, state)
     with ExitStack() as stack:
         told: list[Tell] = [JsonLines(sys.stdout)] if json else []
         if file is not None:
@@ -110,6 +114,7 @@ class _Asked:
     listen: str | None
     output: str
     json: bool
+    state: Path | None
 
 
 def _watch_environment(config: RunConfig, target: Target, told: list[Tell], asked: _Asked) -> None:
@@ -119,7 +124,7 @@ def _watch_environment(config: RunConfig, target: Target, told: list[Tell], aske
 
     token = os.environ.get(TOKEN) or None
     place = None if asked.listen is None else place_of(asked.listen, token)
-    watching = Watch(config, target, output=asked.output, limits=asked.limits)
+    watching = Watch(config, target, output=asked.output, limits=asked.limits, memory=_memory(config, asked.state))
     view = View(watching.board, watching.alarm, config.thresholds)
     watching.listeners += told if asked.json else [_shown_by(view), *told]
     with ExitStack() as stack:
@@ -130,6 +135,17 @@ def _watch_environment(config: RunConfig, target: Target, told: list[Tell], aske
         stack.enter_context(view)
         stack.enter_context(watching)
         _hold(watching, asked.duration, view.say)
+
+
+def _memory(config: RunConfig, state: Path | None) -> Memory | None:
+    """Where alerts are kept over a restart; of an embedded platform, which ends with the watch, nowhere."""
+    from deployments.config import needs_platform
+    from tasks.monitoring.watch.memory import Memory, memory_file
+
+    if state is None and needs_platform(config):
+        return None
+    name = config.environment.name
+    return Memory(state or memory_file(name), name)
 
 
 def _watch_database(dsn: str, told: list[Tell], asked: _Asked) -> None:

@@ -5,7 +5,8 @@ HasivuError                      exit code 4
 │   ├── ConfigurationError       a file or variable is wrong; holds every problem, not the first only
 │   └── UnknownRunError          no run by that name under the output root
 ├── NotMeasuredError             exit code 3: a component could not be measured
-│   └── TargetUnreachableError   nothing answers at the address
+│   ├── TargetUnreachableError   nothing answers at the address
+│   └── ExcessRightsError        the login may do more than measuring needs
 ├── StorageError                 results could not be written or read
 │   ├── DamagedFileError         a stored file is missing, truncated or altered
 │   └── RunExistsError           two runs may never share a folder
@@ -62,6 +63,10 @@ class NotMeasuredError(HasivuError):
 
 class TargetUnreachableError(NotMeasuredError):
     """Nothing answers at the address of a component."""
+
+
+class ExcessRightsError(NotMeasuredError):
+    """A login may do more than its environment lets it: nothing was sent with it but the question what it may."""
 
 
 class StorageError(HasivuError):

@@ -14,6 +14,8 @@ from deployments.config import Environment, environments_folder, load_environmen
 from storage.errors import NotMeasuredError, StorageError, UsageError
 from storage.parquet import Store
 from storage.records import Finding
+from tasks import guard
+from tasks.components.database import rights
 from tasks.components.database.change import plan as plans
 from tasks.components.database.change.ledger import Ledger
 from tasks.components.database.change.plan import Allowed
@@ -75,6 +77,9 @@ def prepared(
 def carried_out(job: Job, run: str, approved_by: str, say: Callable[[str], None]) -> Outcome:
     """Carry out an approved plan; `NotMeasuredError` where the database cannot be changed at all."""
     environment = job.environment
+    if environment.on_excess != "ignore":
+        for note in guard.judge(rights.of_owner(job.server, environment.database), environment):
+            say(note)
     request = Request(
         run=run,
         environment=environment.name,

@@ -19,7 +19,7 @@ from storage.records import Collected, ComponentId, Manifest, Measurement, RunIn
 from storage.runs import RunFolder
 from storage.segments import mark_if_judged
 from storage.version import code_version
-from tasks import attempts, progress, recovery
+from tasks import attempts, guard, progress, recovery
 from tasks.baseline import baseline_run
 from tasks.components import COMPONENTS
 from tasks.components.base import CollectContext, Samples
@@ -106,12 +106,13 @@ def measure_component(folder: RunFolder, component: ComponentId, attempt: int, r
     with recovery.journals(files, attempt) as journals:
         try:
             context = CollectContext(config, target, files, progress.tell, journals)
+            rights = guard.notes_of(unit, config, target)  # before anything else is sent with that login
             collected = _of_target(folder, attempt, unit.collect(context))
             samples = Samples(files.written(), collected)
             measurements = unit.measure(samples, config)
             findings = unit.advise(samples, measurements, config)
-            if reason:
-                collected = collected.model_copy(update={"notes": (*collected.notes, f"measured again: {reason}")})
+            again = (f"measured again: {reason}",) if reason else ()
+            collected = collected.model_copy(update={"notes": (*collected.notes, *rights, *again)})
         except HasivuError as error:
             raise NotMeasuredError(mask(str(error), secrets_of(target))) from None
         except Exception as error:  # noqa: BLE001 - the one place where any error becomes "not measured": the others go on

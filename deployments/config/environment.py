@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from deployments.config.database import DatabaseSettings
 from deployments.config.lambda_functions import LambdaSettings
 from deployments.config.realtime import ApiSettings, CacheSettings, RfidSettings, WebsocketSettings
+from deployments.guarding import Excess, GuardSettings
 from deployments.load import Load
 from deployments.scenarios import ScenarioSettings
 from deployments.settings import Settings
@@ -126,3 +127,10 @@ class Environment(Settings):
     lambda_functions: LambdaSettings
     scale: Scale = Field(default_factory=Scale)
     scenario: ScenarioSettings = Field(default_factory=ScenarioSettings)
+    guard: GuardSettings = Field(default_factory=GuardSettings)
+
+    @property
+    def on_excess(self) -> Excess:
+        """What becomes of a login with more rights than measuring needs."""
+        usual: Excess = "refuse" if self.production else "ignore" if self.embedded else "warn"
+        return self.guard.excess or usual

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import pyarrow as pa
 
@@ -55,6 +55,31 @@ class Check:
     ok: bool
     detail: str
     remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Right:
+    """A right beyond what measuring needs: its name, as `[guard] allow` takes it, and what takes it away."""
+
+    name: str
+    remedy: str
+
+
+@dataclass(frozen=True)
+class Rights:
+    """What a login may do beyond measuring; `unverified` says what could not be found out, each in a clause."""
+
+    who: str
+    excess: tuple[Right, ...] = ()
+    unverified: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class Guarded(Protocol):
+    """A component whose login has rights of its own, which can be asked without using them."""
+
+    def rights(self, config: RunConfig, target: Target) -> Rights:
+        """What the login may do beyond measuring; `NotMeasuredError` where the target does not answer."""
 
 
 class Component(Protocol):

@@ -8,6 +8,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from deployments.config import build_config
+from tasks import guard
 from tasks.components.database import DATABASE
 from tests.database_runs import config, measured, target
 from tests.databases import DEBIAN_15, Database, database, needs_debian_15
@@ -70,6 +72,36 @@ def test_without_the_right_to_read_rows_the_rest_is_measured(server: Database) -
     assert seen.values["database.query.p95"] is None  # its read was refused
     assert seen.values["database.errors.ratio"] == 1.0
     assert seen.values["database.connections.utilisation"] is not None
+
+
+NEEDED = {
+    "GRANT pg_monitor": ("REVOKE pg_monitor FROM hasivu_perf", "pg_monitor", 'GRANT pg_monitor TO "hasivu_perf";'),
+    "GRANT pg_read_all_data": (
+        "REVOKE pg_read_all_data FROM hasivu_perf",
+        "tables",
+        'GRANT pg_read_all_data TO "hasivu_perf";',
+    ),
+    "CREATE EXTENSION": ("DROP EXTENSION pg_stat_statements", "pg_stat_statements", "CREATE EXTENSION IF NOT EXISTS"),
+    "LOGIN": ("ALTER ROLE hasivu_perf NOLOGIN", "connection", "CONNECT"),
+    "CONNECT": ("REVOKE CONNECT ON DATABASE hasivu FROM PUBLIC, hasivu_perf", "connection", "CONNECT"),
+}
+
+
+@pytest.mark.parametrize(("taken", "missing", "remedy"), NEEDED.values(), ids=NEEDED)
+def test_each_line_of_the_script_is_needed(server: Database, taken: str, missing: str, remedy: str) -> None:
+    url = role_url(server)
+    assert problems(url) == {}
+    try:
+        server.run(taken)
+        found = problems(url)
+        assert remedy in found[missing]
+        assert set(found) <= {missing, "pg_read_all_stats"}, "nothing else is missing"
+    finally:
+        server.run("GRANT CONNECT ON DATABASE hasivu TO PUBLIC", "CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
+
+
+def test_the_script_s_role_is_no_more_than_production_lets_in(server: Database) -> None:
+    assert guard.notes_of(DATABASE, build_config("production"), target(role_url(server))) == ()
 
 
 @pytest.mark.system

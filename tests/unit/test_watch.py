@@ -27,6 +27,7 @@ from tasks.monitoring.watch import names
 from tasks.monitoring.watch.alarm import Alarm, Alert
 from tasks.monitoring.watch.board import Board
 from tasks.monitoring.watch.exporter import BoardCollector, Exporter, place_of, registry_of
+from tasks.monitoring.watch.memory import Memory
 from tasks.monitoring.watch.outbox import Outbox
 from tasks.monitoring.watch.probe import Looked, Runner
 from tasks.monitoring.watch.probes.api import area_of
@@ -165,6 +166,81 @@ def test_a_short_dip_tells_nothing_and_one_that_flaps_is_one_incident() -> None:
         story.pass_by(30, {"cache.hits.ratio": 0.95})
         story.pass_by(30, {"cache.hits.ratio": 0.5})
     assert story.events() == [("firing", LOW)]
+
+
+class Kept:
+    """Stories of one environment, each a watch that was started again with what the last one left."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.story, self.told = path, Story(), list[Alert]()
+
+    def restart(self, *, targets: Sequence[str] = tuple(PARTS)) -> Memory:
+        memory = Memory(self.path, "staging")
+        now, self.story = self.story.now, Story()
+        self.story.now = now
+        self.story.alarm = Alarm("staging", rules(THRESHOLDS, list(targets)))
+        self.story.alarm.restore(memory.firing)
+        return memory
+
+    def pass_by(
+        self, memory: Memory, seconds: int, values: dict[str, float | None], down: Sequence[str] = ()
+    ) -> None:
+        self.story.pass_by(seconds, values, down)
+        self.told += self.story.told
+        self.story.told = []
+        memory.keep(self.story.alarm.since)
+        memory.close()
+
+    def events(self) -> list[tuple[str, str]]:
+        return [(one.event, one.alert) for one in self.told]
+
+
+def test_an_incident_that_outlives_the_watch_is_told_once_and_ends_once(tmp_path: Path) -> None:
+    kept = Kept(tmp_path / "state" / "watch.json")
+    kept.pass_by(kept.restart(), 1900, {"cache.hits.ratio": 0.2}, down=["api"])
+    assert sorted(kept.events()) == sorted([("firing", LOW), ("firing", "HasivuApiDown")])
+    first = {one.alert: one.incident for one in kept.told}
+    kept.pass_by(kept.restart(), 1900, {"cache.hits.ratio": 0.2}, down=["api"])  # it lasts: no second page
+    assert len(kept.told) == 2
+    kept.pass_by(kept.restart(), 100, {"cache.hits.ratio": 0.9})  # it ended while nobody watched
+    assert sorted(kept.events()[2:]) == sorted([("resolved", LOW), ("resolved", "HasivuApiDown")])
+    assert {one.alert: one.incident for one in kept.told[2:]} == first, "a receiver pairs them"
+    kept.pass_by(kept.restart(), 1900, {"cache.hits.ratio": 0.2})
+    assert kept.events()[4:] == [("firing", LOW)], "the next incident is a new one"
+    assert kept.told[4].incident != first[LOW]
+
+
+def test_a_watch_of_other_parts_leaves_the_alerts_of_the_rest_alone(tmp_path: Path) -> None:
+    kept = Kept(tmp_path / "watch.json")
+    kept.pass_by(kept.restart(), 30, {}, down=["api"])
+    memory = kept.restart(targets=["cache"])
+    assert set(kept.story.alarm.since) == {"HasivuApiDown"}
+    memory.keep(kept.story.alarm.since)
+    memory.close()
+    kept.pass_by(kept.restart(), 5, {})
+    assert kept.events() == [("firing", "HasivuApiDown"), ("resolved", "HasivuApiDown")]
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"\xff\xfe", b"[]", b'{"version": 2, "environment": "staging", "firing": {}}']
+)
+def test_a_damaged_memory_is_told_and_costs_no_watch(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "watch.json"
+    path.write_bytes(content)
+    memory = Memory(path, "staging")
+    assert memory.firing == {}
+    assert "begin anew" in memory.note
+    memory.keep({LOW: BEGIN})
+    memory.close()
+    again = Memory(path, "staging")
+    assert (again.firing, again.note) == ({LOW: BEGIN}, "")
+    assert "another watch has" in Memory(path, "staging").note
+    again.close()
+    assert path.stat().st_mode & 0o077 == 0
+    other = Memory(path, "production")
+    assert (other.firing, "of another environment" in other.note) == ({}, True)
+    other.close()
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["watch.json", "watch.lock"]
 
 
 def test_a_value_at_its_limit_is_within_it() -> None:

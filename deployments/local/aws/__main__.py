@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Seed, serve, and stop; prints the address once it is ready."""
     options = _parser().parse_args(arguments)
     parent = os.getppid()
-    guard = Guard(options.deny, dict(options.rate))
+    guard = Guard(options.deny, dict(options.rate), options.allow)
     application = Application(guard, compute_optimizer=options.compute_optimizer, insights=options.lambda_insights)
     try:
         server = make_server(HOST, options.port, application, threaded=True, request_handler=_Handler)
@@ -67,6 +67,9 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         metavar="ACTION",
         help="answer AccessDenied to it, e.g. logs:StartQuery",
+    )
+    parser.add_argument(
+        "--allow", action="append", default=[], metavar="ACTION", help="IAM says that the caller may do it besides"
     )
     parser.add_argument(
         "--rate",

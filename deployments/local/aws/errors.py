@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+from xml.sax.saxutils import escape
 
 
 class AwsError(Exception):
@@ -14,6 +17,31 @@ class AwsError(Exception):
         self.message = message
         self.status = status
         self.members = members or {}
+
+
+class QueryError(Exception):
+    """A refusal by a service of the query protocol (IAM), which speaks XML."""
+
+    def __init__(self, refusal: AwsError) -> None:
+        super().__init__(str(refusal))
+        self.refusal = refusal
+
+    def xml(self, request_id: str) -> str:
+        """The body: https://docs.aws.amazon.com/IAM/latest/APIReference/CommonErrors.html."""
+        code = self.refusal.code.removesuffix("Exception")
+        return (
+            f"<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code><Message>{escape(self.refusal.message)}"
+            f"</Message></Error><RequestId>{request_id}</RequestId></ErrorResponse>"
+        )
+
+
+@contextmanager
+def in_xml() -> Iterator[None]:
+    """Refusals within it are those of the query protocol."""
+    try:
+        yield
+    except AwsError as error:
+        raise QueryError(error) from None
 
 
 def invalid(message: str) -> AwsError:

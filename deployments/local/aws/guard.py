@@ -13,10 +13,16 @@ _THROTTLED = {"lambda": ("TooManyRequestsException", 429), "cloudwatch": ("Throt
 
 
 class Guard:
-    """Refuses denied actions (`logs:StartQuery`) and calls beyond a service's rate (a token bucket of one second)."""
+    """Refuses denied actions (`logs:StartQuery`) and calls beyond a service's rate (a token bucket of one second).
 
-    def __init__(self, denied: Iterable[str] = (), rates: Mapping[str, float] | None = None) -> None:
+    `allowed` are actions that the caller's policies allow though nothing here carries them out: IAM tells them.
+    """
+
+    def __init__(
+        self, denied: Iterable[str] = (), rates: Mapping[str, float] | None = None, allowed: Iterable[str] = ()
+    ) -> None:
         self._denied = frozenset(denied)
+        self.allowed = frozenset(allowed)
         self._rates = dict(rates or {})
         self._tokens = {service: (rate, time.monotonic()) for service, rate in self._rates.items()}
         self._lock = threading.Lock()
@@ -28,7 +34,7 @@ class Guard:
             user = f"arn:aws:iam::{ACCOUNT_ID}:user/local"
             message = f"User: {user} is not authorized to perform: {action} on resource: *"
             raise AwsError(
-                "AccessDeniedException", message, status=403 if service in {"lambda", "apigateway"} else 400
+                "AccessDeniedException", message, status=403 if service in {"lambda", "apigateway", "iam"} else 400
             )
         if service in self._rates and not self._take(service):
             code, status = _THROTTLED.get(service, ("ThrottlingException", 400))

@@ -1,9 +1,10 @@
-"""The Resource Groups Tagging API (GetResources), and STS (GetCallerIdentity)."""
+"""The Resource Groups Tagging API (GetResources), STS (GetCallerIdentity) and IAM (SimulatePrincipalPolicy)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
+from xml.sax.saxutils import escape
 
 from deployments.local.aws import paging
 from deployments.local.aws.corpus import Corpus
@@ -65,4 +66,19 @@ def caller_identity(request_id: str) -> str:
         f"<Arn>arn:aws:iam::{ACCOUNT_ID}:user/local</Arn><UserId>AIDALOCALPLATFORM0000</UserId>"
         f"<Account>{ACCOUNT_ID}</Account></GetCallerIdentityResult><ResponseMetadata><RequestId>{request_id}"
         "</RequestId></ResponseMetadata></GetCallerIdentityResponse>"
+    )
+
+
+def simulation(actions: Sequence[str], allowed: Container[str], request_id: str) -> str:
+    """The XML answer of IAM SimulatePrincipalPolicy: what is not allowed is denied by saying nothing of it."""
+    members = "".join(
+        f"<member><EvalActionName>{escape(action)}</EvalActionName><EvalResourceName>*</EvalResourceName>"
+        f"<EvalDecision>{'allowed' if action in allowed else 'implicitDeny'}</EvalDecision></member>"
+        for action in actions
+    )
+    return (
+        '<SimulatePrincipalPolicyResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/">'
+        "<SimulatePrincipalPolicyResult><IsTruncated>false</IsTruncated>"
+        f"<EvaluationResults>{members}</EvaluationResults></SimulatePrincipalPolicyResult>"
+        f"<ResponseMetadata><RequestId>{request_id}</RequestId></ResponseMetadata></SimulatePrincipalPolicyResponse>"
     )

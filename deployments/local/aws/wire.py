@@ -20,7 +20,7 @@ from werkzeug.wrappers import Request, Response
 from deployments.local.aws import READY_PATH
 from deployments.local.aws.cloudwatch import CloudWatch
 from deployments.local.aws.corpus import Corpus
-from deployments.local.aws.errors import AwsError
+from deployments.local.aws.errors import AwsError, QueryError, in_xml
 from deployments.local.aws.gateway import Events, Gateway
 from deployments.local.aws.guard import Guard
 from deployments.local.aws.lambda_api import LambdaApi
@@ -29,7 +29,7 @@ from deployments.local.aws.logstore import groups
 from deployments.local.aws.names import REGION
 from deployments.local.aws.optimizer import ComputeOptimizer
 from deployments.local.aws.series import MetricStore
-from deployments.local.aws.tagging import Tagging, caller_identity
+from deployments.local.aws.tagging import Tagging, caller_identity, simulation
 
 Operation = Callable[[Mapping[str, Any]], dict[str, Any]]
 StartResponse = Callable[..., Any]
@@ -94,6 +94,8 @@ class Application:
             response = self._respond(Request(environ), request_id)
         except AwsError as error:
             response = _refusal(error, request_id)
+        except QueryError as error:
+            response = Response(error.xml(request_id), status=error.refusal.status, content_type="text/xml")
         except Exception:  # noqa: BLE001  # the edge: a fault must be an answer, and its cause visible
             traceback.print_exc(file=sys.stderr)
             response = _refusal(
@@ -115,6 +117,11 @@ class Application:
         form = parse_qs(request.get_data(as_text=True)) if request.method == "POST" else {}
         if form.get("Action") == ["GetCallerIdentity"]:
             return Response(caller_identity(request_id), content_type="text/xml")
+        if form.get("Action") == ["SimulatePrincipalPolicy"]:
+            with in_xml():
+                self._guard.admit("iam", "SimulatePrincipalPolicy")
+            actions = [form[name][0] for name in sorted(form, key=_number) if name.startswith("ActionNames.member.")]
+            return Response(simulation(actions, self._guard.allowed, request_id), content_type="text/xml")
         raise _unknown(f"{service or 'an unsigned request'}: {request.method} {request.path}")
 
     def _json(self, target: str, request: Request) -> Response:
@@ -139,6 +146,12 @@ class Application:
         name, answer = found
         self._guard.admit(service, name)
         return Response(json.dumps(answer()), content_type="application/json")
+
+
+def _number(name: str) -> int:
+    """The place of a member of a list in a query, such as `ActionNames.member.12`."""
+    last = name.rpartition(".")[2]
+    return int(last) if last.isdecimal() else 0
 
 
 def _signed_for(request: Request) -> str | None:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from deployments.config import RunConfig, Target
 from storage.records import Collected, ComponentId, Finding, Measurement
-from tasks.components.base import Check, CollectContext, Samples
+from tasks.components.base import Check, CollectContext, Rights, Samples
 from tasks.components.cache.advise import findings
 from tasks.components.cache.check import checks
 from tasks.components.cache.collect import collect
 from tasks.components.cache.measure import METRICS, measurements
+from tasks.components.cache.rights import look
 
 __all__ = ["CACHE", "CacheComponent"]
 
@@ -37,6 +38,10 @@ class CacheComponent:
     def check(self, config: RunConfig, target: Target) -> list[Check]:
         """Address, login and rights."""
         return checks(config, target)
+
+    def rights(self, config: RunConfig, target: Target) -> Rights:
+        """What the user may do beyond reading."""
+        return look(config, target)
 
 
 CACHE = CacheComponent()

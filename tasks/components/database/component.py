@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from deployments.config import RunConfig, Target
 from storage.records import Collected, ComponentId, Finding, Measurement
-from tasks.components.base import Check, CollectContext, Samples
-from tasks.components.database import advise, check, collect, measure
+from tasks.components.base import Check, CollectContext, Rights, Samples
+from tasks.components.database import advise, check, collect, measure, rights
 
 
 class DatabaseComponent:
@@ -32,6 +32,10 @@ class DatabaseComponent:
     def check(self, config: RunConfig, target: Target) -> list[Check]:
         """Connection, version, rights and extension, without load."""
         return check.check(config, target)
+
+    def rights(self, config: RunConfig, target: Target) -> Rights:
+        """What the role may do beyond reading."""
+        return rights.look(config, target)
 
 
 DATABASE = DatabaseComponent()

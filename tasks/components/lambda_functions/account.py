@@ -54,11 +54,15 @@ MOST_PAGES = 400
 EMPTY_S = 10.0
 """How long pages may come that hold nothing: FilterLogEvents answers such ones while it searches."""
 
+_NO_PROXY: dict[str, str] = {}
+"""Of an endpoint without TLS: what goes there in plain text goes to nobody else, whatever HTTP_PROXY says."""
+
 _SERVICES = {
     "lambda": "lambda",
     "cloudwatch": "cloudwatch",
     "logs": "logs",
     "sts": "sts",
+    "iam": "iam",
     "resourcegroupstaggingapi": "tag",
     "events": "events",
     "apigateway": "apigateway",
@@ -246,6 +250,7 @@ class Account:
                     "total_max_attempts": SILENCES if probe else self._attempts,
                 },
                 user_agent_extra="hasivu-perf",
+                proxies=_NO_PROXY if urlsplit(self.endpoint or "").scheme == "http" else None,
             )
             client = self._session.client(service, endpoint_url=self.endpoint, config=config)  # type: ignore[call-overload]
             # before-send may answer in place of botocore's own exchange, by the same session: TLS, proxies, pool

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from deployments.config import RunConfig, Target
 from storage.records import Collected, ComponentId, Finding, Measurement
-from tasks.components.base import Check, CollectContext, Samples
-from tasks.components.lambda_functions import doctor
+from tasks.components.base import Check, CollectContext, Rights, Samples
+from tasks.components.lambda_functions import doctor, rights
 from tasks.components.lambda_functions.advise import advise
 from tasks.components.lambda_functions.collect import collect
 from tasks.components.lambda_functions.facts import Facts, facts_of
@@ -36,6 +36,10 @@ class LambdaComponent:
     def check(self, config: RunConfig, target: Target) -> list[Check]:
         """Credentials and permissions, each by its smallest call."""
         return doctor.check(config.environment.lambda_functions, target)
+
+    def rights(self, config: RunConfig, target: Target) -> Rights:  # noqa: ARG002 - the account has no settings
+        """What the credentials may do beyond reading, where they may ask for it."""
+        return rights.look(target)
 
 
 def _facts(samples: Samples, config: RunConfig) -> Facts:

@@ -17,6 +17,7 @@ from storage.errors import NotMeasuredError
 from tasks.load.client.pool import ClientPool
 from tasks.load.client.request import Origin, Profile
 from tasks.load.pacer import alarm
+from tasks.load.wire.deadline import resolved
 from tasks.load.wire.wire import Place, Stamps
 
 _TICK_NS = 20_000_000
@@ -198,10 +199,9 @@ class Engine:
 def _address_of(host: str, port: int, connect_s: float) -> str:
     """The host's first IP that accepts a connection, or its first where none does: requests then fail themselves."""
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        ips = [ip for _, ip in resolved(host, port)]
     except (OSError, UnicodeError):
         raise UnresolvedError(host) from None
-    ips = list(dict.fromkeys(str(where[0]) for _, _, _, _, where in found))
     if len(ips) > 1:
         for ip in ips:
             with suppress(OSError), socket.create_connection((ip, port), timeout=min(connect_s, 3.0)):

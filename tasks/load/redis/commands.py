@@ -17,6 +17,8 @@ from tasks.load.redis.address import RedisAddress
 
 READ_ONLY = frozenset(
     {
+        "ACL DRYRUN",
+        "ACL WHOAMI",
         "ASKING",
         "AUTH",
         "CLIENT NO-TOUCH",
@@ -47,7 +49,7 @@ OWN_PREFIX = "hasivu-perf:probe:"
 ABSENT = "hasivu-perf:absent"
 """A key that does not exist: what is asked for where no key is known."""
 
-_CONTAINERS = frozenset({"CLIENT", "CLUSTER", "MEMORY", "OBJECT", "SENTINEL", "SLOWLOG"})
+_CONTAINERS = frozenset({"ACL", "CLIENT", "CLUSTER", "MEMORY", "OBJECT", "SENTINEL", "SLOWLOG"})
 _RUN = re.compile(r"[0-9a-f]{16}")
 _PREPARED = 1 << 16
 
@@ -104,6 +106,23 @@ class OwnKeys:
         self.sets = tuple(_keyed((b"SET", key, value, b"PX", life_ms)) for key in keys)
         self.gets = tuple(get_command(key) for key in keys)
         self.deletes = tuple(_keyed((b"DEL", key)) for key in keys)
+
+
+def toothless(key: str | bytes) -> dict[str, Command]:
+    """Commands that no server can carry out, for an argument is none: by right, such as `+set`.
+
+    The server tells whether the user may send such a command before it looks at its arguments, so the kind of the
+    error says what the user may do to `key`, and nothing is done.
+    """
+    at = key if isinstance(key, bytes) else key.encode()
+    none = b"hasivu-perf-no-such-option"
+    words = {
+        "+set": (b"SET", at, b"", none),
+        "+expire": (b"EXPIRE", at, none),
+        "+setrange": (b"SETRANGE", at, none, b""),
+        "+restore": (b"RESTORE", at, none, b""),
+    }
+    return {right: _keyed(given) for right, given in words.items()}
 
 
 def new_run() -> str:

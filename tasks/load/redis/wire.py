@@ -17,6 +17,7 @@ import hiredis
 from storage.errors import NotMeasuredError, TargetUnreachableError
 from tasks.load.redis.address import RedisAddress
 from tasks.load.redis.commands import READ_ONLY, Command, Word, encode, login_commands
+from tasks.load.wire.deadline import connected, greeted, left
 
 __all__ = [
     "READ_ONLY",
@@ -111,15 +112,14 @@ class RedisConnection:
             raise unreachable(self.address, ValueError("what answers there is no Redis"))
 
     def _connect(self, end: float) -> socket.socket:
-        plain = socket.create_connection((self.address.host, self.address.port), timeout=_left(end))
+        plain = connected(self.address.host, self.address.port, end)
         try:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.ip = str(plain.getpeername()[0])
             context = self.address.tls_context()
             if context is None:
                 return plain
-            plain.settimeout(_left(end))
-            return context.wrap_socket(plain, server_hostname=self.address.host)
+            return greeted(plain, context, self.address.host, end)
         except BaseException:
             plain.close()
             raise
@@ -162,12 +162,12 @@ class RedisConnection:
     def _converse(self, encoded: Sequence[bytes], end: float) -> list[Any]:
         if self._socket is None or not encoded:
             return []
-        self._socket.settimeout(_left(end))
+        self._socket.settimeout(left(end))
         self._socket.sendall(b"".join(encoded))
         replies: list[Any] = []
         received = 0
         while len(replies) < len(encoded):
-            self._socket.settimeout(_left(end))
+            self._socket.settimeout(left(end))
             chunk = self._socket.recv(_CHUNK)
             received += len(chunk)
             if not chunk:
@@ -178,14 +178,6 @@ class RedisConnection:
             while len(replies) < len(encoded) and (reply := self._reader.gets()) is not False:
                 replies.append(reply)
         return replies
-
-
-def _left(end: float) -> float:
-    """Seconds until the deadline; a `TimeoutError` where it has passed."""
-    left = end - time.monotonic()
-    if left <= 0:
-        raise TimeoutError("no answer in time")
-    return left
 
 
 def parse_info(reply: bytes) -> dict[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 from dataclasses import dataclass, replace
 from urllib.parse import parse_qs
@@ -11,6 +10,7 @@ from websockets.exceptions import InvalidURI
 from websockets.uri import WebSocketURI, parse_uri
 
 from storage.errors import NotMeasuredError
+from tasks.load.wire.deadline import resolved
 from tasks.load.wire.wire import Place
 
 
@@ -64,9 +64,9 @@ def parse(url: str) -> WebSocketURI:
 def resolve(uri: WebSocketURI) -> Address:
     """Look the host up, outside any measured time; the first address that the system offers is used."""
     try:
-        found = socket.getaddrinfo(uri.host, uri.port, type=socket.SOCK_STREAM)
+        found = resolved(uri.host, uri.port)
     except (OSError, UnicodeError) as error:
         raise NotMeasuredError(
             f"the host of {shown(uri)} has no address ({error}); correct the WebSocket address, or the name service"
         ) from None
-    return Address(uri, str(found[0][4][0]))
+    return Address(uri, found[0][1])

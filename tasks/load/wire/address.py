@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import ipaddress
 import re
-import select
 import socket
 import ssl
 import time
@@ -14,6 +13,7 @@ from dataclasses import dataclass, field
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from storage.errors import NotMeasuredError
+from tasks.load.wire.deadline import greeted, resolved
 
 _PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 _HOST = re.compile(r"^[A-Za-z0-9_.-]+$")
@@ -93,12 +93,11 @@ def _authorization(parts: SplitResult) -> str | None:
 def resolve(address: Address) -> list[tuple[socket.AddressFamily, str]]:
     """IP addresses of the host, in the system's order, each once; `NotMeasuredError` where it has none."""
     try:
-        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+        return resolved(address.host, address.port)
     except (OSError, UnicodeError) as error:
         raise NotMeasuredError(
             f"{address.host} has no address ({error}): correct the URL, or the name service"
         ) from None
-    return list(dict.fromkeys((family, str(where[0])) for family, _, _, _, where in found))
 
 
 @dataclass(frozen=True)
@@ -138,19 +137,6 @@ def probe(address: Address, *, timeout_s: float = 3.0) -> Probe:
 
 def _greet(plain: socket.socket, address: Address, timeout_s: float) -> str:
     """Shake hands by TLS within a total time, however slowly the peer trickles; the version that was agreed."""
-    end = time.monotonic() + timeout_s
     context = ssl.create_default_context()
-    with context.wrap_socket(plain, server_hostname=address.host, do_handshake_on_connect=False) as wrapped:
-        wrapped.setblocking(False)  # noqa: FBT003 - the name of the parameter is not public
-        while True:
-            left = max(0.0, end - time.monotonic())
-            try:
-                wrapped.do_handshake()
-            except ssl.SSLWantReadError:
-                ready = select.select([wrapped], [], [], left)[0]
-            except ssl.SSLWantWriteError:
-                ready = select.select([], [wrapped], [], left)[1]
-            else:
-                return wrapped.version() or "TLS"
-            if not ready:
-                raise TimeoutError(f"no TLS handshake within {timeout_s:g} s")
+    with greeted(plain, context, address.host, time.monotonic() + timeout_s) as wrapped:
+        return wrapped.version() or "TLS"

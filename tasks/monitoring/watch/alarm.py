@@ -90,11 +90,26 @@ class Alarm:
         self.rules = tuple(rules)
         self._environment = environment
         self._states = {rule.name: _State(rule) for rule in rules}
+        self._others: dict[str, datetime] = {}
 
     @property
     def firing(self) -> dict[str, Rule]:
         """Rules that fire, by name."""
         return {rule.name: rule for rule in self.rules if self._states[rule.name].fired is not None}
+
+    @property
+    def since(self) -> dict[str, datetime]:
+        """Since when each alert fires, by its name; with what was restored of rules that this watch does not have."""
+        own = {name: state.fired for name, state in self._states.items() if state.fired is not None}
+        return {**self._others, **own}
+
+    def restore(self, since: Mapping[str, datetime]) -> None:
+        """Go on with what fired when the last watch ended: told already, and told again when it ends."""
+        for name, fired in since.items():
+            if name in self._states:
+                self._states[name].fired = fired
+            else:
+                self._others[name] = fired
 
     def pending(self, name: str) -> bool:
         """Whether a rule's condition holds but has not for long enough."""

@@ -30,6 +30,7 @@ from tasks.monitoring.watch.alarm import Alarm, Alert
 from tasks.monitoring.watch.board import Board
 from tasks.monitoring.watch.counts import Counts
 from tasks.monitoring.watch.exporter import BoardCollector, registry_of
+from tasks.monitoring.watch.memory import Memory
 from tasks.monitoring.watch.probe import Probe, Runner
 from tasks.monitoring.watch.probes.api import ApiProbe
 from tasks.monitoring.watch.probes.cache import CacheProbe
@@ -75,8 +76,9 @@ class Watch:
         output: str = ".",
         pace: Pace | None = None,
         limits: Limits | None = None,
+        memory: Memory | None = None,
     ) -> None:
-        """Nothing is asked before `start`."""
+        """Nothing is asked before `start`. `memory` has the alerts of the last watch, and is closed with this one."""
         self.config = config
         self.pace = pace or Pace()
         self._secrets = secrets_of(target)
@@ -90,6 +92,9 @@ class Watch:
         self.alarm = Alarm(
             environment, rules(config.thresholds, [probe.target for probe in probes], down_for_s=self.pace.down_for_s)
         )
+        self._memory = memory
+        if memory is not None:
+            self.alarm.restore(memory.firing)
         self._runners = [Runner(probe, self.board, self._described) for probe in probes]
         self._database = self._sessions(target, limits)
         thresholds = {one.metric: one for one in config.thresholds}
@@ -148,6 +153,9 @@ class Watch:
         for runner in self._runners:
             runner.join(max(0.0, until - time.monotonic()))
         self._watchdog.close()
+        self._thread.join(max(0.0, until - time.monotonic()))
+        if self._memory is not None:
+            self._memory.close()
 
     def wait(self, seconds: float | None) -> None:
         """Wait while it watches, for so long at most; a `HasivuError` where it broke by a mistake of its own."""
@@ -165,8 +173,9 @@ class Watch:
 
     @property
     def notes(self) -> Sequence[str]:
-        """What the role or the server of the database keeps from being seen."""
-        return () if self._database is None else self._database.notes
+        """What the role or the server of the database keeps from being seen, and what became of the last alerts."""
+        kept = (self._memory.note,) if self._memory is not None and self._memory.note else ()
+        return (*kept, *(() if self._database is None else self._database.notes))
 
     def __enter__(self) -> Self:
         self.start()
@@ -184,8 +193,11 @@ class Watch:
         try:
             while not self._stop.wait(self.pace.evaluate_s):
                 now, at = time.monotonic(), datetime.now(UTC)
-                for alert in self.alarm.evaluate(self.board.targets(), self.board.known(), now, at):
+                changed = self.alarm.evaluate(self.board.targets(), self.board.known(), now, at)
+                for alert in changed:
                     self._tell(alert)
+                if changed and self._memory is not None:
+                    self._memory.keep(self.alarm.since)
         except Exception as error:  # noqa: BLE001 - a thread has nobody to raise to: `wait` does it
             self._error = self._described(error)
 
