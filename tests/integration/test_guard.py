@@ -14,7 +14,6 @@ from werkzeug.serving import make_server
 from deployments.config import RunConfig, Target, build_config
 from deployments.guarding import GuardSettings
 from deployments.local.aws import REGION
-from deployments.local.aws.corpus import Corpus
 from deployments.local.aws.guard import Guard
 from deployments.local.aws.wire import Application
 from deployments.local.postgres import ANALYSIS
@@ -247,9 +246,8 @@ def test_the_default_user_may_do_everything_and_is_refused_unless_allowed(cache:
 
 
 @contextmanager
-def emulated(corpus: Corpus, *, denied: Sequence[str] = (), allowed: Sequence[str] = ()) -> Iterator[Target]:
+def emulated(*, denied: Sequence[str] = (), allowed: Sequence[str] = ()) -> Iterator[Target]:
     application = Application(Guard(denied, allowed=allowed))
-    application.seed(corpus)
     server = make_server("127.0.0.1", 0, application, threaded=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
@@ -264,16 +262,15 @@ def emulated(corpus: Corpus, *, denied: Sequence[str] = (), allowed: Sequence[st
 def test_iam_tells_what_the_credentials_may_do_where_it_may_be_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "any")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "any")
-    corpus = Corpus(0, 1, (), {})  # IAM asks nothing of it
-    with emulated(corpus, allowed=[ACTIONS[0], "iam:PassRole"]) as target:
+    with emulated(allowed=[ACTIONS[0], "iam:PassRole"]) as target:
         with pytest.raises(ExcessRightsError, match="user/local in AWS") as refused:
             guard.notes_of(LAMBDA, PRODUCTION, target)
         assert "lambda:UpdateFunctionConfiguration, iam:PassRole" in str(refused.value)
         assert '"Effect": "Deny", "Action": ["iam:PassRole"]' in str(refused.value)
         assert guard.notes_of(LAMBDA, allowing("iam:PassRole", "lambda:Update*"), target) == ()
-    with emulated(corpus) as target:
+    with emulated() as target:
         assert guard.notes_of(LAMBDA, PRODUCTION, target) == ()
-    with emulated(corpus, denied=["iam:SimulatePrincipalPolicy"]) as target:
+    with emulated(denied=["iam:SimulatePrincipalPolicy"]) as target:
         (note,) = guard.notes_of(LAMBDA, PRODUCTION, target)
         assert note.startswith("not verified of user/local in AWS")
         assert "iam:SimulatePrincipalPolicy is denied" in note

@@ -105,16 +105,24 @@ class Application:
         return response(environ, start_response)
 
     def _respond(self, request: Request, request_id: str) -> Response:
+        service = _signed_for(request)
+        if (answer := self._query(request, request_id)) is not None:
+            return answer
         if self._targets is None:
             return Response("seeding", status=503, content_type="text/plain")
         if request.path == READY_PATH:
             return Response("ready", content_type="text/plain")
-        service = _signed_for(request)
         if target := request.headers.get("X-Amz-Target"):
             return self._json(target, request)
         if service in self._rest_services:
             return self._rest(service, request)
-        form = parse_qs(request.get_data(as_text=True)) if request.method == "POST" else {}
+        raise _unknown(f"{service or 'an unsigned request'}: {request.method} {request.path}")
+
+    def _query(self, request: Request, request_id: str) -> Response | None:
+        """STS and IAM, which know nothing of the corpus; None where it is none of theirs."""
+        if request.method != "POST" or request.headers.get("X-Amz-Target"):
+            return None
+        form = parse_qs(request.get_data(as_text=True))
         if form.get("Action") == ["GetCallerIdentity"]:
             return Response(caller_identity(request_id), content_type="text/xml")
         if form.get("Action") == ["SimulatePrincipalPolicy"]:
@@ -122,7 +130,7 @@ class Application:
                 self._guard.admit("iam", "SimulatePrincipalPolicy")
             actions = [form[name][0] for name in sorted(form, key=_number) if name.startswith("ActionNames.member.")]
             return Response(simulation(actions, self._guard.allowed, request_id), content_type="text/xml")
-        raise _unknown(f"{service or 'an unsigned request'}: {request.method} {request.path}")
+        return None
 
     def _json(self, target: str, request: Request) -> Response:
         prefix, _, name = target.partition(".")
