@@ -53,7 +53,7 @@ Output = Annotated[str, Parameter(help="Folder or s3:// bucket of the results.")
 Local = Annotated[bool, Parameter(help="Let the embedded platform stand in for the environment.")]
 Json = Annotated[bool, Parameter(name="--json", help="Print the report as JSON, alone, on standard output.")]
 Release = Annotated[str | None, Parameter(help="The release that is validated.")]
-Components = Annotated[list[str] | None, Parameter(consume_multiple=True, help="Only these components.")]
+Components = Annotated[list[str] | None, Parameter(consume_multiple=1, help="Only these components.")]
 Changes = Annotated[Overrides | None, Parameter(name="*")]
 BaseOf = Annotated[Base, Parameter(help="The environment behind quick and custom.")]
 

@@ -30,7 +30,7 @@ def watch(
     dsn: Annotated[
         str | None, Parameter(help="postgresql://user:password@host:port/dbname instead of an environment.")
     ] = None,
-    components: Annotated[list[str] | None, Parameter(consume_multiple=True, help="Only these components.")] = None,
+    components: Annotated[list[str] | None, Parameter(consume_multiple=1, help="Only these components.")] = None,
     listen: Annotated[
         str | None, Parameter(help="HOST:PORT of /metrics, such as 127.0.0.1:9464; another host needs a token.")
     ] = None,

@@ -14,7 +14,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import tasks.load.database.session  # noqa: F401 - what nearly every command imports, once for all of them
+import tasks.components
+import tasks.monitoring.database_watch  # noqa: F401 - what many commands import, once for all of them
 from flows.cli import main
 
 HEAVY = ("prefect", "distributed")

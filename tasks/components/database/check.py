@@ -7,7 +7,7 @@ from storage.errors import NotMeasuredError
 from tasks.components.base import Check
 from tasks.components.database import facts
 from tasks.components.database.collect import address
-from tasks.load.database.session import QueryError, Session, Watchdog
+from tasks.load.database.session import QueryError, Session, Watchdog, parse
 
 OLDEST, NEWEST = 13, 18
 """Major versions that are known to work."""
@@ -24,12 +24,24 @@ def check(config: RunConfig, target: Target) -> list[Check]:
             reached = Check("connection", ok=True, detail=f"{server.shown} answers{_pooler(session)}")
             return [reached, *_of(facts.read(session), config)]
     except NotMeasuredError as error:
-        remedy = f"check {config.environment.variables.database_url}, and that the server runs"
-        return [Check("connection", ok=False, detail=str(error), remedy=remedy)]
+        return [Check("connection", ok=False, detail=str(error), remedy=_way_in(str(error), config, target))]
     except QueryError as error:
         return [Check("connection", ok=False, detail=str(error), remedy="grant CONNECT on the database to the role")]
     finally:
         watchdog.close()
+
+
+def _way_in(problem: str, config: RunConfig, target: Target) -> str:
+    """What would let a session come about, by what the server said."""
+    variable = config.environment.variables.database_url
+    if target.database_url is not None and (
+        "not permitted to log in" in problem or "permission denied for database" in problem
+    ):
+        server = parse(target.database_url.get_secret_value(), variable)
+        role, name = facts.quoted(server.user), facts.quoted(server.parameters.get("dbname", server.user))
+        login = "not permitted to log in" in problem
+        return f"ALTER ROLE {role} LOGIN;" if login else f"GRANT CONNECT ON DATABASE {name} TO {role};"
+    return f"check {variable}, and that the server runs"
 
 
 def _pooler(session: Session) -> str:
