@@ -40,7 +40,8 @@ def _forms(address: str) -> Iterable[str]:
 
 
 def mask(text: str, secrets: Iterable[str]) -> str:
-    """The text with every secret replaced, longest first so that no half of one remains."""
+    """The text with every secret replaced, longest first so that no half of one remains; always storable as UTF-8."""
+    text = text.encode("utf-8", "replace").decode()
     for secret in sorted(secrets, key=len, reverse=True):
         text = text.replace(secret, _MASK)
     return text

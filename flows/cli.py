@@ -26,7 +26,7 @@ from flows.load import load
 from flows.monitoring import monitoring
 from flows.optimize import optimize
 from flows.watch import watch
-from storage.errors import ExitCode, HasivuError
+from storage.errors import ExitCode, HasivuError, UsageError
 from storage.runs import RunFolder, find_run
 from storage.version import code_version
 
@@ -379,12 +379,20 @@ def _absolute(output: str) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit with its code; an error is one line on standard error, never a traceback."""
-    code = _answer(lambda: app(arguments, exit_on_error=False, print_error=False, result_action="return_value"))
+    code = _answer(lambda: _called(sys.argv[1:] if arguments is None else arguments))
     sys.stdout.flush()
     sys.stderr.flush()
     if threading.active_count() > 1:
         os._exit(code)  # what still runs in a thread was told to stop, and the guardian ends what it started
     sys.exit(code)
+
+
+def _called(arguments: list[str]) -> Any:
+    """The answer of the command that is asked for; a `UsageError` where an argument is no text."""
+    broken = next((one for one in arguments if one.encode("utf-8", "replace").decode() != one or "\0" in one), None)
+    if broken is not None:
+        raise UsageError(f"the argument {broken!a} is not UTF-8: give it as text")
+    return app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
 
 
 def _answer(command: Callable[[], Any]) -> int:

@@ -87,7 +87,7 @@ def _field(body: bytes, fields: Sequence[str]) -> str:
     given = answer if isinstance(answer, dict) else {}
     for field in fields:
         if isinstance(given.get(field), str | int):
-            return str(given[field])[:_LONGEST]
+            return str(given[field])[:_LONGEST].encode("utf-8", "replace").decode()
     raise ValueError(f"holds none of {', '.join(fields)}")
 
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from storage.errors import DamagedFileError
 from storage.records import SCHEMA_VERSION, Report
 
-_HIDDEN = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+_HIDDEN = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff]")
 
 
 def to_json(report: Report) -> bytes:

@@ -111,6 +111,9 @@ WRONG: dict[str, str] = {
     "serve --port high": "high",
     "release": "TAG",
     "release v1 --timeout soon": "soon",
+    "run development --release a\udcffb": "not UTF-8",
+    "run development --output /tmp/\udcff": "not UTF-8",
+    "report \ud800": "not UTF-8",
 }
 
 

@@ -82,8 +82,12 @@ NEEDED = {
         'GRANT pg_read_all_data TO "hasivu_perf";',
     ),
     "CREATE EXTENSION": ("DROP EXTENSION pg_stat_statements", "pg_stat_statements", "CREATE EXTENSION IF NOT EXISTS"),
-    "LOGIN": ("ALTER ROLE hasivu_perf NOLOGIN", "connection", "CONNECT"),
-    "CONNECT": ("REVOKE CONNECT ON DATABASE hasivu FROM PUBLIC, hasivu_perf", "connection", "CONNECT"),
+    "LOGIN": ("ALTER ROLE hasivu_perf NOLOGIN", "connection", 'ALTER ROLE "hasivu_perf" LOGIN;'),
+    "CONNECT": (
+        "REVOKE CONNECT ON DATABASE hasivu FROM PUBLIC, hasivu_perf",
+        "connection",
+        'GRANT CONNECT ON DATABASE "hasivu" TO "hasivu_perf";',
+    ),
 }
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.components.lambda_functions.lines import parse
+from tasks.components.lambda_functions.lines import Report, parse
 from tasks.components.lambda_functions.quantiles import interval_ranks
 from tasks.components.lambda_functions.reading import read
 from tasks.components.lambda_functions.reports import FunctionStatistics, LogEvent, statistics, statistics_of
@@ -441,3 +441,9 @@ def test_intervals_cover() -> None:
             values = np.sort(draw.random(n))
             hits += values[ranks[0]] <= level <= values[ranks[1]]
         assert hits >= 370, f"about 95 % or more of 400 must cover the true quantile, {hits} did"
+
+
+def test_half_a_character_in_a_json_line_is_stored_like_any_other() -> None:
+    found = parse(json_report(9, status="error").replace('"requestId"', '"errorType": "\\ud800Error", "requestId"'))
+    assert isinstance(found, Report)
+    assert found.error_type == "?Error"

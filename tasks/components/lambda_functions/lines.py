@@ -282,7 +282,7 @@ def _json_report(record: dict[str, Any]) -> Report | None:
         metrics.get("restoreDurationMs"),
         metrics.get("billedRestoreDurationMs"),
         _status(status),
-        str(record.get("errorType", "")),
+        _plain(record.get("errorType", "")),
         record.get("initializationType") == _PROVISIONED,
     )
 
@@ -294,12 +294,17 @@ def _json_phase(record: dict[str, Any], default: str) -> PhaseReport | None:
     if not _is_number(duration) or not _is_status(status):
         return None
     return PhaseReport(
-        str(record.get("phase", default)),
+        _plain(record.get("phase", default)),
         float(duration),
         _status(status),
         record.get("initializationType") == _PROVISIONED,
-        str(record.get("errorType", "")),
+        _plain(record.get("errorType", "")),
     )
+
+
+def _plain(value: object) -> str:
+    """A value as text that can be stored: JSON may spell halves of a character (a lone surrogate), UTF-8 may not."""
+    return str(value).encode("utf-8", "replace").decode()
 
 
 def _is_status(status: object) -> bool:
