@@ -6,6 +6,7 @@ Prefect is imported inside commands that need it: it costs seconds that a wrong 
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import sys
 import threading
@@ -379,6 +380,9 @@ def _absolute(output: str) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit with its code; an error is one line on standard error, never a traceback."""
+    resource.setrlimit(
+        resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1])
+    )  # it would hold secrets
     code = _answer(lambda: _called(sys.argv[1:] if arguments is None else arguments))
     sys.stdout.flush()
     sys.stderr.flush()

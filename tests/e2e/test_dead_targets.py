@@ -16,6 +16,7 @@ from deployments.hosting.guardian import Guardian
 from deployments.local.orchestrator import start_server
 from deployments.local.platform import Platform
 from storage.records import FailedComponent, Report
+from tests import canaries
 from tests.e2e.conftest import SHORT, run
 
 
@@ -67,13 +68,16 @@ def test_one_component_dead(
     held_platform: Platform, tmp_path: Path, dead_port: int, prefect_server: tuple[str, Path]
 ) -> None:
     address, database = prefect_server
+    api, ws = held_platform.api_url, held_platform.ws_url
     variables = {
         **held_platform.environment,
-        "DEVELOPMENT_REDIS_URL": f"redis://:canary-secret@127.0.0.1:{dead_port}/0",
+        **canaries.variables(api, ws, dead_port),
         "PREFECT_API_URL": address,
         "PREFECT_HOME": str(tmp_path / "prefect-home"),
     }
-    ended = run("run", "development", *SHORT, "--output", "out", cwd=tmp_path, variables=variables)
+    command = ("run", "development", *SHORT, *canaries.OVERRIDES, "--output", "out")
+    with canaries.watching_processes() as in_command_lines:
+        ended = run(*command, cwd=tmp_path, variables=variables)
     report = the_report(tmp_path / "out")
     assert ended.code == 3, ended.err
     assert {one.component.value for one in report.components if one.status != "measured"} == {"cache"}
@@ -95,4 +99,7 @@ def test_one_component_dead(
     secrets = [urlsplit(url).password or "" for url in (held_platform.database_url, held_platform.redis_url)]
     with closing(sqlite3.connect(database)) as stored:
         dump = "\n".join(stored.iterdump())
-    assert not [secret for secret in ("canary-secret", *secrets) if secret in dump + ended.out + ended.err]
+    assert not [secret for secret in secrets if secret in dump + ended.out + ended.err]
+    assert canaries.leaks((dump + ended.out + ended.err).encode()) == set()
+    assert canaries.leaks_below(tmp_path) == {}, "reports, Parquet, logs, Prefect's home"
+    assert in_command_lines == set()
