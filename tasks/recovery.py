@@ -19,17 +19,17 @@ from storage.errors import NotMeasuredError, StorageError
 from storage.records import ComponentId
 from storage.runs import ComponentFiles, RunFolder
 from tasks.load.recording import journal
-from tasks.load.recording.journal import Journals
-from tasks.load.recording.samples import SCHEMA
+from tasks.load.recording.journal import SAMPLES, Journals
 
-_PARTIAL = re.compile(r"^samples-partial-attempt-(\d+)$")
+_PARTIAL = re.compile(r"^([a-z]+)-partial-attempt-(\d+)$")
 
 
 @contextmanager
 def journals(files: ComponentFiles, attempt: int) -> Iterator[Journals]:
     """Where the load of an attempt at a component is journalled within the block.
 
-    Where the block fails, what was recorded is kept as `samples-partial-attempt-N`; where it ends, all is stored.
+    Where the block fails, what was recorded is kept as `samples-partial-attempt-N`, other tables likewise; where it
+    ends, all is stored.
     """
     with _folder(files) as (folder, temporary):
         recover(files, folder)
@@ -60,21 +60,21 @@ def _folder(files: ComponentFiles) -> Iterator[tuple[Path, bool]]:
 
 def recover(files: ComponentFiles, folder: Path) -> None:
     """Make tables of the journals in a folder, one for each attempt whose workers are all gone."""
-    for attempt, paths in journal.found(folder).items():
+    for attempt, tables in journal.every(folder).items():
+        paths = [path for table in tables.values() for path in table]
         try:
             with journal.taken(paths) as mine:
-                if mine:
-                    _keep(files, attempt, paths)
+                for table in tables if mine else ():
+                    _keep(files, f"{table}-partial-attempt-{attempt}", tables[table])
         except OSError as error:
             raise StorageError(f"{paths[0]} could not be taken: {error.strerror or error}") from error
 
 
-def _keep(files: ComponentFiles, attempt: int, paths: list[Path]) -> None:
-    rows = pa.concat_tables([journal.table(journal.batches(path), SCHEMA) for path in paths])
-    name = f"samples-partial-attempt-{attempt}"
-    if rows.num_rows:
+def _keep(files: ComponentFiles, name: str, paths: list[Path]) -> None:
+    whole = [pa.Table.from_batches(rows) for path in paths if (rows := list(journal.batches(path)))]
+    if whole:
         before = [files.kept(name)] if name in files.names() else []
-        files.keep(name, pa.concat_tables([*before, rows]).unify_dictionaries())
+        files.keep(name, pa.concat_tables([*before, *whole]).unify_dictionaries())
     for path in paths:
         path.unlink(missing_ok=True)
 
@@ -90,9 +90,10 @@ def _notes(files: ComponentFiles, component: ComponentId) -> Iterator[str]:
             recover(files, files.folder)
         for name in files.names():
             if match := _PARTIAL.match(name):
-                rows = files.kept(name).num_rows
+                rows, table, attempt = files.kept(name).num_rows, *match.groups()
+                what = "the load" if table == SAMPLES else f"the {table}"
                 yield (
-                    f"{component.value}: {rows:,} rows of the load of attempt {match[1]}, until it was stopped, are"
+                    f"{component.value}: {rows:,} rows of {what} of attempt {attempt}, until it was stopped, are"
                     f" kept in {files.path(name)}; no figure is made of them"
                 )
     except StorageError as error:

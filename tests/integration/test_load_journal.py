@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import psutil  # type: ignore[import-untyped]
 import pyarrow as pa
 import pytest
+from pydantic import SecretStr
 
-from deployments.config import Endpoint, RunConfig, Target
+from deployments.config import Endpoint, RunConfig, Target, ValueRange
 from deployments.hosting.guardian import Guardian
 from deployments.load import Load
 from deployments.parameters import ValidationParams
@@ -35,7 +37,12 @@ from tasks.load.process import run_worker
 from tasks.load.recording import journal, samples
 from tasks.load.recording.journal import Journals
 from tasks.load.recording.samples import SCHEMA
+from tasks.load.scenario.file import looked_at
+from tasks.load.scenario.load import run_scenario
+from tasks.load.scenario.plan import ScenarioPlan
 from tasks.load.schedule import Phase
+from tasks.load.websocket.plan import WebsocketPlan
+from tests import websocket_server
 from tests.load_servers import Received, reply, serving
 from tests.s3_server import CREDENTIALS, start_s3
 
@@ -375,3 +382,90 @@ def test_the_http_engine_is_journalled(module: str, tmp_path: Path, target: Answ
     assert 0.9 * len(target.answered_ns) - 5 <= rows.num_rows <= len(target.answered_ns)
     ends = zip(sorted(samples.column(rows, "received_ns").tolist()), target.answered_ns, strict=False)
     assert all(abs(received - answered) < SECOND / 4 for received, answered in ends)
+
+
+def killer(module: str, after_s: float, killed: list[int]) -> Callable[[Mapping[str, Any]], None]:
+    """Kills the worker `module` of this process at its first word after so long, and notes the moment."""
+
+    def kill(progress: Mapping[str, Any]) -> None:
+        if progress["elapsed_s"] > after_s and not killed:
+            (worker,) = [one for one in psutil.Process().children(recursive=True) if module in one.cmdline()]
+            killed.append(time.time_ns())
+            worker.kill()
+
+    return kill
+
+
+def kept_of(folder: Path, table: str) -> pa.Table:
+    (path,) = journal.found(folder, table)[1]
+    return pa.Table.from_batches(journal.batches(path))
+
+
+def test_journeys_and_checks_of_a_killed_worker_are_kept_but_a_second(
+    module: str, tmp_path: Path, target: Answering
+) -> None:
+    path = tmp_path / "meal.py"
+    path.write_text(
+        "async def meal(user):\n"
+        "    answer = await user.http.get('/')\n"
+        "    user.check(answer.status_code == 200, 'it answers')\n"
+    )
+    load = ScenarioPlan(
+        f"http://127.0.0.1:{target.port}",
+        "TEST_API_URL",
+        looked_at(f"{path}:meal"),
+        Load(users=40, duration_s=20, ramp_up_s=0, max_rate=200),
+        2,
+    )
+    killed: list[int] = []
+    with pytest.raises(NotMeasuredError, match="ended with code -9"):
+        run_scenario(load, killer("tasks.load.scenario.worker", 2, killed), journals=Journals(tmp_path, 1))
+    received = samples.column(kept_of(tmp_path, "journeys"), "received_ns")
+    assert target.before(killed[0] - SECOND) - 5 <= len(received) <= len(target.answered_ns)
+    assert received[-1] >= killed[0] - SECOND
+    checks = kept_of(tmp_path, "checks")
+    assert set(checks["name"].to_pylist()) == {"it answers"}
+    assert target.before(killed[0] - SECOND) - 5 <= samples.column(checks, "passed").sum() <= len(target.answered_ns)
+
+
+def test_connections_and_pushes_of_a_killed_worker_are_kept_and_a_report_names_them(
+    module: str, tmp_path: Path
+) -> None:
+    folder = opened(str(tmp_path / "results"))
+    files = folder.component(ComponentId.WEBSOCKET)
+    assert files.folder is not None
+    killed: list[int] = []
+    with websocket_server.serving(pushes=40) as server:
+        load = WebsocketPlan(
+            url=SecretStr(f"ws://127.0.0.1:{server.port}/ws"),
+            connections=5,
+            pace_s=0.2,
+            ramp_up_s=0.2,
+            duration_s=20,
+            channel="orders",
+            orders=ValueRange(template="{n}", last=5),
+            timeout_s=3,
+            error_ratio=1,
+            latency_ms=30_000,
+            after_s=60,
+            storm_at_s=0.5,
+            storm_s=0.5,
+        )
+        name = "tasks.load.websocket.worker"
+        with pytest.raises(NotMeasuredError, match="ended with code -9"):
+            run_worker(
+                name,
+                load.to_json(),
+                deadline_s=40,
+                on_progress=killer(name, 2.5, killed),
+                journals=Journals(files.folder, 1),
+            )
+        told = server.ask()
+    notes = [note for note in validation.rejudge(folder).notes if note.startswith("websocket: ")]
+    assert told.pushed == 2 * 5 * 40
+    assert files.kept("pushes-partial-attempt-1").num_rows == told.pushed
+    connections = files.kept("connections-partial-attempt-1").to_pylist()
+    assert [row["ended_by"] for row in connections] == ["storm"] * 5  # those that were open then have no end to tell
+    assert any("websocket: 400 rows of the pushes of attempt 1, until it was stopped" in note for note in notes)
+    assert any("websocket: 5 rows of the connections of attempt 1" in note for note in notes)
+    assert not list((tmp_path / "results").rglob("*.arrows"))

@@ -25,6 +25,8 @@ from tasks import recovery
 from tasks.load.recording import journal, samples
 from tasks.load.recording.journal import Journals
 from tasks.load.recording.samples import ERRORS, SCHEMA, Clock, Recorder
+from tasks.load.scenario.records import Checks
+from tasks.load.websocket.records import Attempts, Pushes
 from tasks.retain import retain
 
 CLOCK = Clock(1_700_000_000_123_456_789)
@@ -84,6 +86,68 @@ def test_a_journalled_load_has_the_rows_of_one_in_memory(place: Path) -> None:
     assert table.to_pylist() == plain.table(CLOCK).to_pylist()
     assert samples.phases(table) == ["ramp", "step:0", "step:1", "step:2"]
     assert pa.Table.from_batches(journal.batches(place)).num_rows == 400
+
+
+def attempt(number: int) -> dict[str, Any]:
+    opened = None if number % 3 else number * MS + 2000
+    return {
+        "connection": number,
+        "attempt": 1,
+        "storm": None,
+        "intended_ns": number * MS,
+        "started_ns": number * MS + 500,
+        "connected_ns": opened,
+        "opened_ns": opened,
+        "closed_ns": number * MS + 9000,
+        "ended_by": "peer",
+        "close_code": 1000,
+        "dropped": False,
+        "error": None,
+        "status": 101,
+        "reason": "away with canary",
+    }
+
+
+def test_attempts_and_pushes_that_are_journalled_are_those_of_memory(place: Path) -> None:
+    attempts = [Attempts(CLOCK, "canary") for _ in range(2)]
+    pushes = [Pushes(CLOCK) for _ in range(2)]
+    for kept in (attempts[1], pushes[1]):
+        kept.keep()
+    for part in range(4):
+        for number in range(100 * part, 100 * part + 100):
+            for one in attempts:
+                one.add(attempt(number))
+            for other in pushes:
+                other.add((number, 1), f"kind-{number // 60}", number if number % 2 else None, (number, number), 7)
+        assert len(pushes[0]) == len(pushes[1]) == 100 * part + 100
+        if part < 3:
+            attempts[1].flush()
+            pushes[1].flush()
+            journalled = [journal.batches(place.with_suffix(f".{name}.arrows")) for name in ("connections", "pushes")]
+            assert [pa.Table.from_batches(rows).num_rows for rows in journalled] == [100 * part + 100] * 2
+    for plain, kept in (attempts, pushes):
+        assert kept.table().to_pylist() == plain.table().to_pylist()
+    assert "canary" not in place.with_suffix(".connections.arrows").read_bytes().decode("latin-1")
+
+
+def test_journalled_checks_add_up_to_those_that_held_and_those_that_did_not(place: Path) -> None:
+    checks = Checks(3)
+    checks.keep()
+    for number in range(400):
+        checks.add("lunch", f"check {number % 3}", passed=number % 4 != 0)
+        if number in (50, 51, 200):
+            checks.flush()
+    checks.flush()
+    rows = pa.Table.from_batches(journal.batches(place.with_suffix(".checks.arrows")))
+    summed = rows.group_by(["scenario", "name", "worker"]).aggregate([("passed", "sum"), ("failed", "sum")])
+    table = checks.table()
+    assert sorted(summed.to_pylist(), key=lambda row: row["name"]) == [
+        {"scenario": "lunch", "name": name, "worker": 3, "passed_sum": passed, "failed_sum": failed}
+        for name, passed, failed in zip(*(table[of].to_pylist() for of in ("name", "passed", "failed")), strict=True)
+    ]
+    assert samples.column(table, "passed").sum() == 300
+    assert samples.column(table, "failed").sum() == 100
+    assert table.num_rows == 3
 
 
 def test_only_the_clock_that_it_began_with_ends_it(place: Path) -> None:

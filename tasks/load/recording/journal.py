@@ -69,11 +69,17 @@ class Journals:
 
 def found(folder: Path, table: str = SAMPLES) -> dict[int, list[Path]]:
     """The journals of one table that lie in a folder, by attempt."""
-    files: dict[int, list[Path]] = {}
+    kept = {attempt: tables.get(table, []) for attempt, tables in every(folder).items()}
+    return {attempt: paths for attempt, paths in kept.items() if paths}
+
+
+def every(folder: Path) -> dict[int, dict[str, list[Path]]]:
+    """The journals that lie in a folder, by attempt and table."""
+    files: dict[int, dict[str, list[Path]]] = {}
     for path in sorted(folder.glob("journal-attempt-*.arrows")):
         match = _NAME.match(path.name)
-        if match and (match["table"] or SAMPLES) == table:
-            files.setdefault(int(match["attempt"]), []).append(path)
+        if match:
+            files.setdefault(int(match["attempt"]), {}).setdefault(match["table"] or SAMPLES, []).append(path)
     return files
 
 

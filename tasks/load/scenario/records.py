@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from tasks.load.client.client import Exchange
+from tasks.load.recording.kept import Kept
 from tasks.load.recording.samples import Clock, Recorder
 
 START = "start"
@@ -49,6 +50,48 @@ class Journey:
     recorded: bool = False
 
 
+class Checks(Kept):
+    """How often each check of a scenario held.
+
+    In the journal stands what was added since the last time, so that its rows add up to what held until then.
+    """
+
+    def __init__(self, worker: int) -> None:
+        super().__init__("checks", CHECKS)
+        self._worker = worker
+        self._counts: dict[tuple[str, str], list[int]] = {}
+        self._told: dict[tuple[str, str], tuple[int, int]] = {}
+
+    def add(self, scenario: str, name: str, *, passed: bool) -> None:
+        """Count a check."""
+        key = (scenario, name)
+        if key not in self._counts and len(self._counts) >= MOST_NAMES:
+            key = (scenario, OTHER)
+        self._counts.setdefault(key, [0, 0])[not passed] += 1
+
+    def table(self) -> pa.Table:
+        """One row for each check; ends the journal."""
+        super().table()
+        self._told.clear()
+        return pa.Table.from_batches([self._fresh()], CHECKS)
+
+    def _fresh(self) -> pa.RecordBatch:
+        rows = []
+        for key, (passed, failed) in list(self._counts.items()):
+            before = self._told.get(key, (0, 0))
+            if (passed, failed) != before:
+                rows.append((*key, passed - before[0], failed - before[1], self._worker))
+        columns = zip(*rows, strict=True) if rows else [()] * len(CHECKS)
+        arrays = [pa.array(list(values), kind.type) for values, kind in zip(columns, CHECKS, strict=True)]
+        return pa.RecordBatch.from_arrays(arrays, schema=CHECKS)
+
+    def _forget(self, batch: pa.RecordBatch) -> None:
+        for row in batch.to_pylist():
+            key = (row["scenario"], row["name"])
+            passed, failed = self._told.get(key, (0, 0))
+            self._told[key] = (passed + row["passed"], failed + row["failed"])
+
+
 class Records:
     """Collects all of it; `mask` takes secrets out of exceptions' texts, `files` are those of the scenario.
 
@@ -67,7 +110,7 @@ class Records:
         self.journeys.phases = self.requests.phases  # one list: a phase has one number
         self._endpoints: dict[str, int] = {}
         self._names: dict[str, int] = {}
-        self.checks: dict[tuple[str, str], list[int]] = {}
+        self.checks = Checks(worker)
         self.exceptions: Counter[str] = Counter()
         self.ended = self.failed = 0
 
@@ -117,10 +160,7 @@ class Records:
 
     def check(self, scenario: str, name: str, *, passed: bool) -> None:
         """Count a check."""
-        key = (scenario, name)
-        if key not in self.checks and len(self.checks) >= MOST_NAMES:
-            key = (scenario, OTHER)
-        self.checks.setdefault(key, [0, 0])[not passed] += 1
+        self.checks.add(scenario, name, passed=passed)
 
     def exception(self, error: BaseException) -> None:
         """Count an exception of a scenario by its type, the first line of its words, and the place in its file."""
@@ -132,18 +172,19 @@ class Records:
             key = f"{type(error).__name__} {OTHER}"
         self.exceptions[key] += 1
 
+    def keep(self, clock: Clock) -> None:
+        """From now on, move rows to journals; see `Recorder.keep`."""
+        self.requests.keep(clock)
+        if self._with_journeys:
+            self.journeys.keep(clock, "journeys")
+            self.checks.keep()
+
     def tables(self, clock: Clock) -> dict[str, pa.Table]:
         """`samples`, `journeys` and `checks`."""
-        rows = [(scenario, name, *counts) for (scenario, name), counts in self.checks.items()]
-        columns = zip(*rows, strict=True) if rows else [()] * 4
-        arrays = [
-            *(pa.array(list(values), kind.type) for values, kind in zip(columns, CHECKS, strict=False)),
-            pa.array([self._worker] * len(rows), pa.int16()),
-        ]
         return {
             "samples": self.requests.table(clock),
             "journeys": self.journeys.table(clock),
-            "checks": pa.Table.from_arrays(arrays, schema=CHECKS),
+            "checks": self.checks.table(),
         }
 
     def _place(self, error: BaseException) -> str:

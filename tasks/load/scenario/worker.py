@@ -83,7 +83,7 @@ class _Load:
     async def run(self) -> WorkerOutput:
         lookup = await asyncio.to_thread(look_up, self._address)
         found = await asyncio.to_thread(probe, self._address)
-        self._records.requests.keep(self._clock)
+        self._records.keep(self._clock)
         phases = [Phase.from_json(phase) for phase in self._stage["phases"]]
         rate = max(phase.to_rate for phase in phases) / self._share.of
         async with Calibrator(float(self._stage["duration_s"]), rate) as calibrator:

@@ -49,7 +49,7 @@ class Fleet:
         self.clock = Clock.read()
         self.recorder = Recorder(list(ANSWERS), PHASES)
         self.attempts = Attempts(self.clock, address.token)
-        self.pushes = Pushes()
+        self.pushes = Pushes(self.clock)
         self.pauses = Pauses()
         self.due = self.started_ns = 0
         self.stopped: str | None = None
@@ -71,6 +71,8 @@ class Fleet:
         """Open connections and send messages as planned, wait for the last answers, close in order."""
         table, users, loop = self._table, self.users, asyncio.get_running_loop()
         self.recorder.keep(self.clock)
+        self.attempts.keep()
+        self.pushes.keep()
         gc.collect()
         gc.freeze()
         self._tick_at = self._second_at = self.started_ns = time.monotonic_ns()

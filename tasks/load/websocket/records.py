@@ -9,6 +9,7 @@ from typing import Any, cast
 import numpy as np
 import pyarrow as pa
 
+from tasks.load.recording.kept import Kept
 from tasks.load.recording.samples import Clock
 from tasks.load.websocket.plan import CONNECTIONS, PUSHES
 
@@ -19,10 +20,11 @@ _KINDS = 200
 _OTHER = "(other)"
 
 
-class Attempts:
-    """Rows of the table `connections`."""
+class Attempts(Kept):
+    """Rows of the table `connections`, one as an attempt ends."""
 
     def __init__(self, clock: Clock, token: str | None) -> None:
+        super().__init__("connections", CONNECTIONS)
         self._clock, self._token = clock, token
         self._rows: list[dict[str, Any]] = []
 
@@ -41,20 +43,25 @@ class Attempts:
             }
         )
 
-    def table(self) -> pa.Table:
-        """All rows, in the order in which the attempts ended."""
-        return pa.Table.from_pylist(self._rows, schema=CONNECTIONS)
+    def _fresh(self) -> pa.RecordBatch:
+        return pa.RecordBatch.from_pylist(self._rows[:], schema=CONNECTIONS)
+
+    def _forget(self, batch: pa.RecordBatch) -> None:
+        del self._rows[: batch.num_rows]
 
 
-class Pushes:
+class Pushes(Kept):
     """Rows of the table `pushes`; a server's kinds beyond the first 200 share one name."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        super().__init__("pushes", PUSHES)
+        self._clock = clock
         self._kinds: dict[str, int] = {}
         self._rows = array("q")
 
     def __len__(self) -> int:
-        return len(self._rows) // _COLUMNS
+        with self._lock:
+            return self._journalled + len(self._rows) // _COLUMNS
 
     def add(
         self, source: tuple[int, int], kind: str, sequence: int | None, times: tuple[int, int], size: int
@@ -65,9 +72,8 @@ class Pushes:
             code = self._kinds.setdefault(kind if len(self._kinds) < _KINDS else _OTHER, len(self._kinds))
         self._rows.extend((*source, code, _NO_SEQUENCE if sequence is None else sequence, *times, size))
 
-    def table(self, clock: Clock) -> pa.Table:
-        """All rows, in the order in which they came."""
-        rows = np.frombuffer(self._rows, np.int64).reshape(-1, _COLUMNS)
+    def _fresh(self) -> pa.RecordBatch:
+        rows = np.frombuffer(self._rows[:], np.int64).reshape(-1, _COLUMNS)  # a copy: the array goes on growing
         codes = cast("pa.Int16Array", pa.array(rows[:, 2].astype(np.int16)))
         kinds = pa.DictionaryArray.from_arrays(codes, pa.array(list(self._kinds), pa.string()))
         columns = [
@@ -75,8 +81,11 @@ class Pushes:
             pa.array(rows[:, 1].astype(np.int32)),
             kinds,
             pa.array(rows[:, 3], mask=rows[:, 3] == _NO_SEQUENCE),
-            pa.array(rows[:, 4] + clock.offset_ns),
-            pa.array(rows[:, 5] + clock.offset_ns),
+            pa.array(rows[:, 4] + self._clock.offset_ns),
+            pa.array(rows[:, 5] + self._clock.offset_ns),
             pa.array(rows[:, 6].astype(np.int32)),
         ]
-        return pa.Table.from_arrays(columns, schema=PUSHES)
+        return pa.RecordBatch.from_arrays(columns, schema=PUSHES)
+
+    def _forget(self, batch: pa.RecordBatch) -> None:
+        del self._rows[: batch.num_rows * _COLUMNS]

@@ -45,7 +45,7 @@ async def _run(plan: WebsocketPlan, address: Address, tell: Progress) -> WorkerO
     tables = {
         "samples": samples,
         "connections": fleet.attempts.table(),
-        "pushes": fleet.pushes.table(fleet.clock),
+        "pushes": fleet.pushes.table(),
     }
     return WorkerOutput(tables, _facts(fleet, samples, address))
 
