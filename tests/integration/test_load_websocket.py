@@ -11,12 +11,15 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
 from pydantic import SecretStr
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.server import ServerConnection, serve
 
 from deployments.config import ValueRange
 from storage.errors import NotMeasuredError
@@ -281,3 +284,45 @@ def test_the_fallback_wire_carries_it_as_well() -> None:
     assert sent < stamp == seen, "stamped by the loop"
     assert [(end.by, end.code, end.error) for end in ends] == [("client", 1000, None)]
     assert told.messages == {"ping": 1}
+
+
+@pytest.mark.parametrize("fragments", [False, True])
+@pytest.mark.parametrize("protocol", ["websocket", "socketio"])
+def test_a_text_that_is_not_utf8_fails_the_connection_by_a_kind_and_a_code_of_its_own(
+    protocol: str, *, fragments: bool
+) -> None:
+    """RFC 6455, 8.1: 1007. A text that is UTF-8 and no JSON is no such thing."""
+    codes: list[int | None] = []
+
+    def answer(peer: ServerConnection) -> None:
+        before = b""
+        if protocol == "socketio":
+            peer.send('0{"sid":"a","upgrades":[],"pingInterval":20000,"pingTimeout":20000,"maxPayload":1000}')
+            peer.recv()
+            peer.send('40{"sid":"b"}')
+            before = b"42"
+        peer.recv()
+        peer.send((before + b"no JSON, but caf\xc3\xa9").decode())
+        wrong = before + b'["caf\xe9"]'
+        peer.send([wrong[:4], wrong[4:]] if fragments else wrong, text=True)
+        with suppress(ConnectionClosed):
+            while True:
+                peer.recv(5)
+        codes.append(peer.close_code)
+
+    with serve(answer, "127.0.0.1", 0) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        port = server.socket.getsockname()[1]
+        more: dict[str, Any] = {"transport": "websocket"} if protocol == "socketio" else {}
+        path = "socket.io/" if protocol == "socketio" else "ws"
+        output = load(
+            f"ws://127.0.0.1:{port}/{path}", protocol=protocol, connections=2, reconnects=0, duration_s=0.8, **more
+        )
+        server.shutdown()
+        thread.join()
+    rows = [(row["ended_by"], row["close_code"], row["error"]) for row in rows_of(output)]
+    assert rows == [("lost", 1007, "bad_text")] * 2
+    assert set(errors_by_kind(output.tables["samples"])) == {"bad_text"}
+    assert output.facts["unparsed"] == 2
+    assert codes == [1007, 1007], "the server was told why"

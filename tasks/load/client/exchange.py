@@ -73,6 +73,7 @@ _MESSAGES: dict[str, tuple[type[httpx.TransportError], str]] = {
     "bad_length": (httpx.RemoteProtocolError, "the answer's length is no number, or said twice and differently"),
     "bad_transfer_encoding": (httpx.RemoteProtocolError, "the answer's transfer encoding is unknown"),
     "bad_chunk": (httpx.RemoteProtocolError, "a chunk of the answer breaks the protocol"),
+    "bad_text": (httpx.RemoteProtocolError, "a text of the answer is not UTF-8"),
     "too_large": (httpx.RemoteProtocolError, "the answer is larger than this client takes"),
     "head_too_large": (httpx.RemoteProtocolError, "the head of the answer is larger than this client takes"),
     "body_too_large": (httpx.RemoteProtocolError, "the body of the answer is larger than this client takes"),

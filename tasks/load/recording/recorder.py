@@ -75,16 +75,18 @@ ERRORS = (
     "bad_chunk",
     "head_too_large",
     "body_too_large",
+    "bad_text",
 )
 """Why a request got no answer: the closed set of `error`.
 
 No connection: `dns` no address · `refused` nobody listens · `unreachable` no route · `connect_timeout` · `connect`
 any other way · `certificate` not to be trusted · `tls` any other way of a handshake to fail. No whole answer:
 `timeout` · `reset` the connection was torn · `closed` the target closed it in order. An answer that breaks its
-protocol: of HTTP `bad_…` says where (`bad_interim`: too many 1xx, or a switch that nobody asked for), `protocol` is
-any other. An answer beyond this client's bounds: `head_too_large`, `body_too_large`, `too_large`. `aborted` the
-generator gave it up itself · `forbidden` it would have gone to a host outside the allow-list, and nothing of it was
-sent. They are stored by name; new ones are added at the end."""
+protocol: of HTTP `bad_…` says where (`bad_interim`: too many 1xx, or a switch that nobody asked for), of WebSocket
+`bad_text` is a text that is not UTF-8, `protocol` is any other. An answer beyond this client's bounds:
+`head_too_large`, `body_too_large`, `too_large`. `aborted` the generator gave it up itself · `forbidden` it would have
+gone to a host outside the allow-list, and nothing of it was sent. They
+are stored by name; new ones are added at the end."""
 
 Ints = NDArray[np.int64]
 

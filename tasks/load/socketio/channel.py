@@ -208,7 +208,8 @@ class SocketioChannel:
         try:
             packet = codec.Packet(encoded_packet=data[1:].decode())
         except ValueError:  # of the text, of the JSON, of the packet
-            self._listener.unreadable()
+            if self._socket is None or not self._socket.refuse_text(data, stamp_ns):
+                self._listener.unreadable()
             return
         if packet.attachment_count:
             self._partial = packet

@@ -110,6 +110,8 @@ class JsonChannel:
         except orjson.JSONDecodeError:
             message = None
         if not isinstance(message, dict):
+            if message is None and self._connection.refuse_text(text, stamp_ns):
+                return
             self._listener.unreadable()
             return
         number = message.get("sequenceId")

@@ -29,7 +29,9 @@ except ImportError:  # a system for which `websockets` has no compiled part
 
 NORMAL = 1000
 ABNORMAL = 1006
-"""Close codes of RFC 6455, 7.4.1; 1006 is never sent: it stands for a connection that ended without a close frame."""
+INVALID = 1007
+"""Close codes of RFC 6455, 7.4.1; 1007 answers a text that is not UTF-8 (8.1); 1006 is never sent: it stands for a
+connection that ended without a close frame."""
 
 MAX_MESSAGE = 1 << 20
 _HEAD_LIMIT = 1 << 16
@@ -140,6 +142,21 @@ class Connection:
             self._finish(End(at, "client", NORMAL))
         else:
             self._finish(End(at, by, ABNORMAL, "aborted"))
+
+    def refuse_text(self, text: bytes, stamp_ns: int) -> bool:
+        """Whether a text that its reader cannot read is not even UTF-8: then this connection fails (RFC 6455, 8.1).
+
+        Whoever reads texts asks it of those that are none of its own alone, so that the others are not read twice.
+        """
+        try:
+            text.decode()
+        except UnicodeDecodeError:
+            self.open = False
+            self._protocol.send_close(INVALID)
+            self._flush()
+            self._finish(End(stamp_ns, "lost", INVALID, "bad_text"))
+            return True
+        return False
 
     # --- told by the wire: see `wire.Receiver` ---
 
