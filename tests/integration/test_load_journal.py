@@ -461,7 +461,7 @@ def test_connections_and_pushes_of_a_killed_worker_are_kept_and_a_report_names_t
                 journals=Journals(files.folder, 1),
             )
         told = server.ask()
-    notes = [note for note in validation.rejudge(folder).notes if note.startswith("websocket: ")]
+    notes = [note for note in judging.rejudge(folder).notes if note.startswith("websocket: ")]
     assert told.pushed == 2 * 5 * 40
     assert files.kept("pushes-partial-attempt-1").num_rows == told.pushed
     connections = files.kept("connections-partial-attempt-1").to_pylist()
