@@ -14,7 +14,7 @@ from tests.databases import database
 from tests.faults.outcome import judge, outcome, wrong
 from tests.faults.proxy import FAULTS, proxy
 
-LIMIT_S = 2 + 25
+LIMIT_S = 2 + 15
 SURVIVED = {"one-byte-at-a-time", "slow-by-50-ms"}
 
 

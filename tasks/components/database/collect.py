@@ -20,7 +20,7 @@ from tasks.components.database import catalog, facts, index_advice, machine, tab
 from tasks.components.database.pools import Pools
 from tasks.components.database.sampling import Sampler, Seen
 from tasks.components.database.schemas import table
-from tasks.load.database.session import QueryError, Server, Session, Watchdog, parse
+from tasks.load.database.session import Patience, QueryError, Server, Session, Watchdog, parse
 from tasks.load.process import WorkerOutput
 
 READY_S = 10.0
@@ -41,6 +41,7 @@ class Collector:
         self.settings = context.config.environment.database
         self.url, self.server = address(context.config, context.target.database_url)
         self.watchdog = Watchdog()
+        self.patience = Patience(PATIENCE_S + PATIENCE * self.config.environment.load.duration_s)
         self.session: Session | None = None
         self.notes: list[str] = []
         self.progress: Mapping[str, Any] = {}
@@ -57,7 +58,7 @@ class Collector:
                 return self._over_window(known, answer)
         except QueryError as error:
             raise NotMeasuredError(
-                f"database {self.server.shown} could not be read: {error}; check the server's load and the network"
+                f"database {self.server.shown} could not be read: {error}; {error.remedy}"
             ) from None
         finally:
             if self.session is not None:
@@ -65,9 +66,8 @@ class Collector:
             self.watchdog.close()
 
     def _connect(self) -> Session:
-        patience_s = PATIENCE_S + PATIENCE * self.config.environment.load.duration_s
         timeout_ms = self.settings.statement_timeout_ms
-        return Session(self.server, self.watchdog, timeout_ms=timeout_ms, patience_s=patience_s)
+        return Session(self.server, self.watchdog, timeout_ms=timeout_ms, patience=self.patience)
 
     @contextmanager
     def _reads(self) -> Iterator[Callable[[], WorkerOutput | None]]:
@@ -159,6 +159,9 @@ class Collector:
             return self.session
         if self.session is not None:
             self.session.close()
+            self.session = None
+        if not self.patience.left_s:
+            return None
         try:
             self.session = self._connect()
         except NotMeasuredError as error:
@@ -222,6 +225,9 @@ class Collector:
 
     def _advice(self, rows: list[dict[str, Any]]) -> index_advice.Advised:
         """After the window, so that it takes nothing from what is measured in it."""
+        if self._alive() is None:
+            problem = "the database did not answer any more"
+            return index_advice.Advised(facts={"advice_problem": problem}, notes=[f"index advice: {problem}"])
         asked = index_advice.workload(rows)
         total = self.config.environment.load.duration_s
         advised = index_advice.ask(

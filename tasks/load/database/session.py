@@ -24,10 +24,11 @@ from urllib.parse import quote
 
 import psycopg
 from psycopg import errors
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
-from psycopg.rows import dict_row
+from psycopg.conninfo import conninfo_to_dict
 
 from storage.errors import NotMeasuredError, TargetUnreachableError
+from tasks.load.database import bounded
+from tasks.load.database.bounded import AnswerTooLargeError, BoundedConnection
 
 APPLICATION = "hasivu-perf"
 """application_name of every session of this project."""
@@ -49,21 +50,47 @@ _GRACE_S = 1.0
 _TICK_S = 0.05
 _LINE = 300
 
-Row = dict[str, Any]
-Kind = Literal["timeout", "closed", "protocol", "refused"]
+Row = bounded.Row
+Kind = Literal["timeout", "closed", "protocol", "too_large", "refused"]
 
 
 class QueryError(Exception):
     """A statement without a result; the text is one line without secrets, `kind` says what became of it.
 
     `timeout` the server's or the client's limit · `closed` the connection broke · `protocol` bytes that cannot be
-    read · `refused` the server answered with an error, whose SQLSTATE is `state`.
+    read, or not what was asked for · `too_large` more bytes than this program takes · `refused` the server answered
+    with an error, whose SQLSTATE is `state`.
     """
 
     def __init__(self, message: str, kind: Kind, state: str = "") -> None:
         super().__init__(message)
         self.kind: Kind = kind
         self.state = state
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it."""
+        return _BY_STATE.get(self.state) or _BY_KIND[self.kind]
+
+
+_BY_KIND: Mapping[Kind, str] = {
+    "timeout": "check the server's load and the network",
+    "closed": "look into the server's log for why the session ended, and check the network",
+    "protocol": "check that a PostgreSQL server of a known version answers there, and nothing else",
+    "too_large": "check what answers there: no catalog of an ordinary database is that large",
+    "refused": "mend that at the server",
+}
+_BY_STATE: Mapping[str, str] = {
+    "25006": "give the address of the primary, or of a role whose sessions may write",
+    "42501": "GRANT pg_monitor and pg_read_all_data to the role",
+    "53100": "free disk space at the server",
+    "53200": "free memory at the server",
+    "53300": "raise max_connections, or end sessions that nobody needs",
+    "55P03": "wait until the lock is free, or end who holds it",
+    "57P01": "start the server again, or wait for its restart",
+    "57P02": "wait until the server has recovered, and look into its log",
+}
+"""By SQLSTATE (PostgreSQL's documentation, "PostgreSQL Error Codes"), where more is known than by the kind."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +106,30 @@ class Server:
         return self.parameters.get("user", "")
 
     def clean(self, text: str) -> str:
-        """One short line of a message, the password masked in plain and in percent-quoted form."""
+        """One short line of a message: the password masked, plain and percent-quoted, and nothing for terminals."""
         lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
-        line = lines[0] if lines else "no message"
+        line = "".join(one if one.isprintable() else "?" for one in lines[0]) if lines else "no message"
         for secret in _secrets(self.parameters):
             line = line.replace(secret, "***")
         return line if len(line) <= _LINE else line[: _LINE - 1] + "…"
+
+
+class _Answer(Row):
+    """One row; a column that is not there is the server's fault, not this program's."""
+
+    def __missing__(self, column: str) -> Any:
+        raise QueryError(f"an answer has no column {column}: this is no PostgreSQL that is known here", "protocol")
+
+
+class _Answers(list[Row]):
+    """All rows; one that should be there and is not is the server's fault, too."""
+
+    def __getitem__(self, which: Any) -> Any:
+        try:
+            return super().__getitem__(which)
+        except IndexError:
+            message = f"an answer has only {len(self)} rows: this is no PostgreSQL that is known here"
+            raise QueryError(message, "protocol") from None
 
 
 def marked(sql: str) -> str:
@@ -152,6 +197,28 @@ class Watchdog:
                     session.sever()
 
 
+class Patience:
+    """How long a peer may keep its caller waiting in all, whatever it is asked and in however many sessions."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self.spent_s = 0.0
+
+    @property
+    def left_s(self) -> float:
+        """What is left of it; 0 where it is over."""
+        return max(0.0, self._seconds - self.spent_s)
+
+    @contextmanager
+    def spending(self) -> Iterator[None]:
+        """Count the time of the body."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.spent_s += time.monotonic() - began
+
+
 class Session:
     """One read-only connection in autocommit; `query` answers rows or raises `QueryError`."""
 
@@ -162,16 +229,16 @@ class Session:
         *,
         timeout_ms: int,
         console: bool = False,
-        patience_s: float = math.inf,
+        patience: Patience | None = None,
     ) -> None:
         """Connect; `TargetUnreachableError` where nothing answers or lets us in, `NotMeasuredError` where refused.
 
         `console` is for PgBouncer's admin console, which knows neither settings nor transactions nor comments.
-        `patience_s` is how long all statements together may take: where a network trickles, each keeps its own limit.
+        `patience` is how long all that is asked may take together, by this session and others that share it: where a
+        network trickles or stalls, each statement keeps its own limit.
         """
         self.server = server
-        self._patience_s = patience_s
-        self._spent_s = 0.0
+        self._patience = patience or Patience(math.inf)
         self._console = console
         self.timeout_ms = timeout_ms
         self._watchdog = watchdog
@@ -179,21 +246,27 @@ class Session:
         self._severed = False
         self.pooled = False
         """Whether a pooler stands between: settings are set per transaction."""
+        with self._patience.spending():
+            self._connection = self._connected()
+        self._socket = socket.socket(fileno=os.dup(self._connection.fileno()))
+        self._connection.counted = self._socket
+
+    def _connected(self) -> BoundedConnection:
+        """A connection with our settings, or through a pooler without them."""
         try:
-            self._connection = self._connect(options=not console)
+            return self._connect(options=not self._console)
         except psycopg.OperationalError as error:
             if not any(sign in str(error) for sign in _POOLERS):
-                raise _unreachable(server, error) from None
-            self.pooled = True
-            try:
-                self._connection = self._connect(options=False)
-            except psycopg.Error as second:
-                raise _unreachable(server, second) from None
+                raise _unreachable(self.server, error) from None
         except psycopg.Error as error:
-            raise _unreachable(server, error) from None
-        self._socket = socket.socket(fileno=os.dup(self._connection.fileno()))
+            raise _unreachable(self.server, error) from None
+        self.pooled = True
+        try:
+            return self._connect(options=False)
+        except psycopg.Error as error:
+            raise _unreachable(self.server, error) from None
 
-    def _connect(self, *, options: bool) -> psycopg.Connection[Row]:
+    def _connect(self, *, options: bool) -> BoundedConnection:
         parameters = dict(self.server.parameters)
         parameters.setdefault("connect_timeout", "5")
         parameters.setdefault("keepalives_idle", "60")  # a session may be silent for a window of half an hour
@@ -201,7 +274,7 @@ class Session:
         if options:
             given = f"{parameters.get('options', '')} {_OPTIONS} -c statement_timeout={self.timeout_ms}"
             parameters["options"] = given.strip()
-        return _bounded_connect(parameters)
+        return bounded.connect(parameters, min(CONNECT_S, self._patience.left_s))
 
     @property
     def version(self) -> int:
@@ -222,11 +295,12 @@ class Session:
         """Run one statement and fetch all of its rows, within `statement_timeout` and a second of grace."""
         text = sql if self._console else marked(sql)
         with self._within(self.timeout_ms / 1000 + _GRACE_S), self._transaction():
-            return self._connection.execute(text.encode(), values, prepare=False).fetchall()
+            found = self._connection.execute(text.encode(), values, prepare=False).fetchall()
+        return _Answers(map(_Answer, found))
 
-    def run(self, sql: str) -> None:
-        """Run one statement that answers no rows, such as PREPARE."""
-        with self._within(self.timeout_ms / 1000 + _GRACE_S), self._transaction():
+    def run(self, sql: str, *, limit_s: float | None = None) -> None:
+        """Run one statement that answers no rows, such as PREPARE; `limit_s` where it may take longer than others."""
+        with self._within((limit_s or self.timeout_ms / 1000) + _GRACE_S), self._transaction():
             self._connection.execute(marked(sql).encode(), prepare=False)
 
     @contextmanager
@@ -248,19 +322,19 @@ class Session:
 
     @contextmanager
     def _within(self, seconds: float) -> Iterator[None]:
-        if self._spent_s >= self._patience_s:
-            took = f"its answers took {self._spent_s:.0f} s together"
+        if not self._patience.left_s:
+            took = f"its answers took {self._patience.spent_s:.0f} s together"
             raise QueryError(f"{self.server.shown} is too slow to be read: {took}", "timeout")
-        began = time.monotonic()
+        seconds = min(seconds, self._patience.left_s)
         try:
-            with self._watchdog.limit(self, seconds):
+            with self._patience.spending(), self._watchdog.limit(self, seconds):
                 yield
+        except AnswerTooLargeError as error:
+            raise QueryError(f"{self.server.shown} sends too much: {error}: cut off", "too_large") from None
         except psycopg.Error as error:
             raise self._explained(error, seconds) from None
         except UnicodeDecodeError as error:
             raise QueryError(f"{self.server.shown} sent text that is not UTF-8: {error.reason}", "protocol") from None
-        finally:
-            self._spent_s += time.monotonic() - began
 
     def _explained(self, error: psycopg.Error, seconds: float) -> QueryError:
         """What became of the statement, in one line."""
@@ -270,10 +344,11 @@ class Session:
         if isinstance(error, errors.QueryCanceled | errors.LockNotAvailable):
             return QueryError(message, "timeout", error.sqlstate or "")
         if not self.alive or (error.sqlstate is None and isinstance(error, psycopg.OperationalError)):
-            return QueryError(f"connection to {self.server.shown} lost: {message}", "closed", error.sqlstate or "")
-        if error.sqlstate is None and isinstance(error, psycopg.DataError):
-            return QueryError(f"an answer of {self.server.shown} cannot be read: {message}", "protocol")
-        return QueryError(message, "refused", error.sqlstate or "")
+            kind: Kind = "protocol" if "synchronization" in message else "closed"
+            return QueryError(f"connection to {self.server.shown} lost: {message}", kind, error.sqlstate or "")
+        if error.sqlstate is not None:
+            return QueryError(message, "refused", error.sqlstate)
+        return QueryError(f"an answer of {self.server.shown} cannot be read: {message}", "protocol")
 
     def sever(self) -> None:
         """Cut the connection from another thread: whoever waits on it is woken with an error."""
@@ -304,34 +379,36 @@ _OPTIONS = (
 )
 
 
-def _bounded_connect(parameters: Mapping[str, str]) -> psycopg.Connection[Row]:
-    """Connect within `CONNECT_S` in all: the name service and a trickling handshake know no time-out of their own."""
-    answer: list[psycopg.Connection[Row] | BaseException] = []
-    abandoned = threading.Event()
+_REMEDIES = (
+    ("authentication failed", "check the user and the password"),
+    ("no password supplied", "put the password into the address"),
+    ("no encryption", "add sslmode=require to the address: the server wants TLS"),
+    ("no pg_hba.conf entry", "allow this machine, role and database in pg_hba.conf"),
+    ("server does not support SSL", "let the server speak TLS, or take sslmode=require out of the address"),
+    ("certificate", "mend the server's certificate, or name its authority by sslrootcert in the address"),
+    ("SSL", "check that both sides speak the same TLS"),
+    ("too many clients", "raise max_connections, or end sessions that nobody needs"),
+    ("remaining connection slots", "raise max_connections, or end sessions that nobody needs"),
+    ("too many connections", "raise the limit of connections of the role or database, or end sessions"),
+    ("is starting up", "wait until it has started"),
+    ("is shutting down", "start it again, or wait for its restart"),
+    ("due to administrator command", "start it again, or wait for its restart"),
+    ("in recovery mode", "wait until it has recovered, and look at its log for why it had to"),
+    ("not yet accepting connections", "wait until it has recovered"),
+    ("role", "CREATE ROLE, or correct the user in the address"),
+    ("database", "correct the database's name in the address, or create it"),
+)
+"""What to do, by what a server or libpq says; the first that fits. Where the server speaks another language: none."""
 
-    def connect() -> None:
-        try:
-            connection = psycopg.Connection.connect(
-                make_conninfo("", **parameters), autocommit=True, row_factory=dict_row, prepare_threshold=None
-            )
-        except (psycopg.Error, OSError, UnicodeError) as error:
-            answer.append(error)
-            return
-        answer.append(connection)
-        if abandoned.is_set():
-            connection.close()
-
-    thread = threading.Thread(target=connect, name="database-connect", daemon=True)
-    thread.start()
-    thread.join(CONNECT_S)
-    if not answer:
-        abandoned.set()
-        raise errors.ConnectionTimeout(f"no connection within {CONNECT_S:.0f} s")
-    if isinstance(answer[0], psycopg.Connection):
-        return answer[0]
-    if isinstance(answer[0], psycopg.Error):
-        raise answer[0]
-    raise psycopg.OperationalError(str(answer[0]))
+_BROKEN = (
+    ("unexpectedly", "the connection was closed: look whether something else listens there, and at its log"),
+    ("expected authentication request", "what answers does not speak PostgreSQL's protocol: check the port"),
+    ("received invalid", "what answers does not speak PostgreSQL's protocol: check the port"),
+    ("lost synchronization", "what answers does not speak PostgreSQL's protocol: check the port"),
+    ("authentication method", "the server wants a way to authenticate that this client has not: check pg_hba.conf"),
+    ("SCRAM", "the server does not prove that it knows the password: check that it is the right server"),
+    ("refused", "check that it runs and the address"),
+)
 
 
 def _unreachable(server: Server, error: psycopg.Error) -> NotMeasuredError:
@@ -340,13 +417,12 @@ def _unreachable(server: Server, error: psycopg.Error) -> NotMeasuredError:
     _, refused, reason = text.rpartition("FATAL:")
     text = reason.strip() if refused else text.removeprefix("connection failed: ")
     if "authentication failed" in text or "no pg_hba.conf entry" in text:
-        return TargetUnreachableError(
-            f"database {server.shown} lets {server.user} not in: {text}; check the password"
-        )
-    if refused:
-        return TargetUnreachableError(
-            f"database {server.shown} refuses the connection: {text}; mend that at the server"
-        )
-    return TargetUnreachableError(
-        f"database {server.shown} does not answer: {text}; check that it runs and the address"
-    )
+        how = f"lets {server.user} not in"
+    elif refused:
+        how = "refuses the connection"
+    else:
+        how = "does not answer"
+    told = _REMEDIES if refused else (*_REMEDIES[:7], *_BROKEN)
+    otherwise = "mend that at the server" if refused else "check that it runs and the address"
+    remedy = next((remedy for sign, remedy in told if sign in text), otherwise)
+    return TargetUnreachableError(f"database {server.shown} {how}: {text}; {remedy}")

@@ -190,7 +190,7 @@ class DatabaseWatch:
                     self._watch(self._session)
             except (NotMeasuredError, QueryError) as error:
                 if not self._stop.is_set():
-                    self._lose(str(error))
+                    self._lose(f"{error}; {error.remedy}" if isinstance(error, QueryError) else str(error))
             finally:
                 self._session = None
             attempt = 0 if time.monotonic() - begin > _BACK_OFF_S[-1] else attempt + 1

@@ -27,9 +27,9 @@ from tasks.components.database.advisor.twin import Twin
 from tasks.components.database.advisor.uses import Parsed
 from tasks.components.database.advisor.words import Found
 from tasks.components.database.advisor.workload import Statement
-from tasks.load.database.session import Server, Session, Watchdog
+from tasks.load.database.session import QueryError, Server, Session, Watchdog
 
-SESSION_MS = 15_000
+SESSION_MS = 12_000
 REHEARSAL_BYTES = 3 * 2**30
 CHOICE_S, COPY_S, DRAW_S, REHEARSAL_S = 60.0, 120.0, 20.0, 90.0
 """Time for the choice by cost, for the copy of the rows, for values from it, and for what is timed on it."""
@@ -74,6 +74,8 @@ def recommend(server: Server, options: Options | None = None) -> Advice:
     try:
         with Session(server, watchdog, timeout_ms=SESSION_MS) as session:
             return _recommend(session, asked)
+    except QueryError as error:
+        raise NotMeasuredError(f"{server.shown} could not be read for advice: {error}; {error.remedy}") from None
     finally:
         watchdog.close()
 

@@ -146,7 +146,9 @@ class Source:
                 extensions=tuple((row["name"], row["schema"]) for row in session.query(_EXTENSIONS)),
             )
         except QueryError as error:
-            raise NotMeasuredError(f"{session.server.shown} could not be read for a twin: {error}") from None
+            raise NotMeasuredError(
+                f"{session.server.shown} could not be read for a twin: {error}; {error.remedy}"
+            ) from None
 
 
 def _direct(session: Session) -> None:

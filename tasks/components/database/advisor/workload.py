@@ -86,7 +86,9 @@ def of_server(session: Session) -> list[Statement]:
     try:
         rows = session.query(query)
     except QueryError as error:
-        raise NotMeasuredError(f"pg_stat_statements of {session.server.shown} could not be read: {error}") from None
+        raise NotMeasuredError(
+            f"pg_stat_statements of {session.server.shown} could not be read: {error}; {error.remedy}"
+        ) from None
     hidden = sum(row["text"] == "<insufficient privilege>" for row in rows)
     statements = [
         Statement(

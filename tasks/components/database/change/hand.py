@@ -19,6 +19,9 @@ LOCK = (1_212_240_713, 1)
 LOCK_WAIT_S = 15.0
 """How long the lock is waited for: the server notices within seconds that a killed run's client is gone."""
 
+ASK_MS = 10_000
+"""Limit of every question before and beside the statement that changes, which alone may take long."""
+
 _GONE_CHECK = "2s"
 _ASK_S = 0.5
 
@@ -34,10 +37,10 @@ class Hand:
     """Opens the session when it is needed, and anew where it was lost; the lock comes with it."""
 
     def __init__(self, server: Server, watchdog: Watchdog, *, timeout_s: float, say: Callable[[str], None]) -> None:
-        """`timeout_s` is the server's limit for one statement."""
+        """`timeout_s` is the limit for a statement that changes, at the server and here."""
         self._server = server
         self._watchdog = watchdog
-        self._timeout_ms = int(timeout_s * 1000)
+        self._timeout_s = timeout_s
         self._say = say
         self._session: Session | None = None
 
@@ -56,7 +59,7 @@ class Hand:
     def run(self, statement: str) -> None:
         """Run one statement; raises `ChangeError` with one line."""
         try:
-            self.session().run(statement)
+            self.session().run(statement, limit_s=self._timeout_s)
         except QueryError as error:
             raise ChangeError(str(error)) from None
 
@@ -72,16 +75,17 @@ class Hand:
             self._session = None
 
     def _opened(self) -> Session:
-        session = Session(self._server, self._watchdog, timeout_ms=self._timeout_ms)
+        session = Session(self._server, self._watchdog, timeout_ms=ASK_MS)
         try:
             refuse_pooler(session)
             refuse_replica(session)
-            for name, value in _settings(session).items():
+            settings = {**_settings(session), "statement_timeout": f"{self._timeout_s * 1000:.0f}"}
+            for name, value in settings.items():
                 session.run(f"SET {name} = '{value}'")
             self._lock(session)
         except QueryError as error:
             session.close()
-            raise NotMeasuredError(f"{self._server.shown} cannot be changed: {error}") from None
+            raise NotMeasuredError(f"{self._server.shown} cannot be changed: {error}; {error.remedy}") from None
         except BaseException:
             session.close()
             raise
