@@ -221,18 +221,18 @@ def busy(url: str, *statements: str, pause_s: float = 0.0) -> Iterator[None]:
         yield
 
 
-def _slow_run(url: str, folder: str, answer: Connection) -> None:
-    outcome = Change(url, Path(folder)).run(plan(row(*SLOW)), window_s=0.2)
+def _slow_run(url: str, folder: str, index: tuple[str, str], answer: Connection) -> None:
+    outcome = Change(url, Path(folder)).run(plan(row(*index)), window_s=0.2)
     answer.send((outcome.interrupted, outcome.entries[0].state.value))
 
 
 @contextmanager
-def slow_run(url: str, folder: Path) -> Iterator[tuple[BaseProcess, Connection]]:
-    """A run in a process of its own, which builds for 6 s, and where it sends its end; forked from a warm server."""
+def slow_run(url: str, folder: Path, index: tuple[str, str] = SLOW) -> Iterator[tuple[BaseProcess, Connection]]:
+    """A run in a process of its own, which builds an index, and where it sends its end; forked from a warm server."""
     context = get_context("forkserver")
     context.set_forkserver_preload([__name__])
     here, there = context.Pipe(duplex=False)
-    process = context.Process(target=_slow_run, args=(url, str(folder), there))
+    process = context.Process(target=_slow_run, args=(url, str(folder), index, there))
     process.start()
     there.close()
     try:

@@ -63,6 +63,11 @@ def test_names_that_need_quotation_marks_keep_them() -> None:
         ("CREATE INDEX hasivu_perf_x ON public.orders USING bloom (customer)", "access method bloom"),
         ("CREATE INDEX hasivu_perf_x ON public.orders (customer) WITH (evil = 1)", "storage parameter evil"),
         (DROP, "both drop"),
+        (f"{CREATE}\0; DROP TABLE public.orders", "a NUL"),
+        (CREATE.replace("_x", "_\ud800"), "half a surrogate pair"),
+        (CREATE.replace("hasivu_perf_x", '"hasivu_perf_x\x1b[31m"'), "cannot be shown"),
+        (CREATE.replace("customer", "(" + "+".join("1" * 1900) + ")"), "nested too deeply"),
+        (CREATE.replace("customer", "(" + "+".join("1" * 50_000) + ")"), "4000 are taken"),
     ],
 )
 def test_everything_else_is_refused_with_its_place(sql: str, words: str) -> None:
@@ -100,7 +105,7 @@ def test_an_index_is_removed_only_where_it_was_said_and_is_ours() -> None:
         read(row("DROP INDEX public.orders_pkey", CREATE), allowed=dropping)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"recommendations": 1}', "{"])
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"recommendations": 1}', "{", "[" * 200_000, " " * 10_000_001])
 def test_what_is_no_plan_is_said_so(content: str) -> None:
     with pytest.raises(ConfigurationError, match=r"plan\.json"):
         plans.read(content, "plan.json", ALLOWED)

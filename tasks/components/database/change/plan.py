@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import postgast
+from google.protobuf.message import DecodeError
 
 from storage.errors import ConfigurationError
 from tasks.components.database.advisor.records import OWN_PREFIX
@@ -25,6 +26,9 @@ _CREATE_FIELDS = frozenset(
 _CREATE_FIELDS_DROPPED = frozenset({"concurrent"})
 _OPTIONS = frozenset({"fillfactor", "pages_per_range", "fastupdate", "deduplicate_items", "autosummarize"})
 _WHY = 200
+MOST_CHARACTERS, MOST_STATEMENT = 10_000_000, 4000
+"""Of a file, and of a statement in it: the parser ends the process where expressions nest some ten thousand deep."""
+
 _HOW = {
     "unique": "UNIQUE is a rule for the data, not a matter of speed: build it by hand",
     "if_not_exists": "IF NOT EXISTS may mean another index of that name: leave it out",
@@ -48,8 +52,12 @@ class Allowed:
 
 def read(content: str, where: str, allowed: Allowed) -> ChangePlan:
     """The plan; a `ConfigurationError` (exit code 2) holds every problem with its place in the file."""
+    if len(content) > MOST_CHARACTERS:
+        raise ConfigurationError([f"{where}: {len(content)} characters, {MOST_CHARACTERS} are taken: split the plan"])
     try:
         data = json.loads(content)
+    except RecursionError:
+        raise ConfigurationError([f"{where}: nested too deeply for a plan"]) from None
     except ValueError as error:
         raise ConfigurationError([f"{where}: not JSON: {error}"]) from None
     return of(data, where, allowed)
@@ -111,6 +119,7 @@ def _step(row: Any, place: str, allowed: Allowed) -> Step:
     for name in ("sql", "drop"):
         if not isinstance(row.get(name), str):
             raise _RefusalError(f".{name}: no text: `sql` says what to do, `drop` what takes it back")
+        _readable(row[name], name)
         texts[name] = row[name]
     kinds = {name: _kind(text, name) for name, text in texts.items()}
     if kinds["sql"] is kinds["drop"]:
@@ -134,6 +143,14 @@ def _step(row: Any, place: str, allowed: Allowed) -> Step:
     return Step(kind=kinds["sql"], sql=sql, undo=undo, place=place, why=_why(row), **made)
 
 
+def _readable(text: str, name: str) -> None:
+    """Refuse what the parser could not read to its end: it stops at a NUL, and breaks on what is no text."""
+    if len(text) > MOST_STATEMENT:
+        raise _RefusalError(f".{name}: {len(text)} characters, {MOST_STATEMENT} are taken")
+    if "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise _RefusalError(f".{name}: a NUL, or half a surrogate pair: write plain text")
+
+
 def _why(row: Mapping[str, Any]) -> str:
     """The advice's own reason in one line; whoever wrote the file may have written anything."""
     evidence = row.get("evidence")
@@ -147,6 +164,8 @@ def _statement(text: str, where: str) -> Any:
         tree: Any = postgast.parse(text)
     except postgast.PgQueryError as error:
         raise _RefusalError(f".{where}: {error.args[0] if error.args else 'not SQL'}") from None
+    except DecodeError:
+        raise _RefusalError(f".{where}: its expressions are nested too deeply") from None
     if len(tree.stmts) != 1:
         raise _RefusalError(f".{where}: {len(tree.stmts)} statements, one is wanted")
     return tree
@@ -201,6 +220,8 @@ def _known_fields(node: Any, where: str) -> None:
 
 
 def _own_name(name: str, where: str) -> None:
+    if not name.isprintable():
+        raise _RefusalError(f"{where}: the index's name holds characters that cannot be shown")
     if not name.startswith(OWN_PREFIX):
         raise _RefusalError(
             f"{where}: index {name or 'without a name'} is not ours: its name begins with {OWN_PREFIX}"
