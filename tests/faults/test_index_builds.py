@@ -16,7 +16,7 @@ import pytest
 
 from tests.changing import Change, indexes, plan, prepare, slow_run, wait_until, writer
 from tests.databases import Database, database
-from tests.faults.test_kills import WHOLE
+from tests.faults.outcome import WHOLE
 
 BRIEF = ("hasivu_perf_brief", "public.orders (brief(id::integer))")
 FUNCTION = """CREATE FUNCTION brief(integer) RETURNS integer LANGUAGE plpgsql IMMUTABLE AS

@@ -20,9 +20,8 @@ from tasks.components.database.advisor.recommend import recommend
 from tasks.load.database.session import parse
 from tasks.monitoring.database_watch.watch import DatabaseWatch
 from tests.changing import Change, plan
-from tests.faults.outcome import SECRET, Outcome, judge, outcome, wrong
+from tests.faults.outcome import SECRET, WHOLE, Outcome, judge, outcome, wrong
 from tests.faults.postgresql_faults import ENDLESS, EXPECTED, address, hostile
-from tests.faults.test_kills import WHOLE
 
 LIMIT_S = 15
 MEMORY_MB = 60
