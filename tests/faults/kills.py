@@ -261,7 +261,7 @@ def _unreadable(run: Run, *, killed: bool) -> list[str]:
     """What is wrong with the results of a run that was opened: its report is there, or can be made, and is whole."""
     if not run.stored("run.json"):
         return []
-    if killed:
+    if killed or run.stored("*/journal-*"):  # of a worker that took longer to end; the next report takes it up
         name = run.stored("run.json")[0].parent.name
         made = subprocess.run(
             [str(PROGRAM), "report", name, "--output", str(run.output)],
