@@ -186,3 +186,9 @@ def test_a_list_of_thousands_is_cut_to_its_first_values() -> None:
     text = shortened(f"SELECT 1 FROM orders WHERE id IN ({many}) AND vendor_id = $5001")
     assert len(text) < 300
     assert set(parse(text, CATALOG).parameters) == {*range(1, 21), 5001}
+
+
+@pytest.mark.parametrize("text", ["SELECT " + "+".join(["1"] * 5000), "SELECT " + "NOT " * 5000 + "true"])
+def test_what_is_nested_too_deeply_is_refused_like_any_other_text(text: str) -> None:
+    with pytest.raises(UnparsableError, match="nested too deeply"):
+        parse(text, CATALOG)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 import postgast
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 
 enum = postgast.pg_query_pb2
 """The parser's enumerations."""
@@ -22,6 +22,8 @@ def tree_of(text: str) -> Message:
         parsed = postgast.parse(text)
     except postgast.PgQueryError as error:
         raise UnparsableError(str(error.args[0]).split(" at ")[0] if error.args else "syntax error") from None
+    except DecodeError:
+        raise UnparsableError("its expressions are nested too deeply") from None
     if len(parsed.stmts) != 1:
         raise UnparsableError(f"{len(parsed.stmts)} statements in one text")
     tree: Message = parsed
