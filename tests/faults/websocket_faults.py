@@ -126,7 +126,7 @@ def _faults() -> dict[str, Fault]:
         "unknown-opcode": open_(opening(frame(3, b"")), "protocol"),
         "unknown-control": open_(opening(frame(11, b"")), "protocol"),
         "masked": open_(opening(frame(text, b"hello", masked=True)), "protocol"),
-        "not-utf-8": open_(opening(frame(text, b"\xff\xfe\xfd")), "protocol", "timeout", "aborted"),
+        "not-utf-8": open_(opening(frame(text, b"\xff\xfe\xfd")), "bad_text"),
         "long-ping": open_(opening(frame(ping, b"p" * 200)), "protocol"),
         "split-ping": open_(opening(frame(ping, b"", fin=False)), "protocol"),
         "continued-nothing": open_(opening(frame(0, b"x")), "protocol"),

@@ -389,7 +389,9 @@ def killer(module: str, after_s: float, killed: list[int]) -> Callable[[Mapping[
 
     def kill(progress: Mapping[str, Any]) -> None:
         if progress["elapsed_s"] > after_s and not killed:
-            (worker,) = [one for one in psutil.Process().children(recursive=True) if module in one.cmdline()]
+            own = psutil.Process().children(recursive=True)
+            living = [one for one in own if one.status() != psutil.STATUS_ZOMBIE]
+            (worker,) = [one for one in living if module in one.cmdline()]
             killed.append(time.time_ns())
             worker.kill()
 

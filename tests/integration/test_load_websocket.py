@@ -293,6 +293,7 @@ def test_a_text_that_is_not_utf8_fails_the_connection_by_a_kind_and_a_code_of_it
 ) -> None:
     """RFC 6455, 8.1: 1007. A text that is UTF-8 and no JSON is no such thing."""
     codes: list[int | None] = []
+    all_ended = threading.Event()
 
     def answer(peer: ServerConnection) -> None:
         before = b""
@@ -309,6 +310,8 @@ def test_a_text_that_is_not_utf8_fails_the_connection_by_a_kind_and_a_code_of_it
             while True:
                 peer.recv(5)
         codes.append(peer.close_code)
+        if len(codes) == 2:
+            all_ended.set()
 
     with serve(answer, "127.0.0.1", 0) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -319,6 +322,7 @@ def test_a_text_that_is_not_utf8_fails_the_connection_by_a_kind_and_a_code_of_it
         output = load(
             f"ws://127.0.0.1:{port}/{path}", protocol=protocol, connections=2, reconnects=0, duration_s=0.8, **more
         )
+        assert all_ended.wait(10)
         server.shutdown()
         thread.join()
     rows = [(row["ended_by"], row["close_code"], row["error"]) for row in rows_of(output)]

@@ -279,7 +279,7 @@ def test_what_is_set_later_for_other_services_does_not_move_the_results(
 
 
 def test_a_file_system_without_hard_links_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def link(*_: Any) -> None:
+    def link(*_: Any, **__: Any) -> None:
         raise PermissionError(errno.EPERM, "Operation not permitted")  # what vfat answers
 
     monkeypatch.setattr("os.link", link)

@@ -400,8 +400,10 @@ _REMEDIES = (
 )
 """What to do, by what a server or libpq says; the first that fits. Where the server speaks another language: none."""
 
+_CLOSED = "the connection was closed: look whether something else listens there, and at its log"
 _BROKEN = (
-    ("unexpectedly", "the connection was closed: look whether something else listens there, and at its log"),
+    ("unexpectedly", _CLOSED),
+    ("reset by peer", _CLOSED),
     ("expected authentication request", "what answers does not speak PostgreSQL's protocol: check the port"),
     ("received invalid", "what answers does not speak PostgreSQL's protocol: check the port"),
     ("lost synchronization", "what answers does not speak PostgreSQL's protocol: check the port"),

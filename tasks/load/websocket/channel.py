@@ -73,7 +73,13 @@ class JsonChannel:
 
     def __init__(self, wire: Wire, place: Place, uri: WebSocketURI, listener: Listener) -> None:
         self._wire, self._place, self._listener = wire, place, listener
-        self._connection = Connection(uri, on_open=listener.opened, on_text=self._take, on_end=listener.ended)
+        self._connection = Connection(
+            uri,
+            on_open=listener.opened,
+            on_text=self._take,
+            on_binary=self._take_binary,
+            on_end=listener.ended,
+        )
 
     @property
     def open(self) -> bool:
@@ -105,15 +111,26 @@ class JsonChannel:
         """See `Channel.tick`: a plain WebSocket promises no heartbeat."""
 
     def _take(self, text: bytes, stamp_ns: int, seen_ns: int) -> None:
-        try:
-            message = orjson.loads(text)
-        except orjson.JSONDecodeError:
-            message = None
+        message = _json(text)
+        if message is not None or not self._connection.refuse_text(text, stamp_ns):
+            self._came(message, len(text), stamp_ns, seen_ns)
+
+    def _take_binary(self, data: bytes, stamp_ns: int, seen_ns: int) -> None:
+        """Bytes of any kind are allowed (RFC 6455, 5.6); some servers send their JSON so."""
+        self._came(_json(data), len(data), stamp_ns, seen_ns)
+
+    def _came(self, message: object, size: int, stamp_ns: int, seen_ns: int) -> None:
         if not isinstance(message, dict):
-            if message is None and self._connection.refuse_text(text, stamp_ns):
-                return
             self._listener.unreadable()
             return
         number = message.get("sequenceId")
         sequence = number if type(number) is int else None
-        self._listener.came(str(message.get("type")), sequence, message, len(text), (stamp_ns, seen_ns))
+        self._listener.came(str(message.get("type")), sequence, message, size, (stamp_ns, seen_ns))
+
+
+def _json(data: bytes) -> object:
+    """What the bytes say; None where they are no JSON."""
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
