@@ -370,8 +370,8 @@ class TestRefusals:
 
     def test_the_deadline_ends_it_and_what_was_read_counts(self, target: Target) -> None:
         tables = Tables()
-        collected = collect(CollectContext(CONFIG, target, tables), deadline_s=8.0)
-        assert any("longer than its 8 s" in note for note in collected.notes)
+        collected = collect(CollectContext(CONFIG, target, tables), deadline_s=2.0)
+        assert any("longer than its 2 s" in note for note in collected.notes)
         facts = facts_of(Samples(tables, collected), CONFIG.environment.lambda_functions)
         unread = [each for each in facts.functions.values() if "within the time" in each.log_note]
         assert unread
