@@ -25,6 +25,7 @@ MOST_BYTES = 16_000_000
 _RECEIVED = struct.Struct("@Q")
 _RECEIVED_AT = 128
 _INTERVAL_S = 0.1
+_BUFFER_BYTES = 1 << 17
 
 Row = dict[str, Any]
 T = TypeVar("T")
@@ -56,6 +57,12 @@ class BoundedConnection(psycopg.Connection[Row]):
                 wanted = exchange.send(ready)
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return] # StopIteration does not know its generator's type
+
+
+def narrowed(counted: socket.socket) -> socket.socket:
+    """The socket with a small buffer: libpq reads a large field, uncounted, for as long as more of it lies there."""
+    counted.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
+    return counted
 
 
 def _received(counted: socket.socket | None) -> int:

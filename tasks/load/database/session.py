@@ -249,7 +249,7 @@ class Session:
         with self._patience.spending():
             self._connection = self._connected()
         self._socket = socket.socket(fileno=os.dup(self._connection.fileno()))
-        self._connection.counted = self._socket
+        self._connection.counted = bounded.narrowed(self._socket)
 
     def _connected(self) -> BoundedConnection:
         """A connection with our settings, or through a pooler without them."""
@@ -379,7 +379,7 @@ _OPTIONS = (
 )
 
 
-_REMEDIES = (
+_LET_IN = (
     ("authentication failed", "check the user and the password"),
     ("no password supplied", "put the password into the address"),
     ("no encryption", "add sslmode=require to the address: the server wants TLS"),
@@ -387,6 +387,11 @@ _REMEDIES = (
     ("server does not support SSL", "let the server speak TLS, or take sslmode=require out of the address"),
     ("certificate", "mend the server's certificate, or name its authority by sslrootcert in the address"),
     ("SSL", "check that both sides speak the same TLS"),
+)
+"""What to do where a log-in or its TLS fails, by what a server or libpq says; the first that fits."""
+
+_REFUSED = (
+    *_LET_IN,
     ("too many clients", "raise max_connections, or end sessions that nobody needs"),
     ("remaining connection slots", "raise max_connections, or end sessions that nobody needs"),
     ("too many connections", "raise the limit of connections of the role or database, or end sessions"),
@@ -398,10 +403,11 @@ _REMEDIES = (
     ("role", "CREATE ROLE, or correct the user in the address"),
     ("database", "correct the database's name in the address, or create it"),
 )
-"""What to do, by what a server or libpq says; the first that fits. Where the server speaks another language: none."""
+"""The same where a server refuses. Where it speaks another language: none."""
 
 _CLOSED = "the connection was closed: look whether something else listens there, and at its log"
 _BROKEN = (
+    *_LET_IN,
     ("unexpectedly", _CLOSED),
     ("reset by peer", _CLOSED),
     ("expected authentication request", "what answers does not speak PostgreSQL's protocol: check the port"),
@@ -424,7 +430,7 @@ def _unreachable(server: Server, error: psycopg.Error) -> NotMeasuredError:
         how = "refuses the connection"
     else:
         how = "does not answer"
-    told = _REMEDIES if refused else (*_REMEDIES[:7], *_BROKEN)
+    told = _REFUSED if refused else _BROKEN
     otherwise = "mend that at the server" if refused else "check that it runs and the address"
     remedy = next((remedy for sign, remedy in told if sign in text), otherwise)
     return TargetUnreachableError(f"database {server.shown} {how}: {text}; {remedy}")

@@ -81,8 +81,9 @@ class Prover:
                 self._heal(statement)
             for name in sorted(self.proof.kept, key=self._rank):
                 self._judge(name)
-            self._fit()
-            self._refill()
+            if self._over_budget():
+                self._fit()
+                self._refill()
             for statement in self.proof.harmed:
                 self._heal(statement)
         self.proof.unproved = self.watch.unproved
