@@ -88,6 +88,7 @@ class Guardian:
         self._request = 0
         self._process: subprocess.Popen[bytes] | None = None
         self._groups: set[int] = set()
+        self._began = time.time()
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
@@ -194,7 +195,7 @@ class Guardian:
         for group in self._groups:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(group, signal.SIGKILL)
-        remove_made_by(self._groups)
+        remove_made_by(self._groups, self._began)
 
     def _ask(self, **request: Any) -> dict[str, Any]:
         with self._lock:

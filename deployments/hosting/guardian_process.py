@@ -77,6 +77,7 @@ class GuardianProcess:
             "remove_at_end": self._remove_at_end,
         }
         self._ending = False
+        self._began = time.time()
         self._prctl = _prctl()
         if self._prctl is not None:
             # Grandchildren whose parent died become ours, so that none can escape the end.
@@ -206,7 +207,7 @@ class GuardianProcess:
                 return False
             if pid == 0:
                 return True
-            remove_made_by({pid})  # helpers too: initdb's server makes one of its own
+            remove_made_by({pid}, self._began)  # helpers too: initdb's server makes one of its own
             process = by_pid.get(pid)
             if process is not None:
                 process.code = process.popen.returncode = os.waitstatus_to_exitcode(status)

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Collection
-from contextlib import suppress
 from pathlib import Path
 
 _SEGMENTS = Path("/proc/sysvipc/shm")
 _IPC_RMID = 0
 
 
-def remove_made_by(pids: Collection[int]) -> None:
-    """Remove the segments that these processes, which have ended, made; nothing where there is no Linux.
+def made_by(pids: Collection[int], since: float) -> list[int]:
+    """Identifiers of the segments that these processes made after a time in seconds of the epoch.
 
-    One that a helper of theirs is still attached to goes with that (shmctl(2), IPC_RMID). The fields are those of
-    proc_sysvipc_shm(5): shmid is the 2nd, cpid the 5th.
+    Process ids are used again, and a segment outlives its maker: an older one is another program's. The fields are
+    those of proc_sysvipc_shm(5): shmid is the 2nd, cpid the 5th, ctime in whole seconds the 14th. Empty where there
+    is no Linux.
     """
-    with suppress(OSError):
-        for row in _SEGMENTS.read_text().splitlines()[1:]:
-            _, number, _, _, maker, *_ = row.split()
-            if int(maker) in pids:
-                ctypes.CDLL(None).shmctl(int(number), _IPC_RMID, None)
+    try:
+        rows = [row.split() for row in _SEGMENTS.read_text().splitlines()[1:]]
+    except OSError:
+        return []
+    return [int(row[1]) for row in rows if int(row[4]) in pids and int(row[13]) >= int(since)]
+
+
+def remove_made_by(pids: Collection[int], since: float) -> None:
+    """Remove the segments that these processes, which have ended, made after a time in seconds of the epoch.
+
+    One that a helper of theirs is still attached to goes with that (shmctl(2), IPC_RMID).
+    """
+    for number in made_by(pids, since):
+        ctypes.CDLL(None).shmctl(number, _IPC_RMID, None)

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deployments.hosting.folders import cache_folder
+from deployments.hosting.shared_memory import made_by
 from deployments.local.registry import start_time
 from storage.records import Report
 
@@ -49,6 +50,7 @@ class Run:
     number: int
     process: subprocess.Popen[bytes]
     seen: dict[int, str] = field(default_factory=dict)
+    began: float = field(default_factory=time.time)
 
     @property
     def temporary(self) -> Path:
@@ -293,12 +295,6 @@ def _left(run: Run) -> list[str]:
         *(f"process {pid}: {command[:120]}" for pid, command in run.alive().items()),
         *(f"temporary {path.name}" for path in run.temporary.iterdir()),
         *(f"runtime folder {path.name}" for path in run.platform(".")),
-        *(f"shared memory {segment}" for segment in shared_memory(run)),
+        *(f"shared memory {segment}" for segment in made_by(run.seen, run.began)),
         *(f"half a file {path.name}" for path in run.output.rglob("*.tmp")),
     ]
-
-
-def shared_memory(run: Run) -> list[str]:
-    """System V segments that processes of a run made (proc_sysvipc_shm(5): shmid is field 2, cpid 5)."""
-    rows = Path("/proc/sysvipc/shm").read_text().splitlines()[1:]
-    return [row.split()[1] for row in rows if int(row.split()[4]) in run.seen]
