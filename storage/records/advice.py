@@ -17,6 +17,7 @@ class RoadmapItem(Record):
     `score_after` is the score of the run once this step and all before it are done, re-scored as a set (points do
     not add up); `score_interval` holds it in four of five cases. `predicted` tells whether this very finding
     predicts a metric that weighs: where it does not, the score stays what it was before, for nobody knows.
+    `waits_for` has the findings that come before it, `why_after` the reason: mostly, they change what it is sized by.
     """
 
     month: Literal[1, 2, 3]
@@ -25,6 +26,8 @@ class RoadmapItem(Record):
     impact: Level
     effort: Level
     component: ComponentId | None = Field(default=None, description="whose owner does it")
+    waits_for: tuple[str, ...] = Field(default=(), description="ids of findings")
+    why_after: str = ""
     score_after: Finite | None = None
     score_interval: tuple[Finite, Finite] | None = None
     predicted: bool = False

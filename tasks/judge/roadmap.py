@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from storage.records import (
@@ -18,7 +18,10 @@ from storage.records import (
     Severity,
     Unit,
 )
+from tasks.judge.dependencies import Before, prerequisites
 from tasks.judge.rescore import Outcome, counts, rescored_with, wholes
+
+Month = Literal[1, 2, 3]
 
 _SEVERITY = {Severity.CRITICAL: 0, Severity.WARNING: 1, Severity.INFO: 2}
 _LEVEL = {Level.HIGH: 0, Level.MEDIUM: 1, Level.LOW: 2}
@@ -40,33 +43,63 @@ def roadmap(
     """Every finding in its month, in order, with the score after each step where `outcome` is the run's score.
 
     Month 1: what is critical, and quick wins (high impact at low effort). Month 2: the other warnings. Month 3:
-    what costs much for little, and mere information. The score after a step is that of the run re-scored with all
+    what costs much for little, and mere information. What another step waits for (`tasks.judge.dependencies`) goes
+    before it, and into its month where that is earlier. The score after a step is that of the run re-scored with all
     predictions up to it (`tasks.judge.rescore`), never a sum; `measurements` are those of its parts.
     """
-    steps = sorted(ordered(findings), key=_month)
+    known = ordered(findings)
+    before = prerequisites(known)
+    months = _months(known, before)
+    steps = [(one, month, before[one.id]) for one, month in months]
     if outcome is None:
-        return tuple(_item(one) for one in steps)
+        return tuple(_item(*step) for step in steps)
     items: list[RoadmapItem] = []
     so_far: list[PredictedChange] = []
     parts = wholes(measurements)
     after = rescored_with(outcome, so_far)
-    for one in steps:
+    for one, month, its in steps:
         own = [change for change in one.remedy.predicted if counts(outcome, change, parts)]
         if own:
             so_far += own
             after = rescored_with(outcome, so_far, parts)
-        items.append(_item(one, after, predicted=bool(own)))
+        items.append(_item(one, month, its, after, predicted=bool(own)))
     return tuple(items)
 
 
-def _item(finding: Finding, after: Outcome | None = None, *, predicted: bool = False) -> RoadmapItem:
+def _months(findings: Sequence[Finding], before: Mapping[str, Before]) -> list[tuple[Finding, Month]]:
+    """Every finding once, in the order of work, with its month: whatever waits comes after what it waits for."""
+    by_id = {one.id: one for one in findings}
+    placed: dict[str, Month] = {}
+
+    def place(one: Finding, month: Month) -> None:
+        if one.id in placed:
+            return
+        for earlier in before[one.id].ids:
+            place(by_id[earlier], month)
+        placed[one.id] = month
+
+    for one in sorted(findings, key=_month):
+        place(one, _month(one))
+    return [(by_id[name], month) for name, month in placed.items()]
+
+
+def _item(
+    finding: Finding,
+    month: Month,
+    before: Before,
+    after: Outcome | None = None,
+    *,
+    predicted: bool = False,
+) -> RoadmapItem:
     return RoadmapItem(
-        month=_month(finding),
+        month=month,
         finding=finding.id,
         title=finding.title,
         impact=finding.impact,
         effort=finding.effort,
         component=finding.component,
+        waits_for=before.ids,
+        why_after=before.why,
         score_after=after.score.value if after else None,
         score_interval=after.interval if after else None,
         predicted=predicted,
@@ -78,7 +111,7 @@ def failure_findings(results: Sequence[ComponentResult], environment: str | None
     return tuple(_failure(result, environment) for result in results if result.status == "failed")
 
 
-def _month(finding: Finding) -> Literal[1, 2, 3]:
+def _month(finding: Finding) -> Month:
     quick_win = finding.impact is Level.HIGH and finding.effort is Level.LOW
     if finding.severity is Severity.CRITICAL or (quick_win and finding.severity is Severity.WARNING):
         return 1

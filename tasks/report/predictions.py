@@ -13,8 +13,24 @@ from tasks.report.text import one_line
 _WORDS = {"factor": "effect times", "shift": "effect plus", "none": "as predicted: too few"}
 
 
+MOST_NAMED = 2
+"""How many of the findings that a step waits for are named; the others are counted."""
+
+
 def after_words(item: RoadmapItem) -> str:
-    """The score after a step of the roadmap, where the step predicts one; empty where nobody knows."""
+    """What a step of the roadmap waits for, and the score after it; empty where neither is known."""
+    return _waiting(item) + _score_after(item)
+
+
+def _waiting(item: RoadmapItem) -> str:
+    if not item.waits_for:
+        return ""
+    named, others = item.waits_for[:MOST_NAMED], len(item.waits_for) - MOST_NAMED
+    more = f" and {others} more" if others > 0 else ""
+    return f"; after {', '.join(named)}{more}: {item.why_after}"
+
+
+def _score_after(item: RoadmapItem) -> str:
     if not item.predicted or item.score_after is None:
         return ""
     ends = item.score_interval

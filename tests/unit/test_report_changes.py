@@ -9,6 +9,7 @@ from tasks.components.database.advise.advised import plans
 from tasks.judge.score import total
 from tasks.report.advice import NOT_TRIED, index_rows
 from tasks.report.changes import change_rows, levers
+from tasks.report.further_markdown import roadmap_markdown
 from tasks.report.html import html
 from tasks.report.markdown import technical_markdown
 from tests.report_example import changed_report, example_report, finding, good_report
@@ -61,3 +62,15 @@ def test_index_advice_shows_the_plans_before_and_after_as_the_advisor_tells_them
     assert rows[0].how == "tested: planner twin, confidence medium"
     assert (rows[1].before, rows[1].after) == ("184 ms", "42 ms")
     assert (rows[3].before, rows[3].after) == ("query p95 184 ms", NOT_TRIED)
+
+
+def test_a_step_says_what_it_waits_for_and_counts_the_rest() -> None:
+    report = example_report()
+    first, *others = report.roadmap
+    waiting = first.model_copy(
+        update={"waits_for": ("one:a", "one:<b>", "one:c"), "why_after": "it is sized by them"}
+    )
+    changed = report.model_copy(update={"roadmap": (waiting, *others)})
+    assert b"after one:a, one:&lt;b&gt; and 1 more: it is sized by them" in html(changed)
+    assert "after one:a, " in technical_markdown(changed)
+    assert "<b>" not in roadmap_markdown(changed)
