@@ -1,15 +1,18 @@
 """What an index does to the timed reads that it helps, or hurts; the judge makes the percentile of all of it.
 
-A read's p95 after the change is its p95 in this run × the advisor's ratio for its statement (run time on a copy where
-that was measured, else the planner's cost), but not below the p95 of the quickest read of the same run: round trip,
-parsing and the machine's own delays stay, and make the tail of a read that has become quick. Costs are no times:
-where the ratio is the planner's, the interval reaches from half as much again to half of the effect, on the scale of
-factors; a fifth each way where it was timed. The noise between runs comes on top.
+A read's p95 after the change is its p95 in this run × the advisor's ratio for its statement (run time on a copy
+where that was measured, else the planner's cost), but not below what the quickest read of the same run takes
+besides the server's work on it: round trip, parsing and the machine's own delays stay, and make the tail of a read
+that has become quick. Costs are no times: where the ratio is the planner's, the interval reaches from half as much
+again to half of the effect, on the scale of factors; a fifth each way where it was timed. The noise between runs
+comes on top.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -39,10 +42,10 @@ def of_reads(case: Case, advice: Advice) -> tuple[PredictedChange, ...]:
     times = {name: latency_ms(of_endpoint(steady, name)) for name in endpoints(steady)}
     if not any(len(values) for values in times.values()):
         return ()
-    quickest = min((values for values in times.values() if len(values)), key=lambda values: float(np.median(values)))
+    floor = _floor(case, times)
     how = f"this run's reads × {'run time on a copy' if timed else 'planner cost'} with the index ÷ without it"
     keeps = _MEASURED if timed else _PLANNED
-    made = {name: _of_read(times[name], factor, quickest, keeps) for name, factor in factors.items() if name in times}
+    made = {name: _of_read(times[name], factor, floor, keeps) for name, factor in factors.items() if name in times}
     return tuple(
         PredictedChange(
             metric="database.query.p95", value=value, interval=interval, labels={"statement": name}, how=how
@@ -51,15 +54,38 @@ def of_reads(case: Case, advice: Advice) -> tuple[PredictedChange, ...]:
     )
 
 
-def _of_read(times: Times, factor: float, quickest: Times, keeps: float) -> tuple[float, tuple[float, float]]:
+@dataclass(frozen=True)
+class Floor:
+    """What stays of a read however quick it becomes, in ms: in the middle, and in the tail (p95)."""
+
+    middle: float
+    tail: float
+
+
+def floor_of(quickest: Times, served: float) -> Floor:
+    """The floor by the times of the quickest read, less what the server works on it (its mean, in ms)."""
+    middle = float(np.median(quickest))
+    work = min(served, middle)
+    return Floor(middle - work, (percentile(quickest, 0.95) or 0.0) - work)
+
+
+def _floor(case: Case, times: Mapping[str, Times]) -> Floor:
+    """Where the server did not count the quickest read, all of its time stays."""
+    name = min((name for name in times if len(times[name])), key=lambda name: float(np.median(times[name])))
+    rows = [row for row in case.data.rows("statements") if row["read"] == name and row["calls"]]
+    calls = sum(row["calls"] for row in rows)
+    work = sum(row["total_ms"] + row["planning_ms"] for row in rows)
+    return floor_of(times[name], work / calls if calls else 0.0)
+
+
+def _of_read(times: Times, factor: float, floor: Floor, keeps: float) -> tuple[float, tuple[float, float]]:
     """The p95 of one read after the change, and where it may lie: the effect's uncertainty and the runs' noise.
 
-    At best it falls to the median of the quickest read, which has no tail; as a rule not below that one's p95.
+    At best it falls to the middle of the floor, without a tail; as a rule not below the floor's tail.
     """
     now = percentile(times, 0.95) or 0.0
-    tail, middle = percentile(quickest, 0.95) or 0.0, float(np.median(quickest))
-    best = max(now * factor ** (2 - keeps), min(now, middle))
-    value, worst = (max(now * factor**share, min(now, tail)) for share in (1.0, keeps))
+    best = max(now * factor ** (2 - keeps), min(now, floor.middle))
+    value, worst = (max(now * factor**share, min(now, floor.tail)) for share in (1.0, keeps))
     noise = math.exp(_NOISE)
     return value, (min(best, value) / noise, max(value, worst) * noise)
 
