@@ -58,6 +58,11 @@ def run(output: str, seconds: float, *, advise: bool) -> Report:
     return judge(folder, stored_manifests(folder), {})
 
 
+def measured(report: Report) -> list[MeasuredComponent]:
+    """What was measured: the database, or nothing."""
+    return [one for one in report.components if isinstance(one, MeasuredComponent)]
+
+
 def score_of(report: Report) -> float:
     """Score of the database component."""
     return next(part.score or 0.0 for part in report.score.components if part.component is ComponentId.DATABASE)
@@ -65,7 +70,7 @@ def score_of(report: Report) -> float:
 
 def p95_of(report: Report) -> float:
     """Measured p95 of all timed reads."""
-    (component,) = (one for one in report.components if isinstance(one, MeasuredComponent))
+    (component,) = measured(report)
     return next(one.value or 0.0 for one in component.measurements if one.metric == METRIC and not one.labels)
 
 
@@ -126,7 +131,7 @@ class Result:
 
 def predicted(before: Report, chosen: Sequence[Finding]) -> tuple[Ends, Ends]:
     """Score and p95 of a set, each with the ends of its interval, as the run before it would have them."""
-    (component,) = (one for one in before.components if isinstance(one, MeasuredComponent))
+    (component,) = measured(before)
     changes = [change for one in chosen for change in one.remedy.predicted]
     made = rescored_with(before.score, changes, wholes(component.measurements))
     patch = made.patches[METRIC]
@@ -149,6 +154,9 @@ def main(sets: int, seconds: float, seed: int) -> None:
         os.environ.update({**running.environment, OWN_ENVIRONMENTS: folder})
         first = run(folder, seconds, advise=True)
         advised = [one for one in first.findings if any(c.metric == METRIC for c in one.remedy.predicted)]
+        if not advised:
+            problems = "; ".join(note for part in measured(first) for note in part.collected.notes)
+            raise SystemExit(f"no index was advised, so nothing can be mended: {problems or 'no reason was given'}")
         print(f"{len(reads())} reads, {len(advised)} advised indexes with a prediction; before: ", end="")
         print(f"p95 {p95_of(first):.1f} ms, score of the database {score_of(first):.1f}\n")
         print("| indexes | score predicted | interval | measured | p95 predicted | interval | measured |")
