@@ -1,4 +1,4 @@
-"""What an index is predicted to do to a timed read: never below what the quickest read of the run is like."""
+"""What an index is predicted to do to a timed read: never below what a read takes besides the server's work."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tasks.components.database.advise.outlook import _of_read, floor_of
 RNG = np.random.default_rng(2)
 QUICK = RNG.lognormal(np.log(0.8), 0.6, 500)
 SLOW = RNG.lognormal(np.log(60), 0.2, 500)
-FLOOR = floor_of(QUICK, served=0.0)
+FLOOR = floor_of([(QUICK, None)])
 
 
 def p95(values: npt.NDArray[np.float64]) -> float:
@@ -37,8 +37,14 @@ def test_a_read_that_an_index_hurts_becomes_slower() -> None:
 
 
 def test_where_all_reads_are_slow_the_servers_work_on_the_quickest_is_no_floor() -> None:
-    floor = floor_of(QUICK + 50, served=50.0)
+    floor = floor_of([(QUICK + 50, 50.0)])
     assert floor.tail == pytest.approx(FLOOR.tail, rel=0.02)
     value, (low, high) = _of_read(SLOW, 1e-4, floor, keeps=0.5)
     assert low < value < high
     assert value == pytest.approx(p95(QUICK), rel=0.02)
+
+
+def test_a_read_with_a_tail_of_its_own_does_not_raise_the_floor() -> None:
+    slow = [(QUICK + work, float(work)) for work in (3, 5, 7)]
+    floor = floor_of([*slow, (RNG.lognormal(np.log(3), 0.9, 500), 2.5)])
+    assert floor.tail == pytest.approx(FLOOR.tail, rel=0.05)

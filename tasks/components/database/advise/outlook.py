@@ -1,17 +1,17 @@
 """What an index does to the timed reads that it helps, or hurts; the judge makes the percentile of all of it.
 
 A read's p95 after the change is its p95 in this run × the advisor's ratio for its statement (run time on a copy
-where that was measured, else the planner's cost), but not below what the quickest read of the same run takes
-besides the server's work on it: round trip, parsing and the machine's own delays stay, and make the tail of a read
-that has become quick. Costs are no times: where the ratio is the planner's, the interval reaches from half as much
-again to half of the effect, on the scale of factors; a fifth each way where it was timed. The noise between runs
-comes on top.
+where that was measured, else the planner's cost), but not below what the reads of the same run take besides the
+server's work on them: round trip, parsing and the machine's own delays stay, and make the tail of a read that has
+become quick. Costs are no times: where the ratio is the planner's, the interval reaches from half as much again to
+half of the effect, on the scale of factors; a fifth each way where it was timed. The noise between runs comes on
+top.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,20 +62,26 @@ class Floor:
     tail: float
 
 
-def floor_of(quickest: Times, served: float) -> Floor:
-    """The floor by the times of the quickest read, less what the server works on it (its mean, in ms)."""
-    middle = float(np.median(quickest))
-    work = min(served, middle)
-    return Floor(middle - work, (percentile(quickest, 0.95) or 0.0) - work)
+def floor_of(reads: Iterable[tuple[Times, float | None]]) -> Floor:
+    """The floor by the times of each read, and what the server works on it: its mean in ms, None if not known.
+
+    The middle is the quickest read's. The tail is the lower quartile of those whose work is known: some have a tail
+    of their own, by the values they ask for, which says nothing of the others.
+    """
+    found = [(float(np.median(times)), percentile(times, 0.95) or 0.0, work) for times, work in reads if len(times)]
+    middle, tail, work = min(found, key=lambda one: one[0])
+    tails = [tail - min(work, middle) for middle, tail, work in found if work is not None]
+    return Floor(middle - min(work or 0.0, middle), float(np.quantile(tails or [tail], 0.25)))
 
 
 def _floor(case: Case, times: Mapping[str, Times]) -> Floor:
-    """Where the server did not count the quickest read, all of its time stays."""
-    name = min((name for name in times if len(times[name])), key=lambda name: float(np.median(times[name])))
-    rows = [row for row in case.data.rows("statements") if row["read"] == name and row["calls"]]
+    return floor_of((values, _work(case, name)) for name, values in times.items())
+
+
+def _work(case: Case, read: str) -> float | None:
+    rows = [row for row in case.data.rows("statements") if row["read"] == read and row["calls"]]
     calls = sum(row["calls"] for row in rows)
-    work = sum(row["total_ms"] + row["planning_ms"] for row in rows)
-    return floor_of(times[name], work / calls if calls else 0.0)
+    return sum(row["total_ms"] + row["planning_ms"] for row in rows) / calls if calls else None
 
 
 def _of_read(times: Times, factor: float, floor: Floor, keeps: float) -> tuple[float, tuple[float, float]]:
