@@ -7,8 +7,6 @@ where it takes too long.
 
 from __future__ import annotations
 
-import queue
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +15,7 @@ from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
 from urllib3.exceptions import HTTPError
 
 from storage.errors import NotMeasuredError
+from tasks.within import GivenUp, TookTooLongError, within
 
 MOST_BYTES = 8 << 20
 """More than any answer that is asked for here may have: Lambda and CloudWatch Logs end at 6 and 1 MB."""
@@ -40,34 +39,20 @@ def exchange(session: Any, request: AWSPreparedRequest, seconds: float) -> AWSRe
     Raises botocore's `ReadTimeoutError` where that takes longer, so that it is tried again as botocore does, and
     `NotMeasuredError` where the answer is too long.
     """
-    answers: queue.SimpleQueue[AWSResponse | BaseException] = queue.SimpleQueue()
-    given_up = threading.Event()
-
-    def work() -> None:
-        try:
-            answers.put(_sent(session, request, given_up))
-        except BaseException as error:  # noqa: BLE001 - handed to the thread that waits, which raises it
-            answers.put(error)
-
-    threading.Thread(target=work, name="aws-exchange", daemon=True).start()
     try:
-        answer = answers.get(timeout=seconds)
-    except queue.Empty:
-        given_up.set()
+        return within(seconds, lambda given_up: _sent(session, request, given_up), name="aws-exchange")
+    except TookTooLongError:
         raise ReadTimeoutError(endpoint_url=request.url) from None
-    if isinstance(answer, BaseException):
-        raise answer
-    return answer
 
 
-def _sent(session: Any, request: AWSPreparedRequest, given_up: threading.Event) -> AWSResponse:
+def _sent(session: Any, request: AWSPreparedRequest, given_up: GivenUp) -> AWSResponse:
     request.stream_output = True
     answer = session.send(request)
     content = bytearray()
     try:
         for piece in answer.raw.stream(_PIECE):
             content += piece
-            if len(content) > MOST_BYTES or given_up.is_set():
+            if len(content) > MOST_BYTES or given_up():
                 answer.raw.close()
                 break
     except HTTPError as error:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import socket
 import struct
-import threading
 from collections.abc import Generator, Mapping
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -18,6 +17,8 @@ import psycopg
 from psycopg import errors
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import dict_row
+
+from tasks.within import GivenUp, TookTooLongError, within
 
 MOST_BYTES = 16_000_000
 """Largest answer to one statement, as it comes over the network; in memory small rows take about four times that."""
@@ -78,29 +79,15 @@ def _received(counted: socket.socket | None) -> int:
 
 def connect(parameters: Mapping[str, str], seconds: float) -> BoundedConnection:
     """Connect within so long in all: the name service and a trickling handshake know no time-out of their own."""
-    answer: list[BoundedConnection | BaseException] = []
-    abandoned = threading.Event()
 
-    def work() -> None:
-        try:
-            connection = BoundedConnection.connect(
-                make_conninfo("", **parameters), autocommit=True, row_factory=dict_row, prepare_threshold=None
-            )
-        except (psycopg.Error, OSError, UnicodeError) as error:
-            answer.append(error)
-            return
-        answer.append(connection)
-        if abandoned.is_set():
-            connection.close()
+    def work(_: GivenUp) -> BoundedConnection:
+        return BoundedConnection.connect(
+            make_conninfo("", **parameters), autocommit=True, row_factory=dict_row, prepare_threshold=None
+        )
 
-    thread = threading.Thread(target=work, name="database-connect", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if not answer:
-        abandoned.set()
-        raise errors.ConnectionTimeout(f"no connection within {seconds:.0f} s")
-    if isinstance(answer[0], BoundedConnection):
-        return answer[0]
-    if isinstance(answer[0], psycopg.Error):
-        raise answer[0]
-    raise psycopg.OperationalError(str(answer[0]))
+    try:
+        return within(seconds, work, name="database-connect", discard=BoundedConnection.close)
+    except TookTooLongError:
+        raise errors.ConnectionTimeout(f"no connection within {seconds:.0f} s") from None
+    except (OSError, UnicodeError) as error:
+        raise psycopg.OperationalError(str(error)) from error

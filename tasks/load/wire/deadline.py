@@ -5,8 +5,9 @@ from __future__ import annotations
 import select
 import socket
 import ssl
-import threading
 import time
+
+from tasks.within import GivenUp, TookTooLongError, within
 
 RESOLVE_S = 10.0
 """How long the name service may take where nothing else says so: glibc's own limits add up to half a minute."""
@@ -28,24 +29,15 @@ def resolved(host: str, port: int, *, seconds: float = RESOLVE_S) -> Found:
     `getaddrinfo` knows no time limit, so it runs in a thread that is left behind; a `TimeoutError` (an `OSError`)
     where the name service does not answer, another `OSError` or `UnicodeError` where it has no such name.
     """
-    answer: list[Found | OSError | UnicodeError] = []
 
-    def ask() -> None:
-        try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:
-            answer.append(error)
-        else:
-            answer.append(list(dict.fromkeys((family, str(where[0])) for family, _, _, _, where in found)))
+    def ask(_: GivenUp) -> Found:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        return list(dict.fromkeys((family, str(where[0])) for family, _, _, _, where in found))
 
-    thread = threading.Thread(target=ask, name="name-service", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if not answer:
-        raise TimeoutError(f"the name service did not answer within {seconds:.0f} s")
-    if isinstance(answer[0], OSError | UnicodeError):
-        raise answer[0]
-    return answer[0]
+    try:
+        return within(seconds, ask, name="name-service")
+    except TookTooLongError:
+        raise TimeoutError(f"the name service did not answer within {seconds:.0f} s") from None
 
 
 def connected(host: str, port: int, end: float) -> socket.socket:
