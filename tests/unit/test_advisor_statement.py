@@ -10,6 +10,7 @@ from tasks.components.database.advisor.evidence import redundant
 from tasks.components.database.advisor.fill import completed, filled
 from tasks.components.database.advisor.propose import candidates
 from tasks.components.database.advisor.statement import Sort, UnparsableError, Use, parse
+from tasks.components.database.advisor.typing_by_place import typed
 from tasks.components.database.advisor.values import Values
 from tasks.components.database.advisor.workload import shortened
 from tests.advisor_catalog import catalog, existing
@@ -192,3 +193,36 @@ def test_a_list_of_thousands_is_cut_to_its_first_values() -> None:
 def test_what_is_nested_too_deeply_is_refused_like_any_other_text(text: str) -> None:
     with pytest.raises(UnparsableError, match="nested too deeply"):
         parse(text, CATALOG)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("SELECT id FROM orders WHERE total < $1 + $2", "total < ($1::int + $2::int)"),
+        ("SELECT sum(CASE WHEN status = $1 THEN $2 ELSE $3 END) FROM orders", "THEN $2::int ELSE $3::int END"),
+        ("SELECT total * CASE WHEN status = $1 THEN $2 ELSE $3 END FROM orders", "THEN $2::int ELSE $3::int END"),
+        (
+            "SELECT avg(coalesce($1, $2)), round($3, $4) FROM orders",
+            "COALESCE($1::int, $2::int)), round($3::int, $4)",
+        ),
+        ("SELECT id FROM orders WHERE created_at < $1 + $2", "created_at < ($1::date + $2::int)"),
+    ],
+)
+def test_parameters_of_which_the_server_cannot_tell_the_type_get_it_by_their_place(text: str, expected: str) -> None:
+    known = {1: "date"} if "created_at" in text else {}
+    assert expected in typed(text, known)
+
+
+def test_what_the_server_can_tell_stays_as_it_is() -> None:
+    text = (
+        "SELECT sum(CASE WHEN status = $1 THEN total ELSE $2 END), coalesce(email, $3) FROM orders WHERE id + $4 > $5"
+    )
+    assert typed(text, {}) == text
+
+
+def test_the_first_part_of_a_sum_is_a_value_of_the_column() -> None:
+    text = "SELECT id FROM orders WHERE total BETWEEN $1 AND $2 + $3"
+    assert {number: one.column for number, one in parse(text, CATALOG).parameters.items()} == {1: "total", 2: "total"}
+    columns = {(("public", "orders"), "total"): Values("integer", (), tuple(str(one) for one in range(100)))}
+    given = filled(text, parse(text, CATALOG), columns)
+    assert all(one.whole for one in given), "the offset is a number, whatever is not known of it"

@@ -15,6 +15,7 @@ from tasks.components.database.advisor.sample import Draw, draws
 from tasks.components.database.advisor.source import Name
 from tasks.components.database.advisor.statement import parse
 from tasks.components.database.advisor.tree import UnparsableError
+from tasks.components.database.advisor.typing_by_place import typed
 from tasks.components.database.advisor.uses import Parsed
 from tasks.components.database.advisor.values import Columns
 from tasks.components.database.advisor.workload import Statement
@@ -36,6 +37,8 @@ class Case:
     refused: dict[str, str] = field(default_factory=dict)
     """Statements that could not be read, and why."""
     columns: Columns = field(default_factory=dict)
+    typed: dict[str, str] = field(default_factory=dict)
+    """Texts without values, with casts where the server could not tell a parameter's type."""
 
     @classmethod
     def of(cls, catalog: Catalog, statements: Sequence[Statement], session: Session) -> Case:
@@ -53,7 +56,9 @@ class Case:
                 case.aside.add(one.id)
         case.columns = fill.read(session, list(case.parsed.values()))
         for one in case.relevant:
-            case.texts[one.id] = fill.filled(one.text, case.parsed[one.id], case.columns)
+            parsed = case.parsed[one.id]
+            case.typed[one.id] = typed(one.text, fill.types_of(parsed, case.columns))
+            case.texts[one.id] = fill.filled(one.text, parsed, case.columns)
         return case
 
     def draw(self, ask: Callable[[str], Sequence[Sequence[str | None]]], patience: Callable[[], bool]) -> None:

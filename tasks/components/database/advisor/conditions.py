@@ -156,7 +156,7 @@ def _values(node: Any) -> Iterator[int]:
         case "List" | "A_ArrayExpr":
             for item in node.items if kind(node) == "List" else node.elements:
                 yield from _values(inner(item))
-        case "A_Expr" if kind(inner(node.lexpr)) == "TypeCast":  # `$1::date + interval '1 month'`
+        case "A_Expr" if kind(inner(node.lexpr)) in {"TypeCast", "ParamRef"}:  # `$1::date + interval '1 month'`
             yield from _values(inner(node.lexpr))
         case "FuncCall" if last_name(node.funcname) in _KEEPING and len(node.args) == 1:
             yield from _values(inner(node.args[0]))

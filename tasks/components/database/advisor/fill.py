@@ -18,6 +18,7 @@ from tasks.components.database.advisor.catalog import Catalog
 from tasks.components.database.advisor.placing import holders, put, put_expression, put_guess
 from tasks.components.database.advisor.source import Name
 from tasks.components.database.advisor.tree import inner, tree_of, walk
+from tasks.components.database.advisor.typing_by_place import cast_by_place
 from tasks.components.database.advisor.uses import Parameter, Parsed
 from tasks.components.database.advisor.values import LISTED, Columns, Drawn, Values, literals
 from tasks.load.database.session import QueryError, Session
@@ -114,6 +115,12 @@ def filled(text: str, parsed: Parsed, columns: Columns, *, variants: int = 3, dr
     return list(dict.fromkeys(found))
 
 
+def types_of(parsed: Parsed, columns: Columns) -> dict[int, str]:
+    """The types of the parameters whose column has statistics, by number."""
+    found = {number: columns.get((one.table.full_name, one.column)) for number, one in parsed.parameters.items()}
+    return {number: one.type for number, one in found.items() if one is not None}
+
+
 def completed(given: Sequence[Filled], types: Sequence[str]) -> list[Filled]:
     """Texts in which every parameter that is left has a value of its type, so that they can be run."""
     return list(dict.fromkeys(one if one.whole else _completed(one.text, types) for one in given))
@@ -150,6 +157,7 @@ def guessed(one: Filled) -> list[Filled]:
 def _filled(text: str, parsed: Parsed, columns: Columns, variant: int, drawn: Drawn) -> Filled:
     tree: Any = tree_of(text)
     known = literals(parsed.parameters, columns, variant, drawn)
+    cast_by_place(tree, types_of(parsed, columns))
     expressions = {number: one.expression for number, one in parsed.parameters.items() if one.expression}
     for node in list(walk(tree.stmts[0].stmt)):
         kind = type(node).__name__

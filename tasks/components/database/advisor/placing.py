@@ -34,6 +34,13 @@ def put(holder: Any, value: str, kind: str | None) -> None:
         holder.type_cast.type_name.CopyFrom(target.type_cast.type_name)
 
 
+def cast(holder: Any, kind: str) -> None:
+    """Give the parameter of a Node a type."""
+    number = holder.param_ref.number
+    put(holder, "", kind)
+    holder.type_cast.arg.param_ref.number = number
+
+
 def put_expression(holder: Any, expression: str, value: str, kind: str | None) -> None:
     """Put what an expression makes of a column's value: for lower(email), lower('…')."""
     tree: Any = tree_of(f"SELECT {expression}")  # from the statement's own parse tree

@@ -91,7 +91,7 @@ def _recommend(session: Session, options: Options) -> Advice:
         work = _Work(case, options, copy)
         if copy is not None:
             case.draw(copy.draw, _patience(DRAW_S))
-        planner = Planner(whatif, dict(case.texts), {one.id: one.text for one in case.relevant})
+        planner = Planner(whatif, dict(case.texts), case.typed)
         choice = _choice(planner, work)
         names = choice.choose()
         proof = _proved(work, planner, choice, names)
