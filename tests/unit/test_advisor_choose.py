@@ -88,3 +88,10 @@ def test_an_end_of_patience_keeps_what_was_found() -> None:
     costs = {"q": {NONE: 1000.0, frozenset({"a"}): 10.0}, "r": {NONE: 1000.0, frozenset({"b"}): 500.0}}
     rounds = iter([True, False])
     assert choice(costs, {"a": MB, "b": MB}, patience=lambda: next(rounds)).choose() == ["a"]
+
+
+def test_where_time_is_short_what_promises_most_is_rated_and_taken() -> None:
+    costs = {"q": {NONE: 1000.0, frozenset({"a"}): 100.0}, "r": {NONE: 1000.0, frozenset({"b"}): 10.0}}
+    promises = {"a": 2.3, "b": 4.6}
+    assert choice(costs, {"a": MB, "b": MB}, promises=promises, leisure=lambda: False).choose() == ["b"]
+    assert set(choice(costs, {"a": MB, "b": MB}, promises=promises).choose()) == {"a", "b"}

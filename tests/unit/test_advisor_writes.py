@@ -51,3 +51,12 @@ def test_a_block_range_index_on_growing_values_is_written_with_every_row() -> No
     ranges = replace(INDEX, method="brin")
     assert growth(one, table=ordered, size=1 << 16, index=ranges) == pytest.approx(152 / 1_153, rel=0.15)
     assert growth(one, size=1 << 16, index=ranges) < 0.01, "values in no order lie within every range"
+
+
+def test_the_wal_that_an_index_really_added_with_and_without_whole_pages() -> None:
+    # Measured: 2,000 of pgbench's transactions on scale 5, an index on the history's account (480 pages).
+    most = 480 * 8192
+    whole = Statement("1", INSERT, 2000, 100, rows=2000, wal_bytes=42_829_000, wal_images=5_090)
+    assert growth(whole, size=most) == pytest.approx(46_508_640 / 42_829_000 - 1, rel=0.15)
+    records = Statement("1", INSERT, 2000, 100, rows=2000, wal_bytes=1_152_704)
+    assert growth(records, size=most) == pytest.approx(1_289_304 / 1_152_704 - 1, rel=0.15)

@@ -131,32 +131,44 @@ def mean_cost(plans: Sequence[Plan]) -> float:
 class Uses:
     """Sets of candidates that the planner uses together in one statement, best first."""
 
-    together: tuple[frozenset[str], ...]
-    names: frozenset[str]
+    together: Mapping[frozenset[str], float] = field(default_factory=dict)
+    """By set the logarithm of the cost's fall: what the set promises."""
+
+    @property
+    def names(self) -> frozenset[str]:
+        """All of them."""
+        return frozenset[str]().union(*self.together)
+
+    def promise(self, name: str) -> float:
+        """The most that a set with the index promises."""
+        return max(worth for names, worth in self.together.items() if name in names)
 
 
-def useful(planner: Planner, statement: str, parsed: Parsed, catalog: Catalog) -> Uses:
-    """Which candidates help one statement; notes in `planner.refused` where it cannot be planned."""
+def useful(planner: Planner, statement: str, parsed: Parsed, catalog: Catalog, *, looked_at: bool = True) -> Uses:
+    """Which candidates help one statement; notes in `planner.refused` where it cannot be planned.
+
+    One that is not to be `looked_at` is only planned as things are.
+    """
     try:
         before = planner.settle(statement)
     except PlanError as error:
         planner.refused[statement] = str(error)
-        return Uses((), frozenset())
-    names = planner.add(candidates(parsed.uses, catalog))
-    sets: list[frozenset[str]] = []
+        return Uses()
+    names = planner.add(candidates(parsed.uses, catalog)) if looked_at else []
+    sets: dict[frozenset[str], float] = {}
     tried = set(names)
     for _ in range(3):  # the best ones, then what does without them
         used, cost = _used(planner, statement, tried)
         if not used or cost > USEFUL * before:
             break
-        sets.append(used)
+        sets.setdefault(used, math.log(before / max(cost, 1e-3)))
         wider = planner.add(_covering(planner, used, parsed, catalog))
         if wider:
             better, cheaper = _used(planner, statement, {*tried, *wider})
             if better & set(wider) and cheaper < USEFUL * cost:
-                sets.append(better)
+                sets.setdefault(better, math.log(before / max(cheaper, 1e-3)))
         tried -= used
-    return Uses(tuple(dict.fromkeys(sets)), frozenset().union(*sets))
+    return Uses(sets)
 
 
 def _used(planner: Planner, statement: str, visible: set[str]) -> tuple[frozenset[str], float]:

@@ -86,6 +86,10 @@ class Choice:
     """Whether there is time for one more round."""
     together: Collection[frozenset[str]] = ()
     """Sets that the planner uses together: each may be worth nothing alone."""
+    promises: Mapping[str, float] = field(default_factory=dict)
+    """What plans promise of an index: where time is short, those of little promise are not rated."""
+    leisure: Callable[[], bool] = lambda: True
+    """Whether there is time to rate one more move before the first is made."""
     _known: dict[tuple[str, frozenset[str]], float] = field(default_factory=dict)
     too_much: dict[str, str] = field(default_factory=dict)
     """Definitions of indexes that pay but would make the WAL grow too much, and by how much."""
@@ -100,7 +104,12 @@ class Choice:
         """
         chosen: list[str] = []
         moves = {frozenset({name}) for name in self.candidates} | set(self.together)
-        self._rated = {move: self._net(chosen, move) for move in moves}
+        self._rated = {}
+        for move in sorted(moves, key=self._promise, reverse=True):
+            if self._rated and not self.leisure():
+                break
+            self._rated[move] = self._net(chosen, move)
+        moves &= self._rated.keys()
         while moves and self.patience():
             best = self._best(chosen, moves)
             if best is None:
@@ -110,6 +119,10 @@ class Choice:
             moves = {move for move in moves if not move <= set(chosen) and not move & gone}
             self._rated = {move: self._net(chosen, move) if move & best else self._rated[move] for move in moves}
         return self._ordered(chosen)
+
+    def _promise(self, move: frozenset[str]) -> tuple[float, list[str]]:
+        """What is rated first: an index of much promise, then the sets of which the least one has much."""
+        return min(self.promises.get(name, 0.0) for name in move), sorted(move)
 
     def _best(self, chosen: Sequence[str], moves: Collection[frozenset[str]]) -> frozenset[str] | None:
         """The move that is worth most for its size; None where none is worth its price."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -31,8 +32,11 @@ from tasks.load.database.session import QueryError, Server, Session, Watchdog
 
 SESSION_MS = 12_000
 REHEARSAL_BYTES = 3 * 2**30
-CHOICE_S, COPY_S, DRAW_S, REHEARSAL_S = 60.0, 120.0, 20.0, 90.0
-"""Time for the choice by cost, for the copy of the rows, for values from it, and for what is timed on it."""
+LOOK_S, RATE_S, CHOICE_S = 60.0, 30.0, 60.0
+"""Time for a look at what helps each statement, for rating that, and for the choice by cost with the rating."""
+
+COPY_S, DRAW_S, REHEARSAL_S = 120.0, 20.0, 90.0
+"""Time for the copy of the rows, for values from it, and for what is timed on it."""
 
 _SEVERITY, _SLACK = 0.4, 1.2
 """Prices and budget of the first choice where a rehearsal judges again by the clock: it sees more than it keeps."""
@@ -65,6 +69,15 @@ class _Work:
     case: Case
     options: Options
     copy: Rehearsal | None
+    hurried: int = 0
+    """Statements for which there was no time to look for indexes."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was left out for want of time."""
+        if not self.hurried:
+            return ()
+        return (f"{self.hurried} statements that take least of the time were not looked at: planning took too long",)
 
 
 def recommend(server: Server, options: Options | None = None) -> Advice:
@@ -108,7 +121,7 @@ def _recommend(session: Session, options: Options) -> Advice:
             not_planned={case.shown(one): why for one, why in refused.items()},
             not_kept=_not_kept(planner, proof) | choice.too_much,
             how=whatif.how if proof is None else f"{whatif.how}, {Rehearsal.how}",
-            notes=(*notes, *uncopied) if names else notes,
+            notes=(*notes, *work.notes, *(uncopied if names else ())),
         )
 
 
@@ -145,19 +158,22 @@ def _whatif(session: Session, tables: Sequence[Name]) -> Iterator[tuple[WhatIf, 
 def _choice(planner: Planner, work: _Work) -> Choice:
     case, options = work.case, work.options
     together: set[frozenset[str]] = set()
-    names: set[str] = set()
+    promises: Counter[str] = Counter()
     costs: dict[str, float] = {}
-    for one in case.relevant:
-        uses = useful(planner, one.id, case.parsed[one.id], case.catalog)
+    patience = _patience(LOOK_S)
+    for one in sorted(case.relevant, key=lambda one: -one.total_ms):
+        if not (looked_at := patience()):
+            work.hurried += 1
+        uses = useful(planner, one.id, case.parsed[one.id], case.catalog, looked_at=looked_at)
         together.update(uses.together)
-        names |= uses.names
+        promises.update({name: uses.promise(name) for name in uses.names})
         costs[one.id] = planner.cost(one.id, frozenset())
-    for name in planner.indexes.keys() - names:
+    for name in planner.indexes.keys() - promises.keys():
         planner.whatif.remove(planner.indexes.pop(name))
     budget = round(_SHARE_OF_TABLES * case.table_bytes) if options.budget_bytes is None else options.budget_bytes
     return Choice(
-        statements=_weighted(case, costs, [planner.indexes[name] for name in sorted(names)]),
-        candidates={name: _candidate(planner, name, case) for name in sorted(names)},
+        statements=_weighted(case, costs, [planner.indexes[name] for name in sorted(promises)]),
+        candidates={name: _candidate(planner, name, case) for name in sorted(promises)},
         cost=planner.cost,
         table_bytes=case.table_bytes,
         budget_bytes=round(_SLACK * budget) if work.copy else budget,
@@ -166,7 +182,9 @@ def _choice(planner: Planner, work: _Work) -> Choice:
         size_price=PRICE if options.budget_bytes is None else PRICE_IN_BUDGET,
         severity=_SEVERITY if work.copy else 1.0,
         patience=_patience(CHOICE_S),
+        leisure=_patience(RATE_S),
         together=[one for one in together if len(one) > 1],
+        promises=promises,
     )
 
 

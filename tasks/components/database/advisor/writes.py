@@ -16,6 +16,12 @@ _WIDENED = 0.02
 """Share of rows in no order that are outside what a BRIN index knows of their pages."""
 
 _PAGE = 8192
+_IMAGE = _PAGE * 9 // 10
+"""A page that is written whole, without its free space: B-trees are built nine tenths full."""
+
+_BETWEEN_CHECKPOINTS = 1.5
+"""By how much more than all WAL its records may grow: they are all there is long after a checkpoint."""
+
 _LEAST_BYTES = 64 * 1024
 _CALLS = 3
 _ORDERED, _ORDERED_IMAGES = 0.9, 0.05
@@ -41,8 +47,9 @@ def wal_growth(
 ) -> float:
     """Share by which the workload's WAL grows with an index of `size` bytes; 0 where hardly any WAL was counted.
 
-    Records are compared with records, and all bytes with all bytes: the larger growth counts. Pages are written whole
-    as often for the index as they were for the statements, fewer where its entries come in order.
+    All bytes are compared with all bytes, as the statements wrote them; records alone may grow by half as much again.
+    Pages are written whole as often for the index as they were for the statements, fewer where its entries come in
+    order.
     """
     writers = _recurring(statements)
     total = sum(one.wal_bytes for one in writers)
@@ -57,8 +64,8 @@ def wal_growth(
     images = sum(one.wal_images for one in writers)
     records = max(total - images * _PAGE, total / 10)
     share = min(1.0, images / max(sum(one.rows for one in writers if one.writes), 1.0))
-    whole = min(entries * share * (_ORDERED_IMAGES if _in_order(index, table) else 1.0), size / _PAGE) * _PAGE
-    return max(added / records, (added + whole) / total)
+    whole = min(entries * share * (_ORDERED_IMAGES if _in_order(index, table) else 1.0), size / _PAGE) * _IMAGE
+    return max(added / records / _BETWEEN_CHECKPOINTS, (added + whole) / total)
 
 
 def _recurring(statements: Sequence[Statement]) -> list[Statement]:
