@@ -28,6 +28,7 @@ def execute(params: ValidationParams, config: RunConfig, *, as_json: bool) -> Ex
     """Run the pipeline, print the verdict (or the report as JSON), and return the exit code."""
     run = params.run or new_run_name(datetime.now(UTC))
     folder = RunFolder(Store(params.output), config.environment.name, run)
+    folder.store.check_usable()  # before a platform is started, and a target is loaded for nothing
     with LiveView(config.components) as view, hosted(config, view.say) as host:
         params = params.model_copy(update={"run": run, "local": params.local or host.embedded})
         load = config.environment.load
@@ -87,7 +88,17 @@ def _flow(params: ValidationParams) -> None:
     with temporary_settings({PREFECT_API_URL: os.environ["PREFECT_API_URL"]}):
         state = performance_pipeline(params, return_state=True)
     if _report_bytes(folder) == before and not progress.stopping():
-        raise HasivuError(f"the pipeline ended without a report: {validation.failure_text(state.message)}")
+        raise HasivuError(
+            f"the pipeline ended without a report: {validation.failure_text(state.message)}{_what_is_kept(folder)}"
+        )
+
+
+def _what_is_kept(folder: RunFolder) -> str:
+    from tasks.results import stored_manifests
+
+    if not stored_manifests(folder):
+        return ""
+    return f"; what was measured is stored: with that mended, `hasivu-perf report {folder.run}` makes its report"
 
 
 def _report_bytes(folder: RunFolder) -> bytes:

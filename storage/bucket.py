@@ -180,6 +180,10 @@ class Bucket:
             raise
         return str(found["Metadata"].get(_CLAIM, ""))
 
+    def check_usable(self) -> None:
+        """Raise `StorageError` where the bucket cannot be listed; whether it takes files shows when one is stored."""
+        self.exists("probe")
+
     def remove(self, name: str) -> None:
         """Remove one file, if it is there; the right to delete is needed only then."""
         if not self.exists(name):

@@ -97,6 +97,15 @@ class Folder:
                 ) from error
         return True
 
+    def check_usable(self) -> None:
+        """Raise `StorageError` where no file can be written here: denied, read-only, full, or no folder at all."""
+        try:
+            with _unnamed(self._at("probe"), bytes(4096)):
+                pass
+        except OSError as error:
+            reason = error.strerror or error
+            raise StorageError(f"nothing can be stored in {self._base}: {reason}; name another --output") from error
+
     def remove(self, name: str) -> None:
         """Remove one file, if it is there."""
         with _told(self._at(name), "removed"):

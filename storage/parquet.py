@@ -88,6 +88,10 @@ class Store:
         """Write a file whole where none is; of several writers at once exactly one gets True."""
         return self._place.create(name, content)
 
+    def check_usable(self) -> None:
+        """Raise `StorageError` where what is seen now says that nothing can be stored; leave nothing."""
+        self._place.check_usable()
+
     def remove(self, name: str) -> None:
         """Remove one file, if it is there."""
         self._place.remove(name)

@@ -48,6 +48,9 @@ class Place(Protocol):
     def create(self, name: str, content: bytes) -> bool:
         """Write a file where none is; False, and nothing written, where one is."""
 
+    def check_usable(self) -> None:
+        """Raise `StorageError` where what is seen now says that nothing can be stored; leave nothing."""
+
     def remove(self, name: str) -> None:
         """Remove one file, if it is there."""
 
