@@ -133,11 +133,18 @@ class Uses:
 
     together: Mapping[frozenset[str], float] = field(default_factory=dict)
     """By set the logarithm of the cost's fall: what the set promises."""
+    tried: frozenset[str] = frozenset()
+    """Candidates that the planner saw: what it took in no round, without the better ones either, helps hardly."""
 
     @property
     def names(self) -> frozenset[str]:
         """All of them."""
         return frozenset[str]().union(*self.together)
+
+    @property
+    def useless(self) -> frozenset[str]:
+        """Candidates that were tried and never used."""
+        return self.tried - self.names
 
     def promise(self, name: str) -> float:
         """The most that a set with the index promises."""
@@ -168,7 +175,7 @@ def useful(planner: Planner, statement: str, parsed: Parsed, catalog: Catalog, *
             if better & set(wider) and cheaper < USEFUL * cost:
                 sets.setdefault(better, math.log(before / max(cheaper, 1e-3)))
         tried -= used
-    return Uses(sets)
+    return Uses(sets, frozenset(names))
 
 
 def _used(planner: Planner, statement: str, visible: set[str]) -> tuple[frozenset[str], float]:

@@ -160,19 +160,21 @@ def _choice(planner: Planner, work: _Work) -> Choice:
     together: set[frozenset[str]] = set()
     promises: Counter[str] = Counter()
     costs: dict[str, float] = {}
+    useless: dict[str, frozenset[str]] = {}
     patience = _patience(LOOK_S)
     for one in sorted(case.relevant, key=lambda one: -one.total_ms):
         if not (looked_at := patience()):
             work.hurried += 1
         uses = useful(planner, one.id, case.parsed[one.id], case.catalog, looked_at=looked_at)
         together.update(uses.together)
+        useless[one.id] = uses.useless
         promises.update({name: uses.promise(name) for name in uses.names})
         costs[one.id] = planner.cost(one.id, frozenset())
     for name in planner.indexes.keys() - promises.keys():
         planner.whatif.remove(planner.indexes.pop(name))
     budget = round(_SHARE_OF_TABLES * case.table_bytes) if options.budget_bytes is None else options.budget_bytes
     return Choice(
-        statements=_weighted(case, costs, [planner.indexes[name] for name in sorted(promises)]),
+        statements=_weighted(case, costs, [planner.indexes[name] for name in sorted(promises)], useless),
         candidates={name: _candidate(planner, name, case) for name in sorted(promises)},
         cost=planner.cost,
         table_bytes=case.table_bytes,
@@ -193,7 +195,9 @@ def _patience(seconds: float) -> Callable[[], bool]:
     return lambda: time.monotonic() < end
 
 
-def _weighted(case: Case, costs: Mapping[str, float], indexes: Sequence[Index]) -> list[Weighted]:
+def _weighted(
+    case: Case, costs: Mapping[str, float], indexes: Sequence[Index], useless: Mapping[str, frozenset[str]]
+) -> list[Weighted]:
     """Times as measured; a statement that never ended is timed by its cost, at the workload's milliseconds a cost."""
     timed = [one for one in case.relevant if one.calls and one.total_ms and costs[one.id] > 0]
     total = sum(costs[one.id] * one.calls for one in timed)
@@ -204,7 +208,7 @@ def _weighted(case: Case, costs: Mapping[str, float], indexes: Sequence[Index]) 
             one.mean_ms or each * costs[one.id],
             max(one.calls, one.cancelled, 1.0),
             frozenset(use.table.full_name for use in case.parsed[one.id].uses),
-            frozenset(index.name for index in indexes if _could_serve(index, case.parsed[one.id])),
+            frozenset(index.name for index in indexes if _could_serve(index, case.parsed[one.id])) - useless[one.id],
         )
         for one in case.relevant
     ]

@@ -19,7 +19,7 @@ _PAGE = 8192
 _IMAGE = _PAGE * 9 // 10
 """A page that is written whole, without its free space: B-trees are built nine tenths full."""
 
-_BETWEEN_CHECKPOINTS = 1.5
+_BETWEEN_CHECKPOINTS = 1.25
 """By how much more than all WAL its records may grow: they are all there is long after a checkpoint."""
 
 _LEAST_BYTES = 64 * 1024
@@ -47,7 +47,7 @@ def wal_growth(
 ) -> float:
     """Share by which the workload's WAL grows with an index of `size` bytes; 0 where hardly any WAL was counted.
 
-    All bytes are compared with all bytes, as the statements wrote them; records alone may grow by half as much again.
+    All bytes are compared with all bytes, as the statements wrote them; records alone may grow by a quarter more.
     Pages are written whole as often for the index as they were for the statements, fewer where its entries come in
     order.
     """
