@@ -20,6 +20,9 @@ def main(arguments: list[str]) -> None:
     """Run the suites that are named, or all."""
     names = [one for one in arguments if not one.startswith("--")]
     rehearse = next((one.partition("=")[2] for one in arguments if one.startswith("--rehearse=")), "auto")
+    unknown = [one for one in arguments if one.startswith("--") and not one.startswith("--rehearse=")]
+    if unknown or set(names) - SUITES.keys():  # a whole run takes its time and writes the report anew
+        raise SystemExit(f"usage: python -m benchmarks.database [--rehearse=always] [{'] ['.join(SUITES)}]")
     results = []
     for name in names or SUITES:
         results.append(run(SUITES[name], rehearse=rehearse))
