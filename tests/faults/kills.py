@@ -21,6 +21,7 @@ from deployments.hosting.folders import cache_folder
 from deployments.hosting.shared_memory import made_by
 from deployments.local.registry import start_time
 from storage.records import Report
+from tests.busy import busy
 
 PROGRAM = Path(sys.executable).with_name("hasivu-perf")
 BRIEF = ("--set", "load.duration_s=4", "--set", "load.ramp_up_s=1", "--set", "lambda_functions.days=1")
@@ -30,9 +31,11 @@ MOMENT_S = 180.0
 END_S = 120.0
 """The same for a run that nobody told to end: one of its servers was killed."""
 
-INTERRUPTED_S = 60.0
-GONE_S = 20.0
-"""It is over within 5 s on a machine that has nothing else to do."""
+INTERRUPTED_S = 3.0
+"""How soon a run is over that was told to end, where each program has a core."""
+
+GONE_S = 5.0
+"""How soon after its end nothing is left of it, likewise."""
 
 LOAD_S = 4.0
 """How long after its opening a run is amid its load."""
@@ -40,6 +43,22 @@ LOAD_S = 4.0
 _LOOK_S = 0.02
 _FAMILY_S = 0.1
 CODES = {0, 1, 2, 3, 4, 130}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a kind of end at a moment came to: seconds until the run's end, and from there until nothing was left."""
+
+    kind: str
+    moment: str
+    problems: str
+    ended_s: float | None = None
+    gone_s: float | None = None
+    busy: float = 1.0
+
+    def __str__(self) -> str:
+        times = " ".join("-" if one is None else f"{one:.1f} s" for one in (self.ended_s, self.gone_s))
+        return f"{self.moment} {self.kind}: {times} (load {self.busy:.1f} a core) {self.problems or 'well'}"
 
 
 @dataclass
@@ -230,23 +249,27 @@ def reached(run: Run, moment: str) -> str:
     return ""
 
 
-def wrong_with(kind: str, moment: str, folder: Path, number: int) -> str:
+def ended_by(kind: str, moment: str, folder: Path, number: int) -> Cell:
     """Do that to a run at that moment; what is wrong with its end and with what it leaves, empty where nothing is."""
     with started(folder, number) as run:
         if problem := reached(run, moment):
-            return problem
+            return Cell(kind, moment, problem)
         run.look()
         KINDS[kind](run)
-        began = time.monotonic()
+        began, load = time.monotonic(), busy()
         try:
-            code = run.process.wait(INTERRUPTED_S if kind in ENDS else END_S)
+            code = run.process.wait(END_S)
         except subprocess.TimeoutExpired:
-            return f"did not end: {run.log[-500:]}"
-        took = time.monotonic() - began
-        problems = [*_wrong_code(kind, code), *left_over(run), *_unreadable(run, killed=kind in KILLED)]
+            return Cell(kind, moment, f"did not end: {run.log[-500:]}", busy=load)
+        ended_s = time.monotonic() - began
+        load = max(load, busy())
+        left, gone_s = left_over(run)
+        problems = [*_wrong_code(kind, code), *left, *_unreadable(run, killed=kind in KILLED)]
+        if kind in ENDS and ended_s > INTERRUPTED_S * load:
+            problems.append(f"ended after {ended_s:.1f} s: {run.log[-500:]}")
         if "Traceback" in run.log:
             problems.append(f"a traceback: {run.log[-2000:]}")
-        return f"{'; '.join(problems)} (after {took:.1f} s)" if problems else ""
+        return Cell(kind, moment, "; ".join(problems), ended_s, gone_s, load)
 
 
 def _wrong_code(kind: str, code: int) -> list[str]:
@@ -282,12 +305,15 @@ def _unreadable(run: Run, *, killed: bool) -> list[str]:
     return []
 
 
-def left_over(run: Run) -> list[str]:
-    """Processes, temporary files, runtime folders, shared memory and half-written files after `GONE_S`."""
-    until = time.monotonic() + GONE_S
-    while (found := _left(run)) and time.monotonic() < until:
+def left_over(run: Run) -> tuple[list[str], float]:
+    """Processes, temporary files, runtime folders, shared memory and half-written files, and when there were none.
+
+    What still lies about after `GONE_S`, as long as that is on a machine that is this busy, is named.
+    """
+    began = time.monotonic()
+    while (found := _left(run)) and time.monotonic() - began < GONE_S * busy():
         time.sleep(0.1)
-    return found
+    return found, time.monotonic() - began
 
 
 def _left(run: Run) -> list[str]:
