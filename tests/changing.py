@@ -32,7 +32,7 @@ from tasks.load.database.session import parse
 from tests.behind import asking, behind
 from tests.databases import Database
 
-TABLES = ("public.orders", "public.tags", "public.parted")
+TABLES = ("public.orders", "public.tags", "public.parted", "public.visits")
 
 SCHEMA = (
     """CREATE TABLE orders (id bigint PRIMARY KEY, customer integer, status text, created_at timestamptz,
@@ -74,7 +74,8 @@ def prepare(server: Database) -> None:
 
 def row(name: str, what: str, *, drop: bool = False) -> dict[str, str]:
     """One recommendation."""
-    pair = (f"CREATE INDEX CONCURRENTLY {name} ON {what}", f"DROP INDEX CONCURRENTLY public.{name}")
+    way = "" if what.startswith("ONLY ") else "CONCURRENTLY "
+    pair = (f"CREATE INDEX {way}{name} ON {what}", f"DROP INDEX CONCURRENTLY public.{name}")
     return dict(zip(("sql", "drop"), pair[::-1] if drop else pair, strict=True))
 
 
@@ -184,9 +185,16 @@ class Waits:
     errors: list[str] = field(default_factory=list)
 
 
+WRITES = (
+    """INSERT INTO orders SELECT coalesce(max(id), 60000) + 1, 5, 'done', now(), 1, 'n'
+    FROM orders WHERE id > 60000""",
+    "UPDATE orders SET total = total + 1 WHERE id = 17",
+)
+
+
 @contextmanager
-def writer(url: str) -> Iterator[Waits]:
-    """Inserts and updates rows of orders all the time, and keeps the longest time that one took."""
+def writer(url: str, *statements: str) -> Iterator[Waits]:
+    """Runs writes, by default of orders, all the time, and keeps the longest time that a round of them took."""
     waits = Waits()
 
     def work(stop: threading.Event) -> None:
@@ -194,11 +202,8 @@ def writer(url: str) -> Iterator[Waits]:
             while not stop.is_set():
                 begin = time.monotonic()
                 try:
-                    connection.execute(
-                        "INSERT INTO orders SELECT coalesce(max(id), 60000) + 1, 5, 'done', now(), 1, 'n' "
-                        "FROM orders WHERE id > 60000"
-                    )
-                    connection.execute("UPDATE orders SET total = total + 1 WHERE id = 17")
+                    for statement in statements or WRITES:
+                        connection.execute(statement.encode())
                 except psycopg.Error as error:
                     waits.errors.append(str(error))
                 waits.longest_s = max(waits.longest_s, time.monotonic() - begin)

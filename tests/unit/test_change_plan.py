@@ -16,6 +16,8 @@ from tasks.components.database.change.records import ChangePlan, Kind
 
 ALLOWED = plans.Allowed({"public.orders", "shop.Odd"}, most=2)
 CREATE = "CREATE INDEX CONCURRENTLY hasivu_perf_x ON public.orders USING btree (customer)"
+ONLY = "CREATE INDEX hasivu_perf_x ON ONLY public.orders USING btree (customer)"
+JOIN = "ALTER INDEX public.hasivu_perf_x ATTACH PARTITION public.i"
 DROP = "DROP INDEX CONCURRENTLY public.hasivu_perf_x"
 
 
@@ -25,6 +27,15 @@ def read(*rows: Any, allowed: plans.Allowed = ALLOWED, **more: Any) -> ChangePla
 
 def row(sql: str = CREATE, drop: str = DROP) -> dict[str, Any]:
     return {"sql": sql, "drop": drop, "evidence": {"anything": [1, 2]}}
+
+
+def test_of_a_partitioned_table_the_whole_is_taken_and_the_rest_follows() -> None:
+    made = read(row(f"{ONLY};\n{CREATE.replace('hasivu_perf_x', 'i')};\n{JOIN};\n"))
+    (step,) = made.steps
+    assert (step.sql, step.partitioned) == (ONLY, True)
+    assert step.undo == "DROP INDEX IF EXISTS public.hasivu_perf_x"
+    assert "for each partition" in plans.shown(made)
+    assert read(row(step.sql, step.undo)) == made
 
 
 def test_what_runs_is_written_anew_and_concurrently() -> None:
@@ -55,7 +66,11 @@ def test_names_that_need_quotation_marks_keep_them() -> None:
         ("CREATE UNIQUE INDEX hasivu_perf_x ON public.orders (customer)", "UNIQUE"),
         ("CREATE INDEX IF NOT EXISTS hasivu_perf_x ON public.orders (customer)", "IF NOT EXISTS"),
         ("CREATE INDEX hasivu_perf_x ON public.orders (customer) TABLESPACE fast", "TABLESPACE"),
-        ("CREATE INDEX hasivu_perf_x ON ONLY public.orders (customer)", "ONLY"),
+        (f"{ONLY};\n{CREATE};\n{JOIN}", "stands in recommendations[0]"),
+        (f"{CREATE};\n{CREATE}", "2 statements that are not one index of a partitioned table"),
+        (f"{ONLY};\n{CREATE.replace('customer', 'total')}", "2 statements that are not one index"),
+        (f"{ONLY};\nDROP TABLE public.orders", "beside CREATE INDEX only ALTER INDEX … ATTACH PARTITION is taken"),
+        (f"{ONLY};\nALTER INDEX public.i RENAME TO j", "beside CREATE INDEX only ALTER INDEX"),
         ("CREATE INDEX hasivu_perf_x ON orders (customer)", "without its schema"),
         ("CREATE INDEX hasivu_perf_x ON public.users (customer)", "public.users may not be changed"),
         ("CREATE INDEX orders_x ON public.orders (customer)", "is not ours"),

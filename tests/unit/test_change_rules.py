@@ -351,6 +351,8 @@ STEP = Step(
     undo=f"DROP INDEX CONCURRENTLY IF EXISTS public.{NAME}",
 )
 TABLE = {"kind": "r", "persistence": "p", "owns": True, "creates": True, "owner": "boss", "rows": 1, "bytes": 8192}
+TABLE |= {"oids": [1], "foreign": None, "others": None}
+PARTED = {**TABLE, "kind": "p"}
 FACTS = preflight.Facts(
     version=180_000,
     role="app",
@@ -375,6 +377,22 @@ def theirs(**more: Any) -> preflight.Existing:
     return preflight.Existing(**{**given, "definition": definition, **more})
 
 
+ONLY = STEP.model_copy(update={"partitioned": True})
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        (TABLE, "is not partitioned: write CREATE INDEX CONCURRENTLY without ONLY"),
+        ({**PARTED, "foreign": "far"}, "partition far of public.orders lies elsewhere"),
+        ({**PARTED, "others": "theirs"}, "partition theirs of public.orders has another owner"),
+    ],
+)
+def test_partitioned_tables_are_told_from_others(table: dict[str, Any], words: str) -> None:
+    (problem,) = preflight.problems(replace(FACTS, table=table), ONLY, ChangeSettings())
+    assert words in problem
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -382,7 +400,7 @@ def theirs(**more: Any) -> preflight.Existing:
         ({"version": 190_000}, "PostgreSQL 19 is not known"),
         ({"replica": True}, "read-only replica"),
         ({"table": None}, "public.orders does not exist"),
-        ({"table": {**TABLE, "kind": "p"}}, "is partitioned"),
+        ({"table": PARTED}, "is partitioned: CREATE INDEX CONCURRENTLY cannot be used on it; write CREATE INDEX"),
         ({"table": {**TABLE, "kind": "v"}}, "is no table"),
         ({"table": {**TABLE, "persistence": "t"}}, "is temporary"),
         ({"table": {**TABLE, "owns": False}}, "does not own public.orders: GRANT boss TO app"),

@@ -33,7 +33,8 @@ class Advice:
     @property
     def shown(self) -> str:
         """What the index holds, as SQL: its keys and all that follows them."""
-        return self.sql.partition(" USING ")[2].partition(" ")[2] or ", ".join(self.columns)
+        first = self.sql.partition(";\n")[0]  # a partitioned table's index takes many statements
+        return first.partition(" USING ")[2].partition(" ")[2] or ", ".join(self.columns)
 
     @property
     def tested(self) -> str:

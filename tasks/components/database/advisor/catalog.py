@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from storage.errors import NotMeasuredError
+from tasks.components.database import partitions
 from tasks.components.database.advisor.source import Name
 from tasks.components.database.facts import PG14
+from tasks.components.database.partitions import Partition
 from tasks.load.database.session import QueryError, Session
 
 
@@ -66,6 +68,7 @@ class Table:
     """Share of pages that are all-visible: where it is low, an index-only scan visits the table after all."""
     foreign_keys: tuple[tuple[str, ...], ...] = ()
     partitioned: bool = False
+    partitions: tuple[Partition, ...] = ()
 
     @property
     def writes(self) -> int:
@@ -180,6 +183,7 @@ def read(session: Session) -> Catalog:
                 ("columns", _COLUMNS),
                 ("indexes", _INDEXES),
                 ("keys", _KEYS),
+                ("partitions", partitions.ALL),
                 ("views", _VIEWS),
                 ("path", _PATH),
                 ("extensions", _EXTENSIONS),
@@ -233,6 +237,9 @@ def _table(row: Row, rows: Mapping[str, Sequence[Row]]) -> Table:
         deletes=int(row["deletes"]),
         all_visible=min(1.0, row["visible"] / row["pages"]) if row["pages"] else 0.0,
         partitioned=row["partitioned"],
+        partitions=tuple(
+            Partition.of(one) for one in rows["partitions"] if (one["root_schema"], one["root"]) == mine
+        ),
         foreign_keys=tuple(tuple(one["columns"]) for one in rows["keys"] if _of(one) == mine),
     )
 

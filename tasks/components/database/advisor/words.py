@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from tasks.components.database import partitions
 from tasks.components.database.advisor.ask import Planner
 from tasks.components.database.advisor.case import Case
 from tasks.components.database.advisor.choose import Choice
@@ -36,7 +37,7 @@ class Found:
         effects = list(self._effects(name))
         helps = [one for one in effects if one.factor > 1.0]
         best = max(helps, key=lambda one: one.factor * one.calls * one.mean_ms, default=None)
-        partitioned = self.case.catalog.tables[index.schema, index.table].partitioned
+        table = self.case.catalog.tables[index.schema, index.table]
         evidence = Evidence(
             table=f"{index.schema}.{index.table}",
             reason=_reason(helps, proved=proof is not None),
@@ -50,10 +51,11 @@ class Found:
             tested=self.planner.whatif.how if proof is None else Rehearsal.how,
             confidence="medium" if proof is None else "high",
         )
-        # PostgreSQL builds an index of a partitioned table in one go only, under a lock against writes.
-        way = "" if partitioned else "CONCURRENTLY "
+        way = "" if table.partitioned else "CONCURRENTLY "
         drop = f"DROP INDEX {way}IF EXISTS {quoted(index.schema)}.{quoted(index.name)}"
-        return Recommendation(index.definition(concurrently=not partitioned), drop, evidence)
+        if not table.partitioned:
+            return Recommendation(index.definition(concurrently=True), drop, evidence)
+        return Recommendation(";\n".join(partitions.commands(index.definition(), table.partitions)), drop, evidence)
 
     def _effects(self, name: str) -> Iterator[Effect]:
         """Statements whose plan uses the index when all kept ones are there."""

@@ -78,7 +78,9 @@ class Carrier:
             def work() -> None:
                 try:
                     self._hand.run(statement)
-                except (ChangeError, NotMeasuredError) as error:
+                except ChangeError as error:
+                    errors.append(error)
+                except NotMeasuredError as error:
                     errors.append(ChangeError(str(error)))
 
             begin = time.monotonic()

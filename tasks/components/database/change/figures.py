@@ -55,19 +55,21 @@ class Measuring:
                 with self._session(READ_MS) as session:
                     self.chosen = replay.chosen(session, step, self.reads, self.settings)
             reads, notes = self.chosen
-            found, problems = self._run(reads)
+            found, problems = self._run(reads, step)
         except (QueryError, NotMeasuredError) as error:
             return (), [f"reads were not replayed: {error}"]
         return tuple(found), [*notes, *problems]
 
-    def _run(self, reads: Sequence[Read]) -> tuple[list[Replay], list[str]]:
+    def _run(self, reads: Sequence[Read], step: Step) -> tuple[list[Replay], list[str]]:
         if not reads:
             return [], []
         self.say(f"replaying {len(reads)} reads")
         found, problems = [], []
         with self._session(int(self.settings.replay_timeout_s * 1000)) as session:
+            names = replay.part_names(session, step)
             for read in reads:
                 one, problem = replay.replayed(session, read, self.settings.replays)
+                one = one and replay.by_whole(one, step.name, names)
                 found += [one] if one is not None else []
                 problems += [problem] if problem else []
         return found, problems

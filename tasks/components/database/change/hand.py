@@ -61,7 +61,7 @@ class Hand:
         try:
             self.session().run(statement, limit_s=self._timeout_s)
         except QueryError as error:
-            raise ChangeError(str(error)) from None
+            raise ChangeError(str(error), error.state) from None
 
     def sever(self) -> None:
         """Cut the connection from another thread."""

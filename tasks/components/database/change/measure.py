@@ -23,10 +23,16 @@ _PAGE = 8192
 _SLICE_S = 0.5
 
 _SCANS = """
-SELECT s.idx_scan AS scans FROM pg_catalog.pg_stat_all_indexes s
-WHERE s.schemaname = %(schema)s AND s.indexrelname = %(name)s"""
+SELECT sum(s.idx_scan)::int8 AS scans FROM pg_catalog.pg_stat_all_indexes s WHERE s.indexrelid IN (
+  WITH RECURSIVE tree AS (
+    SELECT c.oid FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = %(schema)s AND c.relname = %(name)s
+    UNION ALL SELECT h.inhrelid FROM tree JOIN pg_catalog.pg_inherits h ON h.inhparent = tree.oid)
+  SELECT oid FROM tree)"""
+"""Of an index and its parts: that of a partitioned table is never scanned itself."""
+
 _TABLES = """
-SELECT c.relname AS name, c.relkind::text AS kind FROM pg_catalog.pg_class c
+SELECT c.relname AS name, c.relkind::text AS kind, c.relispartition AS part FROM pg_catalog.pg_class c
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname NOT IN ('pg_catalog', 'information_schema')"""
 
@@ -47,7 +53,7 @@ def reading(session: Session, facts: Facts, step: Step) -> Reading:
     return Reading(
         at=datetime.now(UTC),
         rows={(row["userid"], row["queryid"], row["toplevel"]): row for row in rows},
-        scans=int(found[0]["scans"]) if found else None,
+        scans=int(found[0]["scans"]) if found[0]["scans"] is not None else None,
     )
 
 
@@ -123,7 +129,7 @@ def _texts(session: Session, known: Facts, gained: Mapping[Key, Gained]) -> Mapp
 def _others(session: Session, step: Step) -> frozenset[str]:
     """Names that can only mean another table: what uses nothing else belongs to the control group."""
     rows = session.query(_TABLES)
-    plain = {row["name"] for row in rows if row["kind"] in "rm"}
+    plain = {row["name"] for row in rows if row["kind"] in "rm" and not row["part"]}
     doubtful = {row["name"] for row in rows if row["kind"] in "pvf"} | {step.table}
     return frozenset(plain - doubtful)
 

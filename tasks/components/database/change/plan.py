@@ -26,8 +26,12 @@ _CREATE_FIELDS = frozenset(
 _CREATE_FIELDS_DROPPED = frozenset({"concurrent"})
 _OPTIONS = frozenset({"fillfactor", "pages_per_range", "fastupdate", "deduplicate_items", "autosummarize"})
 _WHY = 200
+_ATTACH = postgast.pg_query_pb2.AT_AttachPartition
+SEPARATOR = ";\n"
+"""Between the statements that make an index of a partitioned table."""
 MOST_CHARACTERS, MOST_STATEMENT = 10_000_000, 4000
-"""Of a file, and of a statement in it: the parser ends the process where expressions nest some ten thousand deep."""
+"""Of a file, and of a statement in it, of which a partitioned table has many: the
+parser ends the process where expressions nest some ten thousand deep."""
 
 _HOW = {
     "unique": "UNIQUE is a rule for the data, not a matter of speed: build it by hand",
@@ -102,6 +106,14 @@ def shape(definition: str) -> str:
     return str(postgast.deparse(tree))
 
 
+def anywhere(definition: str) -> str:
+    """The same without its table: what an index of a partition shares with that of the whole table."""
+    tree: Any = postgast.parse(shape(definition))
+    relation = tree.stmts[0].stmt.index_stmt.relation
+    relation.schemaname, relation.relname, relation.inh = "s", "t", True
+    return str(postgast.deparse(tree))
+
+
 def _together(steps: Collection[Step], allowed: Allowed) -> Iterator[str]:
     if len(steps) > allowed.most:
         yield f"{len(steps)} changes, {allowed.most} a run are allowed (max_builds): split the plan"
@@ -119,8 +131,7 @@ def _step(row: Any, place: str, allowed: Allowed) -> Step:
     for name in ("sql", "drop"):
         if not isinstance(row.get(name), str):
             raise _RefusalError(f".{name}: no text: `sql` says what to do, `drop` what takes it back")
-        _readable(row[name], name)
-        texts[name] = row[name]
+        texts[name] = _first(row[name], name)
     kinds = {name: _kind(text, name) for name, text in texts.items()}
     if kinds["sql"] is kinds["drop"]:
         raise _RefusalError(f".drop: it does not take `sql` back: both {kinds['sql'].value} an index")
@@ -137,10 +148,37 @@ def _step(row: Any, place: str, allowed: Allowed) -> Step:
         raise _RefusalError(
             f".{created}: table {table} may not be changed: [database.changes] tables does not name it"
         )
-    drop = _drop_statement(made["schema_name"], made["name"])
+    drop = _drop_statement(made["schema_name"], made["name"], concurrently=not made["partitioned"])
     pair = (made.pop("statement"), drop)
     sql, undo = pair if kinds["sql"] is Kind.CREATE else pair[::-1]
     return Step(kind=kinds["sql"], sql=sql, undo=undo, place=place, why=_why(row), **made)
+
+
+def _first(text: str, name: str) -> str:
+    """The one statement; of the sequence for a partitioned table the first, from which all others follow."""
+    first, *others = text.strip().removesuffix(";").split(SEPARATOR)
+    for statement in (first, *others):
+        _readable(statement, name)
+    if others:
+        shapes = {_part_shape(statement, name) for statement in others} - {None}
+        whole = _part_shape(first, name)
+        relation = _statement(first, name).stmts[0].stmt.index_stmt.relation
+        if whole is None or relation.inh or shapes - {whole}:
+            raise _RefusalError(
+                f".{name}: {len(others) + 1} statements that are not one index of a partitioned table"
+            )
+    return first
+
+
+def _part_shape(statement: str, where: str) -> str | None:
+    """An index as it is on any table; None for what attaches one to another."""
+    node = _statement(statement, where).stmts[0].stmt
+    match node.WhichOneof("node"):
+        case "index_stmt":
+            return anywhere(statement)
+        case "alter_table_stmt" if [item.alter_table_cmd.subtype for item in node.alter_table_stmt.cmds] == [_ATTACH]:
+            return None
+    raise _RefusalError(f".{where}: beside CREATE INDEX only ALTER INDEX … ATTACH PARTITION is taken")
 
 
 def _readable(text: str, name: str) -> None:
@@ -189,13 +227,11 @@ def _created(text: str, where: str) -> dict[str, Any]:
     relation = node.relation
     if not relation.schemaname or relation.catalogname:
         raise _RefusalError(f"{where}: table {relation.relname} stands without its schema: write schema.table")
-    if not relation.inh:
-        raise _RefusalError(f"{where}: ONLY makes no index of the partitions: name each partition")
     _own_name(node.idxname, where)
     if node.access_method not in _METHODS:
         raise _RefusalError(f"{where}: access method {node.access_method} is unknown")
     keys = [item.index_elem for item in node.index_params]
-    node.concurrent = True
+    node.concurrent = relation.inh
     return {
         "schema_name": relation.schemaname,
         "table": relation.relname,
@@ -204,6 +240,7 @@ def _created(text: str, where: str) -> dict[str, Any]:
         "columns": tuple(key.name for key in keys if key.name),
         "include": tuple(item.index_elem.name for item in node.index_including_params),
         "expression": any(not key.name for key in keys),
+        "partitioned": not relation.inh,
         "statement": str(postgast.deparse(tree)),
     }
 
@@ -241,8 +278,8 @@ def _removed(text: str, where: str) -> tuple[str, str]:
     return (schema[0] if schema else ""), name
 
 
-def _drop_statement(schema: str, name: str) -> str:
-    tree: Any = postgast.parse("DROP INDEX CONCURRENTLY IF EXISTS s.n")
+def _drop_statement(schema: str, name: str, *, concurrently: bool) -> str:
+    tree: Any = postgast.parse(f"DROP INDEX {'CONCURRENTLY ' if concurrently else ''}IF EXISTS s.n")
     first, second = tree.stmts[0].stmt.drop_stmt.objects[0].list.items
     first.string.sval, second.string.sval = schema, name
     return str(postgast.deparse(tree))
@@ -253,5 +290,6 @@ def shown(plan: ChangePlan) -> str:
     lines = [f"plan {plan.fingerprint}"]
     for number, step in enumerate(plan.steps, start=1):
         lines += [f"{number}. {step.sql};", f"   undo: {step.undo};"]
+        lines += ["   and for each partition the same CONCURRENTLY, then attached to it"] if step.partitioned else []
         lines += [f"   the plan says: {step.why}"] if step.why else []
     return "\n".join(lines if plan.steps else [*lines, "no changes: only what earlier runs left is ended"])

@@ -25,11 +25,20 @@ _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 _TABLE = """
 SELECT c.oid, c.relkind::text AS kind, c.relpersistence::text AS persistence, c.reltuples::float8 AS rows,
-       pg_catalog.pg_relation_size(c.oid) AS bytes, pg_catalog.pg_get_userbyid(c.relowner) AS owner,
-       pg_catalog.pg_has_role(c.relowner, 'USAGE') AS owns,
-       pg_catalog.has_schema_privilege(n.oid, 'CREATE') AS creates
+       p.bytes, pg_catalog.pg_get_userbyid(c.relowner) AS owner, pg_catalog.pg_has_role(c.relowner, 'USAGE') AS owns,
+       pg_catalog.has_schema_privilege(n.oid, 'CREATE') AS creates, p.oids, p.foreign, p.others
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+CROSS JOIN LATERAL (
+  WITH RECURSIVE parts AS (
+    SELECT c.oid AS oid UNION ALL
+    SELECT i.inhrelid FROM parts q JOIN pg_catalog.pg_inherits i ON i.inhparent = q.oid WHERE c.relkind = 'p')
+  SELECT sum(pg_catalog.pg_relation_size(o.oid))::int8 AS bytes, pg_catalog.array_agg(o.oid) AS oids,
+         min(o.relname) FILTER (WHERE o.relkind NOT IN ('r', 'p')) AS foreign,
+         min(o.relname) FILTER (WHERE NOT pg_catalog.pg_has_role(o.relowner, 'USAGE')
+           OR NOT pg_catalog.has_schema_privilege(o.relnamespace, 'CREATE')) AS others
+  FROM parts q JOIN pg_catalog.pg_class o ON o.oid = q.oid) p
 WHERE n.nspname = %(schema)s AND c.relname = %(table)s"""
+"""A table, with its partitions where it has any: all their bytes and oids, and one that cannot have an index."""
 
 _INDEXES = """
 SELECT ic.relname AS name, t.relname AS of, i.indisvalid AS valid, pg_catalog.obj_description(ic.oid) AS comment,
@@ -50,7 +59,7 @@ FROM pg_catalog.pg_stat_activity a
 WHERE a.datname = current_database() AND a.xact_start < clock_timestamp() - %(age)s * interval '1 second'
   AND a.pid <> pg_catalog.pg_backend_pid() AND a.backend_type NOT IN ('autovacuum worker', 'parallel worker')
   AND (a.backend_xmin IS NOT NULL
-       OR EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.pid = a.pid AND l.relation = %(oid)s))
+       OR EXISTS (SELECT FROM pg_catalog.pg_locks l WHERE l.pid = a.pid AND l.relation = ANY(%(oids)s::oid[])))
 UNION ALL
 SELECT 'prepared ' || gid, owner, '', 'prepared', extract(epoch FROM clock_timestamp() - prepared)::float8
 FROM pg_catalog.pg_prepared_xacts
@@ -63,7 +72,7 @@ are idle in a transaction do not stand in the way."""
 _BUSY = """
 SELECT a.pid, left(a.query, 40) AS query, a.backend_type = 'autovacuum worker' AS automatic
 FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid
-WHERE l.locktype = 'relation' AND l.granted AND l.relation = %(oid)s
+WHERE l.locktype = 'relation' AND l.granted AND l.relation = ANY(%(oids)s::oid[])
   AND l.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())
   AND l.mode IN ('ShareUpdateExclusiveLock', 'ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock',
                  'AccessExclusiveLock')
@@ -120,8 +129,8 @@ def read(session: Session, step: Step, settings: ChangeSettings) -> Facts:
     tables = session.query(_TABLE, names)
     table = tables[0] if tables else None
     replicas: dict[str, Any] = {"n": 0, "bytes": None} if rights["replica"] else session.query(_REPLICAS)[0]
-    old = session.query(_OLD, {"age": settings.transaction_age_s, "oid": table["oid"] if table else None})
-    busy = session.query(_BUSY, {"oid": table["oid"]}) if table else []
+    old = session.query(_OLD, {"age": settings.transaction_age_s, "oids": table["oids"] if table else []})
+    busy = session.query(_BUSY, {"oids": table["oids"]}) if table else []
     return Facts(
         version=session.version,
         role=rights["role"],
@@ -206,13 +215,7 @@ def problems(facts: Facts, step: Step, settings: ChangeSettings) -> Iterator[str
 
 
 def _table(table: Mapping[str, Any], facts: Facts, step: Step) -> Iterator[str]:
-    if table["kind"] == "p":
-        yield (
-            f"{step.table_name} is partitioned: CREATE INDEX CONCURRENTLY cannot be used on it; plan the index for "
-            "each partition, and attach them by hand"
-        )
-    elif table["kind"] not in ("r", "m"):
-        yield f"{step.table_name} is no table"
+    yield from _kind(table, step)
     if table["persistence"] == "t":
         yield f"{step.table_name} is temporary"
     if not table["owns"]:
@@ -230,6 +233,27 @@ def _table(table: Mapping[str, Any], facts: Facts, step: Step) -> Iterator[str]:
         yield f"an {state}index {step.name} is there that another made: look at it, and drop it by hand"
     elif named is not None and step.kind is Kind.DROP and named.mark is None:
         yield f"index {step.name} does not bear this program's comment: it is not ours to drop"
+
+
+def _kind(table: Mapping[str, Any], step: Step) -> Iterator[str]:
+    if table["kind"] not in ("r", "m", "p"):
+        yield f"{step.table_name} is no table"
+    elif table["kind"] == "p" and not step.partitioned:
+        yield (
+            f"{step.table_name} is partitioned: CREATE INDEX CONCURRENTLY cannot be used on it; write CREATE INDEX "
+            f"{step.name} ON ONLY {step.table_name} …, and each partition's own is built CONCURRENTLY"
+        )
+    elif table["kind"] != "p" and step.partitioned:
+        yield f"{step.table_name} is not partitioned: write CREATE INDEX CONCURRENTLY without ONLY"
+    if table["kind"] == "p":
+        yield from _partitions(table, step)
+
+
+def _partitions(table: Mapping[str, Any], step: Step) -> Iterator[str]:
+    if table["foreign"] is not None:
+        yield f"partition {table['foreign']} of {step.table_name} lies elsewhere: index each of the others by itself"
+    if table["others"] is not None and table["owns"] and table["creates"]:
+        yield f"partition {table['others']} of {step.table_name} has another owner or schema: GRANT as for the table"
 
 
 def _moment(facts: Facts, settings: ChangeSettings) -> Iterator[str]:

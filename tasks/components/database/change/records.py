@@ -15,7 +15,14 @@ from tasks.components.database.advisor.records import quoted
 
 
 class ChangeError(Exception):
-    """A step that could not be done; the text is one line without secrets that names the thing and the remedy."""
+    """A step that could not be done; the text is one line without secrets that names the thing and the remedy.
+
+    `state` is the server's SQLSTATE, where the server said so.
+    """
+
+    def __init__(self, text: str, state: str = "") -> None:
+        super().__init__(text)
+        self.state = state
 
 
 class Kind(StrEnum):
@@ -30,6 +37,7 @@ class Step(Record):
 
     `columns` are the plain columns of the keys, `expression` whether a key is anything else; `place` is where in the
     plan file it stands, `why` what the plan says for it, as it says it: it is shown, and not part of the fingerprint.
+    Of a `partitioned` table the statement is the index ON ONLY the parent; those of its partitions follow from it.
     """
 
     kind: Kind
@@ -42,6 +50,7 @@ class Step(Record):
     include: tuple[str, ...] = ()
     method: str = "btree"
     expression: bool = False
+    partitioned: bool = False
     place: str = ""
     why: str = ""
 

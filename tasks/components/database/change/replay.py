@@ -12,7 +12,7 @@ import hashlib
 import json
 import random
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,7 @@ from deployments.changes import ChangeSettings
 from deployments.config import DatabaseSettings
 from storage.errors import NotMeasuredError
 from tasks.components.database import facts as server_facts
+from tasks.components.database import partitions
 from tasks.components.database.advisor import catalog as catalogs
 from tasks.components.database.advisor import fill
 from tasks.components.database.advisor.explain import nodes
@@ -174,6 +175,20 @@ def replayed(session: Session, read: Read, runs: int) -> tuple[Replay | None, st
         plan=_plan(tree),
         indexes=tuple(sorted({str(node["Index Name"]) for node in nodes(tree) if "Index Name" in node})),
     ), ""
+
+
+def part_names(session: Session, step: Step) -> frozenset[str]:
+    """The names that the index of a step has on the partitions of its table, where that is partitioned."""
+    if not step.partitioned:
+        return frozenset()
+    found = partitions.read(session, step.schema_name, step.table)
+    return frozenset(partitions.part_name(step.name, one) for one in found)
+
+
+def by_whole(one: Replay, name: str, names: Collection[str]) -> Replay:
+    """A replay in whose indexes the parts of an index count as that index."""
+    used = {name if index in names else index for index in one.indexes}
+    return one.model_copy(update={"indexes": tuple(sorted(used))})
 
 
 def _reason(error: QueryError) -> str:

@@ -139,6 +139,8 @@ def _recover(request: Request, steps: Steps, indexes: Indexes, recovered: list[E
         recovered.append(entry)
         recovered[-1] = steps.resume(entry)
     for found in indexes.all():
+        if found.attached:  # it goes and stays with the whole
+            continue
         if found.mark is not None and (not found.valid or not found.mark.kept):
             _remove_orphan(indexes, found, notes)
         elif found.mark is None and not found.valid:

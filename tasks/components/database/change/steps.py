@@ -152,14 +152,19 @@ class Steps:
         step = entry.step
         found = self.indexes.find(step)
         if step.kind is Kind.CREATE:
-            if found is not None:
-                self.indexes.remove(found, ours=True)
+            self._remove_all(step, found, ours=True)
             return
         if found is not None and found.valid:
             return
-        if found is not None:  # a removal that was interrupted
-            self.indexes.remove(found)
+        self._remove_all(step, found)  # a removal that was interrupted
         self.indexes.build(step, Mark(entry.run, entry.plan, kept=True))
+
+    def _remove_all(self, step: Step, found: Found | None, *, ours: bool = False) -> None:
+        """Remove an index, and those of partitions that were never attached to it."""
+        if found is not None:
+            self.indexes.remove(found, ours=ours)
+        for part in self.indexes.left_of(step):
+            self.indexes.remove(part, ours=ours)
 
     # --- what an earlier run left ---
 
@@ -181,7 +186,7 @@ class Steps:
 
     def _cleaned(self, entry: Entry, found: Found | None) -> Entry:
         """Nothing of it stays."""
-        if entry.step.kind is Kind.CREATE and found is None:
+        if entry.step.kind is Kind.CREATE and found is None and not self.indexes.left_of(entry.step):
             return self._moved(entry, State.FAILED, "the earlier run was interrupted: nothing was left of it")
         state = "INVALID index" if found is not None and not found.valid else "index"
         what = f"its {state} was removed" if entry.step.kind is Kind.CREATE else "the index was made whole again"
