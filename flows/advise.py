@@ -96,7 +96,8 @@ def _lines(number: int, one: Recommendation) -> list[str]:
     evidence = one.evidence
     price = f"{evidence.bytes / _MB:.1f} MB ({evidence.size_is}), WAL {evidence.wal_growth:+.1%}"
     sure = f"{evidence.tested}, confidence {evidence.confidence}"
-    lines = [f"{number}. {one.sql};", f"   {evidence.reason}; {price}, {sure}"]
+    statements = one.sql.replace("\n", "\n   ")
+    lines = [f"{number}. {statements};", f"   {evidence.reason}; {price}, {sure}"]
     for effect in evidence.helps[:3]:
         timed = (
             f"{effect.measured_before_ms:,.2f} → {effect.measured_after_ms:,.2f} ms"
