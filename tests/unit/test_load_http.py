@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from contextlib import suppress
 from itertools import pairwise
 
@@ -187,3 +188,31 @@ def test_a_head_that_was_read_before_frames_each_answer_as_the_first_time() -> N
     assert scanner.feed(head + b"body and what nobody asked for")
     assert bytes(scanner.body) == b"body"
     assert not scanner.keep_alive
+
+
+def test_an_answer_owes_nothing_to_the_one_before_it() -> None:
+    """What a connection learned from one answer must not colour the next, whichever way each of them is read."""
+    answers = [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nX-Next: a\r\n\r\nbody",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nX-Next: a\r\n\r\nBODY",
+        b"HTTP/1.1 404 No\r\nContent-Length: 2\r\nX-Next: b\r\n\r\nno",
+        b"HTTP/1.1 201 OK\r\nTransfer-Encoding: chunked\r\nX-Next: c\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 4\r\nX-Next: a\r\n\r\nlate",
+        b"HTTP/1.1 204 Nothing\r\nX-Next: d\r\n\r\n",
+    ]
+
+    def seen(scanner: Scanner, data: bytes, *, cut: int, keep: bool) -> tuple[object, ...]:
+        scanner.reset(keep_body=keep)
+        pieces = [piece for piece in (data[:cut], data[cut:]) if piece]
+        assert [scanner.feed(piece) for piece in pieces][-1]
+        return scanner.status, scanner.size, scanner.head, bytes(scanner.body), scanner.keep_alive
+
+    kept = Scanner()
+    chance = random.Random(7)  # noqa: S311 - a test
+    for _ in range(400):
+        data, keep = chance.choice(answers), chance.random() < 0.7
+        cut = chance.choice([0, 0, 10, len(data) - 1])
+        body = {b"a": data[-4:], b"b": b"no", b"c": b"abc", b"d": b""}[data.partition(b"X-Next: ")[2][:1]]
+        found = seen(kept, data, cut=cut, keep=keep)
+        assert found == seen(Scanner(), data, cut=cut, keep=keep)
+        assert found[3] == (body if keep else b"")

@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Coroutine, Mapping
-from functools import wraps
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -93,8 +93,8 @@ class LoadClient(WatchedClient):
             raise
         head = KNOWN_HEADS.get(call.head) if call.error is None else None
         if head is None:
-            head = caller.head_of(call, line.name, lambda: request_of(line.method, line.url, data))
-        response = LoadResponse(head, call.body, caller.tell(call, line.name), line, data)
+            head = caller.head_of(call, line.name, partial(request_of, line.method, line.url, data))
+        response = LoadResponse(head, call, caller.tell(call, line.name), line)
         return await self._more(response, options) if head.special else response
 
     async def _planned(self, taken: int, method: str, url: str, options: Mapping[str, Any]) -> httpx.Response:
@@ -111,7 +111,7 @@ class LoadClient(WatchedClient):
             call, name, line.origin, lambda: request_of(line.method, line.url, data), limits
         )
         line.pool = self.engine.pools.get(line.origin)
-        response = LoadResponse(answer.head, call.body, answer.exchange, line, data)
+        response = LoadResponse(answer.head, call, answer.exchange, line)
         if self._default_encoding != "utf-8":
             response.default_encoding = self._default_encoding
         return await self._more(response, options) if answer.head.special else response

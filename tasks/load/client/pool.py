@@ -41,11 +41,10 @@ class Call(Pending):
         head_only: bool = False,  # noqa: FBT001, FBT002 - by position, since one is made for each request
         close: bool = False,  # noqa: FBT001, FBT002 - likewise
     ) -> None:
-        # the base's own constructor is left out, and what only an end can tell
+        # the base's own constructor is left out, what a client's pool does not read, and what only an end can tell
         self.intended = intended
         self.taken = taken
         self.data = data
-        self.keep_body = True
         self.sent = 0
         self.done = done
         self.head_only = head_only

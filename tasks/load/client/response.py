@@ -11,6 +11,7 @@ import httpx
 
 from tasks.load.client.decoding import BoundedResponse
 from tasks.load.client.exchange import Exchange
+from tasks.load.client.pool import Call
 from tasks.load.client.request import Line
 from tasks.load.wire.http import BadAnswer
 
@@ -81,14 +82,17 @@ class LoadResponse(BoundedResponse):
     _asked: httpx.Request | None = None
     _plain: bytes | None = None
 
-    def __init__(self, head: Head, body: bytes | bytearray, exchange: Exchange, line: Line, data: bytes) -> None:
+    def __init__(self, head: Head, call: Call, exchange: Exchange, line: Line) -> None:
         # httpx's own constructor is left out: it makes what most answers are never asked for
         self.status_code = head.status
         self.head = head
-        self._body = body
+        self._call = call
         self._exchange = exchange
         self._line = line
-        self._data = data
+
+    @property
+    def _body(self) -> bytes | bytearray:
+        return self._call.body
 
     def decode(self) -> None:
         """Undo the content's encoding now; `httpx.DecodingError` where it is none."""
@@ -108,7 +112,7 @@ class LoadResponse(BoundedResponse):
     @property
     def _request(self) -> httpx.Request | None:
         if self._asked is None:
-            self._asked = request_of(self._line.method, self._line.url, self._data)
+            self._asked = request_of(self._line.method, self._line.url, self._call.data)
         return self._asked
 
     @_request.setter

@@ -28,6 +28,10 @@ _NOTHING = bytearray()  # stands for a body that is not kept, and is never added
 _HEAD, _COUNTED, _UNTIL_CLOSE, _SIZE_LINE, _CHUNK, _TRAILER, _DONE = range(7)
 
 
+Usual = tuple[bytes, int, int, int, bytes]
+"""What answers with the same head have in common: (head with its end, bytes in all, status, bytes of body, head)."""
+
+
 class BadAnswer(Exception):  # noqa: N818 - it is the answer that is bad
     """An answer that cannot be used; `kind` is one of `samples.ERRORS`."""
 
@@ -43,33 +47,59 @@ class Scanner:
     holds the body where `reset` was told to keep it.
     """
 
-    __slots__ = ("_buffer", "_interim", "_keep", "_left", "_mode", "body", "head", "keep_alive", "size", "status")
+    __slots__ = (
+        "_buffer", "_interim", "_keep", "_left", "_mode", "_parsed", "_usual",
+        "body", "head", "keep_alive", "size", "status",
+    )  # fmt: skip
 
-    _plain: ClassVar[dict[bytes, tuple[int, int]]] = {}
-    """Heads that were read before, of answers with a length on connections that stay: their status and length. A
-    server's heads differ by their date alone, so within a second most are known."""
+    body: bytes | bytearray
+
+    _plain: ClassVar[dict[bytes, Usual]] = {}
+    """Heads that were read before, of answers with a length on connections that stay. A server's heads differ by
+    their date alone, so within a second most are known."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
+        self._usual: Usual = (b"\0", -1, 0, 0, b"")
+        self._parsed = True
         self.reset(keep_body=False)
 
     def reset(self, *, keep_body: bool) -> None:
-        """Make ready for the next answer."""
-        self._mode = _HEAD
+        """Make ready for the next answer. Only what was parsed leaves anything behind."""
         self._keep = keep_body
+        if self._parsed:
+            self._parsed = False
+            self._clear()
+
+    def _clear(self) -> None:
+        self._mode = _HEAD
         self._left = 0
         self._interim = 0
         self.status = 0
         self.size = 0
         self.keep_alive = True
         self.head = b""
-        self.body = bytearray() if keep_body else _NOTHING
+        self.body = _NOTHING
 
     def feed(self, data: bytes) -> bool:
         """Take what arrived; whether the answer is whole now. `BadAnswer` where it breaks the protocol or a bound."""
+        start, length, status, size, head = self._usual
+        if len(data) == length and data.startswith(start) and self._mode == _HEAD and not self._buffer:
+            self.status, self.size, self.head = status, size, head
+            self.body = data[len(start) :] if self._keep else _NOTHING
+            return True
+        return self._parse(data)
+
+    def _parse(self, data: bytes) -> bool:
+        """Take what is not the usual answer of this connection."""
         if self._mode == _HEAD:
             if not self._buffer and self._known(data):
-                return True
+                return self.feed(data)
+            if not self._parsed:
+                self._parsed = True
+                self._clear()
+            if self._keep and not self.body:
+                self.body = bytearray()
             rest = self._scan_head(data)
             if rest is None:
                 return False
@@ -85,18 +115,14 @@ class Scanner:
         return self._scan_chunks(data)
 
     def _known(self, data: bytes) -> bool:
-        """Whether this is a whole answer whose head was read before; its parts are set then."""
+        """Whether this is a whole answer whose head was read before; it is the usual one from now on."""
         end = data.find(b"\r\n\r\n")
         if end < 0:
             return False
-        head = data[:end]
-        found = self._plain.get(head)
-        if found is None or len(data) - end - 4 != found[1]:
+        found = self._plain.get(data[:end])
+        if found is None or len(data) != found[1]:
             return False
-        self.status, self.size = found
-        self.head = head
-        if self._keep:
-            self.body += data[end + 4 :]
+        self._usual = found
         return True
 
     def end(self) -> bool:
@@ -108,7 +134,7 @@ class Scanner:
         if self.size > BODY_LIMIT:
             raise BadAnswer("body_too_large")
         if self._keep:
-            self.body += data
+            self.body += data  # in place: what is parsed is gathered in a bytearray
 
     def _scan_head(self, data: bytes) -> bytes | None:
         """What follows the head; None where it is not whole yet."""
@@ -151,7 +177,8 @@ class Scanner:
         if self._mode == _COUNTED and self.keep_alive:
             if len(self._plain) >= _PLAIN_LIMIT:
                 self._plain.clear()
-            self._plain[head] = (self.status, self._left)
+            start = head + b"\r\n\r\n"
+            self._plain[head] = (start, len(start) + self._left, self.status, self._left, head)
 
     def _frame(self, fields: list[tuple[bytes, bytes]]) -> None:
         """Decide how the body ends (RFC 9112, 6.3)."""
@@ -315,7 +342,8 @@ class Connection:
             self._finish(stamp_ns, seen_ns, bad.kind)
             return
         if whole:
-            self._finish(stamp_ns, seen_ns, None)
+            self.busy = False
+            self._owner.finished(self, stamp_ns, seen_ns, None)
 
     def ended(self, at_ns: int) -> None:
         """The target closes: the end of an answer without a length, or of the connection."""

@@ -15,7 +15,7 @@ import struct
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 from tasks.load.wire.wire import Place, Receiver, Stamps, connecting_kind, handshake_kind, kind_of
 
@@ -103,12 +103,17 @@ class LinuxWire:
 class _Stream:
     """A plain TCP connection: connecting, then open, then closed; see `wire.Stream`."""
 
-    __slots__ = ("_aborted", "_fd", "_pending", "_place", "_receiver", "_recv", "_send", "_socket", "_up", "_wire")
+    __slots__ = (
+        "_aborted", "_fd", "_pending", "_place", "_receiver", "_recv", "_send", "_socket", "_stamped", "_take", "_up",
+        "_wire",
+    )  # fmt: skip
 
     def __init__(self, wire: LinuxWire, place: Place, receiver: Receiver) -> None:
         self._wire = wire
         self._place = place
         self._receiver = receiver
+        self._take: Callable[[bytes, int, int], None] = receiver.received
+        self._stamped = wire.stamps == "kernel"
         self._socket: socket.socket | None = None
         self._fd = -1
         self._up = False
@@ -123,10 +128,11 @@ class _Stream:
             self._wire.soon(self._never)
             return
         made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self._wire.stamps == "kernel":
+        if self._stamped:
             made.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         self._socket, self._fd = made, made.fileno()
-        self._recv, self._send = made.recvmsg, made.send
+        self._recv: Callable[..., Any] = made.recvmsg if self._stamped else made.recv
+        self._send = made.send
         code = made.connect_ex((self._place.ip, self._place.port))
         if code in (0, errno.EINPROGRESS):
             self._wire.watch(self._fd, self, _OUT)
@@ -142,6 +148,9 @@ class _Stream:
         """Do what the socket is ready for."""
         if not self._up:
             self._connected()
+            return
+        if events == _IN:
+            self._read()
             return
         if events & _OUT:
             self._drain()
@@ -163,9 +172,9 @@ class _Stream:
         self._receiver.opened(_now())
 
     def _read(self) -> None:
-        wire = self._wire
         try:
-            if wire.stamps == "kernel":
+            if self._stamped:
+                wire = self._wire
                 data, ancillary, _, _ = self._recv(_CHUNK, _ANCILLARY)
                 seen = _now()
                 if ancillary:
@@ -177,7 +186,7 @@ class _Stream:
                 else:  # the kernel begins to stamp a moment after the first socket asks for it
                     stamp = seen
             else:
-                data = self._socket.recv(_CHUNK)  # type: ignore[union-attr] # open, as its callers made sure
+                data = self._recv(_CHUNK)
                 stamp = seen = _now()
         except BlockingIOError:
             return
@@ -188,9 +197,6 @@ class _Stream:
             self._take(data, stamp, seen)
         else:
             self._finish(seen)
-
-    def _take(self, data: bytes, stamp_ns: int, seen_ns: int) -> None:
-        self._receiver.received(data, stamp_ns, seen_ns)
 
     def _finish(self, at_ns: int) -> None:
         """The peer closed: read nothing more, since a closed socket is always readable."""
@@ -267,6 +273,7 @@ class _TlsStream(_Stream):
 
     def __init__(self, wire: LinuxWire, place: Place, receiver: Receiver) -> None:
         super().__init__(wire, place, receiver)
+        self._take = self._decrypt
         if place.context is None:
             raise ValueError("TLS needs a context")
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -292,7 +299,7 @@ class _TlsStream(_Stream):
         self._receiver.opened(at_ns)
         return True
 
-    def _take(self, data: bytes, stamp_ns: int, seen_ns: int) -> None:
+    def _decrypt(self, data: bytes, stamp_ns: int, seen_ns: int) -> None:
         self._in.write(data)
         if not self._secure and not self._shake(seen_ns):
             return
