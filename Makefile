@@ -67,8 +67,8 @@ test: check         ## everything: check, integration and end-to-end tests on re
 	wait $$patient || code=1; cat .venv/patient.log; exit $$code
 	@$(RUN)pytest tests/e2e $(PATIENT:%=--ignore=%)
 
-faults: setup       ## hostile servers, faults of the network, the whole schedule of kills (an hour)
-	@HASIVU_PERF_FAULTS=whole $(RUN)pytest -n 2 --dist loadgroup tests/faults
+faults: setup       ## hostile servers, faults of the network, long outages, the whole schedule of kills (hours)
+	@HASIVU_PERF_FAULTS=whole $(RUN)pytest -n 2 --dist loadgroup tests/faults tests/integration/test_watch_alerts.py tests/integration/test_guard.py
 
 sbom: setup         ## the bill of materials of the locked dependencies (CycloneDX), as sbom.json
 	@$(UV) export --frozen --no-dev --format cyclonedx1.5 --quiet --output-file sbom.json

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,7 +134,18 @@ def _watch_environment(config: RunConfig, target: Target, told: list[Tell], aske
             view.say(f"metrics: http://{place[0]}:{exporter.port}/metrics")
         stack.enter_context(view)
         stack.enter_context(watching)
+        for note in _of_rights(config, target):
+            view.say(f"note: {note}")
         _hold(watching, asked.duration, view.say)
+
+
+def _of_rights(config: RunConfig, target: Target) -> Iterator[str]:
+    """What the logins may do beyond measuring; asked while the watch is at work already, for a target may be slow."""
+    from tasks import guard
+    from tasks.components import COMPONENTS
+
+    for component in config.components:
+        yield from guard.warnings_of(COMPONENTS[component], config, target)
 
 
 def _memory(config: RunConfig, state: Path | None) -> Memory | None:

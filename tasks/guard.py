@@ -36,6 +36,21 @@ def judge(rights: Rights, environment: Environment) -> tuple[str, ...]:
     return (*warned, *(f"not verified of {rights.who}: {one}" for one in rights.unverified))
 
 
+def warnings_of(unit: Component, config: RunConfig, target: Target) -> tuple[str, ...]:
+    """What who only watches should say of its login: a watch that ends for a right would leave nobody awake.
+
+    A target that does not answer is an alert of the watch, not one of the guard: it is "not verified".
+    """
+    environment = config.environment
+    if environment.on_excess == "refuse":
+        lenient = environment.guard.model_copy(update={"excess": "warn"})
+        environment = environment.model_copy(update={"guard": lenient})
+    try:
+        return notes_of(unit, config.model_copy(update={"environment": environment}), target)
+    except NotMeasuredError as error:
+        return (f"not verified: the rights of {unit.id.value}'s login: {error}",)
+
+
 def words(who: str, beyond: Sequence[Right]) -> str:
     """One sentence: the rights by name, and the statements that take them away."""
     statements = list(dict.fromkeys(right.remedy for right in beyond))

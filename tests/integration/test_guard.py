@@ -18,6 +18,7 @@ from deployments.local.aws.guard import Guard
 from deployments.local.aws.wire import Application
 from deployments.local.postgres import ANALYSIS
 from storage.errors import ExcessRightsError
+from storage.records import FailedComponent, Report
 from tasks import guard
 from tasks.components import COMPONENTS
 from tasks.components.base import Rights
@@ -27,6 +28,8 @@ from tasks.components.lambda_functions import LAMBDA
 from tasks.components.lambda_functions.rights import ACTIONS, principal
 from tasks.load.database.session import parse
 from tests.databases import DEBIAN_15, Database, database, needs_debian_15
+from tests.e2e.conftest import run
+from tests.faults.outcome import WHOLE
 from tests.valkeys import Valkey, valkey
 
 ROOT = Path(__file__).parents[2]
@@ -240,6 +243,51 @@ def test_the_default_user_may_do_everything_and_is_refused_unless_allowed(cache:
         guard.notes_of(CACHE, PRODUCTION, plain)
     assert guard.notes_of(CACHE, allowing("+*"), plain) == ()
     assert guard.notes_of(CACHE, PRODUCTION, plain.model_copy(update={"local": True})) == ()
+
+
+# --- the command line ---
+
+
+def addresses(server: Database, cache: Valkey, *grants: str) -> dict[str, str]:
+    """Variables of a production whose role has been given more, and whose cache is asked as the default user."""
+    server.run(*FRESH, "GRANT pg_monitor TO app", *grants)
+    database = target(server).database_url
+    assert database is not None
+    return {"PRODUCTION_DATABASE_URL": database.get_secret_value(), "PRODUCTION_REDIS_URL": cache.url}
+
+
+if WHOLE:  # it waits for a Prefect server to start
+
+    def test_a_refused_run_of_production_ends_with_3_and_names_the_statements(
+        server: Database, cache: Valkey, tmp_path: Path
+    ) -> None:
+        variables = addresses(server, cache, "GRANT INSERT ON orders TO app")
+        before = cache.calls("get")
+        command = ("run", "production", "--components", "database", "cache", "--output", "out")
+        ended = run(*command, cwd=tmp_path, variables=variables, seconds=300)
+        assert ended.code == 3, ended.err
+        (path,) = tmp_path.glob("out/performance-orchestration-reports/*/*/report.json")
+        report = Report.model_validate_json(path.read_bytes())
+        said = {one.component.value: one.error or "" for one in report.components if isinstance(one, FailedComponent)}
+        assert 'REVOKE INSERT ON TABLE public.orders FROM "app"' in said["database"]
+        assert "ACL SETUSER default -" in said["cache"]
+        assert cache.calls("get") == before, "nothing is measured with such a login"
+        assert "a-secret" not in ended.out + ended.err + path.read_text(encoding="utf-8")
+        assert "Traceback" not in ended.err
+
+
+def test_a_watch_of_production_names_the_rights_and_watches_on(
+    server: Database, cache: Valkey, tmp_path: Path
+) -> None:
+    variables = addresses(server, cache, "GRANT INSERT ON orders TO app")
+    state = ("--state", str(tmp_path / "state"))
+    command = ("watch", "production", "--components", "database", "cache", "--duration", "2", *state)
+    ended = run(*command, cwd=tmp_path, variables=variables)
+    assert ended.code == 0, ended.err
+    said = ended.out + ended.err
+    assert 'REVOKE INSERT ON TABLE public.orders FROM "app"' in " ".join(said.split())
+    assert "user default of the cache" in said
+    assert "a-secret" not in said
 
 
 # --- AWS ---
