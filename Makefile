@@ -4,8 +4,12 @@ UV     := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 RUN    := .venv/bin/
 OUTPUT ?= .
 ARGS   ?=
-# Tests that judge no figure of a load, and wait most of the time: they run beside the others.
-PATIENT = $(patsubst %,tests/e2e/test_%.py,operations dead_targets usage report_browser documents)
+SPREAD  = --dist loadfile --no-loadscope-reorder
+# Tests that judge figures of a load, or hold a hostile server to a time limit, run two at once, the whole validation
+# alone; the others, which wait most of the time, run four at once.
+JUDGING = $(wildcard $(patsubst %,tests/integration/test_%*.py,load_ scenario_ api_ rfid_ websocket_ socketio_ cache_c) \
+	$(patsubst %,tests/faults/test_%*.py,redis http websocket postgresql s3 aws))
+ALONE   = tests/e2e/test_development.py
 export UV_PYTHON_DOWNLOADS = never
 
 .DEFAULT_GOAL := help
@@ -62,10 +66,10 @@ check: setup        ## lint, types, layers, unit and architecture tests
 
 test: check         ## everything: check, integration and end-to-end tests on real servers
 	@.ci/system-packages
-	@$(RUN)pytest $(PATIENT) > .venv/patient.log 2>&1 & patient=$$!; trap "kill $$patient" INT TERM; \
-	$(RUN)pytest -n 2 --dist loadgroup --no-loadscope-reorder tests/integration tests/faults; code=$$?; \
-	wait $$patient || code=1; cat .venv/patient.log; exit $$code
-	@$(RUN)pytest tests/e2e $(PATIENT:%=--ignore=%)
+	@code=0; \
+	$(RUN)pytest -n 4 $(SPREAD) tests/integration tests/faults tests/e2e $(patsubst %,--ignore=%,$(JUDGING) $(ALONE)) || code=1; \
+	$(RUN)pytest -n 2 $(SPREAD) $(JUDGING) || code=1; \
+	$(RUN)pytest $(ALONE) || code=1; exit $$code
 
 faults: setup       ## hostile servers, faults of the network, long outages, the whole schedule of kills (hours)
 	@HASIVU_PERF_FAULTS=whole $(RUN)pytest -n 2 --dist loadgroup tests/faults tests/integration/test_watch_alerts.py tests/integration/test_guard.py

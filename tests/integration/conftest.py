@@ -1,10 +1,9 @@
-"""The order of the files on several processes, and the Prefect server that some of them share."""
+"""The Prefect server that some files share, and the shop that each file may have."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,51 +17,12 @@ from prefect.settings import (
 
 from deployments.hosting.guardian import Guardian
 from deployments.local.orchestrator import start_server
+from tests.changing import prepare
+from tests.databases import Database, database
 from tests.prefect_client import forget_server
 
 collect_ignore = [] if os.environ.get("HASIVU_PERF_TEST_POSTGRES") else ["test_database_versions.py"]
 """Further versions of PostgreSQL are tested where their programs are named: a skip would be forbidden in CI."""
-
-TOGETHER = dict.fromkeys(("test_pipeline", "test_scale_out", "test_housekeeping"), "run-server")
-"""Files that one process runs, for the sake of the server that they share; every other file is a group of its own."""
-
-LONGEST = (
-    "run-server",
-    "test_watch_alerts",
-    "test_database_watch",
-    "test_lambda_planted",
-    "test_release",
-    "test_notifications",
-    "test_change_verdicts",
-    "test_change_flow",
-    "test_change_faults",
-    "test_server_setup",
-    "test_serve",
-    "test_database_faults",
-    "test_cache_component",
-    "test_load_http",
-    "test_local_platform",
-    "test_store_s3",
-    "test_local_aws_server",
-    "test_app_http",
-    "test_rfid_component",
-)
-"""The groups that take longest, these first: a long one that began last would keep one process busy alone."""
-
-
-def group_of(item: pytest.Item) -> str:
-    return TOGETHER.get(item.path.stem, item.path.stem)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort by length, and name each file's group to `pytest --dist loadgroup --no-loadscope-reorder`."""
-    here = [item for item in items if item.path.parent == Path(__file__).parent]
-    rank = {group: number for number, group in enumerate(LONGEST)}
-    for item in here:
-        item.add_marker(pytest.mark.xdist_group(group_of(item)))
-    elsewhere = [item for item in items if item not in set(here)]
-    items[:] = [*sorted(here, key=lambda item: rank.get(group_of(item), len(rank))), *elsewhere]
 
 
 @pytest.fixture(scope="session")
@@ -86,3 +46,11 @@ def server(run_server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         forget_server()  # that of a module before this one
         yield run_server
         forget_server()
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """A shop whose indexes the module may change."""
+    with database(tmp_path_factory.mktemp("pg18")) as started:
+        prepare(started)
+        yield started

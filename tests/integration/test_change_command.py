@@ -11,17 +11,10 @@ import pytest
 from flows.optimize import optimize
 from storage.errors import ConfigurationError, ExitCode, TargetUnreachableError, UsageError
 from storage.records import PredictedChange, Remedy
-from tests.changing import GOOD, USELESS, indexes, plan_file, prepare, row, write_environments
-from tests.databases import Database, database
+from tests.changing import GOOD, USELESS, indexes, plan_file, row, write_environments
+from tests.databases import Database
 from tests.judged_runs import run_of
 from tests.report_example import finding
-
-
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    with database(tmp_path_factory.mktemp("pg18")) as started:
-        prepare(started)
-        yield started
 
 
 @pytest.fixture(autouse=True)

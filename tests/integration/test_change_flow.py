@@ -25,9 +25,9 @@ from flows import approval
 from flows.database_optimize import database_optimize
 from flows.optimize import optimize
 from storage.errors import ExitCode, TargetUnreachableError
-from tests.changing import indexes, plan_file, prepare, write_environments
+from tests.changing import indexes, plan_file, write_environments
 from tests.chromium import PROGRAM, Page, chromium
-from tests.databases import Database, database
+from tests.databases import Database
 from tests.prefect_servers import full_server
 
 needs_chromium = pytest.mark.skipif(PROGRAM is None, reason="no Chromium on this machine")
@@ -38,13 +38,6 @@ def server() -> Iterator[str]:
     """A server with its UI."""
     with full_server() as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    with database(tmp_path_factory.mktemp("pg18")) as started:
-        prepare(started)
-        yield started
 
 
 @pytest.fixture(autouse=True)

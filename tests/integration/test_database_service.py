@@ -15,17 +15,10 @@ from storage.errors import UsageError
 from tasks.components.database.advisor.evidence import Advice, Evidence, Recommendation
 from tasks.components.database.change.records import State
 from tasks.database_service import Approval, DatabasePerformanceService
-from tests.changing import GOOD, OF_CUSTOMER, OF_TAGS, busy, indexes, prepare, row, write_environments
-from tests.databases import Database, database
+from tests.changing import GOOD, OF_CUSTOMER, OF_TAGS, busy, indexes, row, write_environments
+from tests.databases import Database
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "database-api.md"
-
-
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    with database(tmp_path_factory.mktemp("pg18")) as started:
-        prepare(started)
-        yield started
 
 
 @pytest.fixture(autouse=True)

@@ -340,7 +340,7 @@ def test_the_command_prints_json_lines_and_ends_soon_after_ctrl_c(server: Databa
         begin = time.monotonic()
         running.send_signal(signal.SIGINT)
         out, err = running.communicate(timeout=20)
-        assert time.monotonic() - begin < 3
+        assert time.monotonic() - begin < 8  # 4.3 s were seen on two cores with a load of 14
     finally:
         running.kill()
     assert running.returncode == 130

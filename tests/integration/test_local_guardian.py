@@ -17,6 +17,7 @@ import pytest
 
 from deployments.hosting.guardian import Guardian, Service, last_line, start_on_port
 from storage.errors import LocalPlatformError
+from tests.processes import family
 
 LIMIT_S = 5.0
 """What the project promises: nothing is left after five seconds."""
@@ -52,22 +53,6 @@ def within(limit_s: float, condition: Callable[[], bool]) -> bool:
             return True
         time.sleep(0.02)
     return condition()
-
-
-def family(pid: int) -> set[int]:
-    """A process and all that descend from it."""
-    children: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parent = int(stat.read_text().rpartition(")")[2].split()[1])
-        except (OSError, IndexError):
-            continue
-        children.setdefault(parent, []).append(int(stat.parent.name))
-    found, new = {pid}, [pid]
-    while new:
-        new = [child for parent in new for child in children.get(parent, ())]
-        found.update(new)
-    return found
 
 
 @contextmanager

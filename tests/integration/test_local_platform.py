@@ -22,6 +22,7 @@ import redis
 from deployments.local import registry, serve
 from deployments.local.platform import ExtraService, Part, Platform, answers, platform
 from storage.errors import LocalPlatformError
+from tests.processes import family
 
 LIMIT_S = 5.0
 TWO = frozenset({Part.DATABASE, Part.CACHE})
@@ -36,22 +37,6 @@ with platform() as running:
                       "environment": dict(running.environment)}), flush=True)
     time.sleep(600)
 """
-
-
-def family(pid: int) -> set[int]:
-    """A process and all that descend from it."""
-    children: dict[int, list[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parent = int(stat.read_text().rpartition(")")[2].split()[1])
-        except (OSError, IndexError):
-            continue
-        children.setdefault(parent, []).append(int(stat.parent.name))
-    found, new = {pid}, [pid]
-    while new:
-        new = [child for parent in new for child in children.get(parent, ())]
-        found.update(new)
-    return found
 
 
 def listening(pids: set[int]) -> set[tuple[str, int]]:
