@@ -161,7 +161,9 @@ def test_a_search_raises_the_rate_until_the_latency_breaks() -> None:
     assert [(one["rate"], one["sustained"]) for one in search["steps"]] == [
         (40, True), (60, True), (90, True), (135, False), (135, False),
     ]  # fmt: skip
-    assert (found["exit_code"], search["sustained_rate"], search["ended"]) == (0, 90, "limit")
+    assert (search["sustained_rate"], search["ended"]) == (90, "limit")
+    doubted = found["trust"]["level"] == "not_trusted"  # one process serves and asks, for 0.7 s a step
+    assert found["exit_code"] == (ExitCode.INCOMPLETE if doubted else 0)
     assert search["achieved"] == pytest.approx(90, rel=0.05)
     assert found["requests"] == server.requests
     assert found["latency_ms"]["n"] == 63, "the figures are of the best step"
