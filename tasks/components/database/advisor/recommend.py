@@ -180,7 +180,7 @@ def _choice(planner: Planner, work: _Work) -> Choice:
         table_bytes=case.table_bytes,
         budget_bytes=round(_SLACK * budget) if work.copy else budget,
         most=options.most,
-        most_wal=options.wal_growth,
+        most_wal=writes.most_growth(options.wal_growth, case.statements),
         size_price=PRICE if options.budget_bytes is None else PRICE_IN_BUDGET,
         severity=_SEVERITY if work.copy else 1.0,
         patience=_patience(CHOICE_S),

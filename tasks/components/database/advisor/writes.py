@@ -19,8 +19,11 @@ _PAGE = 8192
 _IMAGE = _PAGE * 9 // 10
 """A page that is written whole, without its free space: B-trees are built nine tenths full."""
 
-_BETWEEN_CHECKPOINTS = 1.25
-"""By how much more than all WAL its records may grow: they are all there is long after a checkpoint."""
+_FEW_IMAGES = 0.05
+"""Whole pages for each written row below which the statements were counted between checkpoints: records are all."""
+
+_BETWEEN_CHECKPOINTS = 1.5
+"""What the limit is multiplied by there: the pages that checkpoints bring make the WAL larger, and the share less."""
 
 _LEAST_BYTES = 64 * 1024
 _CALLS = 3
@@ -47,9 +50,8 @@ def wal_growth(
 ) -> float:
     """Share by which the workload's WAL grows with an index of `size` bytes; 0 where hardly any WAL was counted.
 
-    All bytes are compared with all bytes, as the statements wrote them; records alone may grow by a quarter more.
-    Pages are written whole as often for the index as they were for the statements, fewer where its entries come in
-    order.
+    All bytes are compared with all bytes, as the statements wrote them. Pages are written whole as often for the
+    index as they were for the statements, fewer where its entries come in order, and none between checkpoints.
     """
     writers = _recurring(statements)
     total = sum(one.wal_bytes for one in writers)
@@ -61,11 +63,24 @@ def wal_growth(
         for use in _written(parsed.get(one.id), table)
     )
     added = entries * _entry_bytes(index, table)
-    images = sum(one.wal_images for one in writers)
-    records = max(total - images * _PAGE, total / 10)
-    share = min(1.0, images / max(sum(one.rows for one in writers if one.writes), 1.0))
+    share = 0.0 if between_checkpoints(statements) else _images_per_row(writers)
     whole = min(entries * share * (_ORDERED_IMAGES if _in_order(index, table) else 1.0), size / _PAGE) * _IMAGE
-    return max(added / records / _BETWEEN_CHECKPOINTS, (added + whole) / total)
+    return (added + whole) / total
+
+
+def between_checkpoints(statements: Sequence[Statement]) -> bool:
+    """Whether hardly any page was written whole while the statements were counted."""
+    return _images_per_row(_recurring(statements)) < _FEW_IMAGES
+
+
+def most_growth(limit: float, statements: Sequence[Statement]) -> float:
+    """By what share the WAL that the statements wrote may grow so that all WAL grows by no more than the limit."""
+    return limit * _BETWEEN_CHECKPOINTS if between_checkpoints(statements) else limit
+
+
+def _images_per_row(writers: Sequence[Statement]) -> float:
+    rows = sum(one.rows for one in writers if one.writes)
+    return min(1.0, sum(one.wal_images for one in writers) / max(rows, 1.0))
 
 
 def _recurring(statements: Sequence[Statement]) -> list[Statement]:
