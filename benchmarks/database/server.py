@@ -23,7 +23,6 @@ SETTINGS = {
     "synchronous_commit": "off",
     "max_wal_size": "4GB",
     "autovacuum": "off",
-    "dynamic_shared_memory_type": "mmap",
     "shared_preload_libraries": "pg_stat_statements",
     "timezone": "UTC",
 }

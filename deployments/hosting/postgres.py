@@ -199,7 +199,12 @@ def run_to_end(guardian: Guardian, service: Service, *, deadline: float, failure
 
 def configure(data: Path, settings: Mapping[str, str]) -> None:
     """Write the whole configuration: loopback only, passwords only."""
-    fixed = {"listen_addresses": "127.0.0.1", "unix_socket_directories": "", "password_encryption": "scram-sha-256"}
+    fixed = {
+        "listen_addresses": "127.0.0.1",
+        "unix_socket_directories": "",
+        "password_encryption": "scram-sha-256",
+        "dynamic_shared_memory_type": "mmap",  # files of the data folder: nothing stays in /dev/shm after a kill
+    }
     lines = [f"{name} = '{value}'\n" for name, value in {**settings, **fixed}.items()]
     (data / "postgresql.conf").write_text("".join(lines))
     (data / "pg_hba.conf").write_text("host all all 127.0.0.1/32 scram-sha-256\n")

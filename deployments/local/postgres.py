@@ -27,7 +27,6 @@ MEMORY_SETTINGS: Mapping[str, str] = {
     "work_mem": "4MB",
     "maintenance_work_mem": "64MB",
     "effective_cache_size": "384MB",
-    "dynamic_shared_memory_type": "mmap",  # files of the data folder: nothing stays in /dev/shm after a kill
     "max_parallel_workers_per_gather": "0",  # application and load generator need the cores as well
 }
 RUN_SETTINGS: Mapping[str, str] = {

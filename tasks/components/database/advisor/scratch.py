@@ -42,7 +42,6 @@ SETTINGS: Mapping[str, str] = {
     "synchronous_commit": "off",
     "full_page_writes": "off",
     "autovacuum": "off",  # CREATE INDEX then leaves the statistics of its table alone
-    "dynamic_shared_memory_type": "mmap",  # files of the data folder: nothing stays in /dev/shm after a kill
     "huge_pages": "off",
     "jit": "off",
     "log_min_messages": "panic",  # a log of statements would hold values
