@@ -31,9 +31,9 @@ from tasks.judge.means import Mean, means
 from tasks.judge.mixture import Mixture, key_of, mixtures
 from tasks.judge.score import component_score, summed
 
-NOISE = 0.2
+NOISE = 0.13
 """ln of what a percentile of the whole differs by between two equal runs, beyond its sampling, in four of five cases:
-elsewhere identical code differs by 10 to 30 % from run to run."""
+on a machine that nobody shares (ADR 0021); where others work beside it, identical code differs by 10 to 30 %."""
 NO_PARTS: Mapping[str, Whole] = {}
 Whole = Mixture | Mean
 """What makes a figure of the whole from its parts."""
