@@ -105,8 +105,8 @@ def _before(finding: Finding, known: Sequence[Finding]) -> Before:
         return Before()
     waiting = [rule for rule in RULES if kind_of(finding) in rule.waits]
     held = [rule for rule in waiting if any(_holds(rule, finding, one) for one in known)]
-    ids = tuple(one.id for one in known if any(_holds(rule, finding, one) for rule in held))
-    return Before(ids, "; ".join(rule.why for rule in held))
+    ids = dict.fromkeys(one.id for one in known if any(_holds(rule, finding, one) for rule in held))
+    return Before(tuple(ids), "; ".join(rule.why for rule in held))
 
 
 def _holds(rule: Rule, finding: Finding, other: Finding) -> bool:

@@ -67,20 +67,25 @@ def roadmap(
 
 
 def _months(findings: Sequence[Finding], before: Mapping[str, Before]) -> list[tuple[Finding, Month]]:
-    """Every finding once, in the order of work, with its month: whatever waits comes after what it waits for."""
-    by_id = {one.id: one for one in findings}
+    """Every finding once, in the order of work, with its month: whatever waits comes after what it waits for.
+
+    Findings may share an id: two indexes on the same columns, of which one includes more.
+    """
+    by_id: dict[str, list[Finding]] = {}
+    for one in findings:
+        by_id.setdefault(one.id, []).append(one)
     placed: dict[str, Month] = {}
 
-    def place(one: Finding, month: Month) -> None:
-        if one.id in placed:
+    def place(name: str, month: Month) -> None:
+        if name in placed:
             return
-        for earlier in before[one.id].ids:
-            place(by_id[earlier], month)
-        placed[one.id] = month
+        for earlier in before[name].ids:
+            place(earlier, month)
+        placed[name] = month
 
     for one in sorted(findings, key=_month):
-        place(one, _month(one))
-    return [(by_id[name], month) for name, month in placed.items()]
+        place(one.id, _month(one))
+    return [(one, month) for name, month in placed.items() for one in by_id[name]]
 
 
 def _item(

@@ -76,6 +76,13 @@ def test_what_is_critical_waits_for_nothing() -> None:
     assert [(item.finding, item.waits_for) for item in items] == [(critical.id, ()), (INDEX.id, ())]
 
 
+def test_two_indexes_on_the_same_columns_are_two_steps() -> None:
+    wider = INDEX.model_copy(update={"title": "the same with INCLUDE"})
+    items = roadmap([POOL, INDEX, wider])
+    assert [item.title for item in items] == [INDEX.title, wider.title, POOL.title]
+    assert items[2].waits_for == (INDEX.id,)
+
+
 def test_a_function_waits_for_its_own_memory_alone() -> None:
     bursts = advice(ComponentId.LAMBDA, "bursts", "pay")
     own, other = (advice(ComponentId.LAMBDA, "memory_undersized", name) for name in ("pay", "scan"))
