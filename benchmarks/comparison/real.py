@@ -9,35 +9,19 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
-from datetime import UTC, datetime
 
 import httpx
 
+from benchmarks.alone import measured_alone
 from deployments.local.app import service
 from deployments.local.platform import Part, platform
-from deployments.parameters import ValidationParams
 from storage.records import ComponentId
-from storage.runs import RunFolder, new_run_name
 from tasks.comparing import compare_runs
-from tasks.judging import judge
-from tasks.results import stored_manifests
-from tasks.validation import measure_component, open_run
 
 PARTS = {Part.DATABASE, Part.CACHE, Part.APPLICATION}
 BASELINES = 3
 DELAYS_MS = (0, 0, 1, 2, 5, 20)
 METRICS = ("api.latency.p50", "api.latency.p95")
-
-
-def run(output: str, seconds: float) -> RunFolder:
-    """Measure the API once."""
-    started = datetime.now(UTC)
-    overrides = {"load.duration_s": f"{seconds:g}", "load.ramp_up_s": "1"}
-    params = ValidationParams(profile="development", components=("api",), overrides=overrides, output=output)
-    folder = open_run(params, new_run_name(started), started)
-    measure_component(folder, ComponentId.API, 1)
-    judge(folder, stored_manifests(folder), {})
-    return folder
 
 
 def main(seconds: float) -> None:
@@ -47,13 +31,14 @@ def main(seconds: float) -> None:
         platform(parts=PARTS, application_env={"PLATFORM_FAULTS": "1"}) as running,
     ):
         os.environ.update(running.environment)
-        baselines = [run(output, seconds) for _ in range(BASELINES)]
+        baselines = [measured_alone(ComponentId.API, {}, seconds, output)[0] for _ in range(BASELINES)]
         print(f"{BASELINES} baselines, {seconds:g} s each\n")
         print("| planted delay | figure | baseline | now | more by | verdict | would see |")
         print("|---|---|---|---|---|---|---|")
         for delay in DELAYS_MS:
             httpx.post(running.api_url + service.FAULTS_PATH, json={"*": {"latencyMs": delay}} if delay else {})
-            found = {one.metric: one for one in compare_runs(run(output, seconds), baselines) if not one.labels}
+            now, _ = measured_alone(ComponentId.API, {}, seconds, output)
+            found = {one.metric: one for one in compare_runs(now, baselines) if not one.labels}
             for one in (found[metric] for metric in METRICS):
                 print(
                     f"| {delay} ms | {one.metric} | {one.baseline:.2f} ms | {one.value:.2f} ms "

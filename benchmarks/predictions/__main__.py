@@ -18,21 +18,16 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
 
+from benchmarks.alone import measured_alone
 from benchmarks.predictions.defects import reads, toml
 from deployments.config import ENVIRONMENTS, OWN_ENVIRONMENTS
 from deployments.local.platform import platform
-from deployments.parameters import ValidationParams
 from storage.records import ComponentId, Finding, MeasuredComponent, Report, Score
-from storage.runs import new_run_name
 from tasks.judge.rescore import rescored, rescored_with, wholes
-from tasks.judging import judge
-from tasks.results import stored_manifests
-from tasks.validation import measure_component, open_run
 
 METRIC = "database.query.p95"
 NEAR = 3.0
@@ -44,18 +39,12 @@ Ends = tuple[float, float, float]
 
 def run(output: str, seconds: float, *, advise: bool) -> Report:
     """Measure the database once."""
-    started = datetime.now(UTC)
     overrides = {
-        "load.duration_s": f"{seconds:g}",
-        "load.ramp_up_s": "1",
         "database.advice.enabled": "true" if advise else "false",
         "database.advice.deadline_s": "300",
         "database.advice.budget_mb": "1000",
     }
-    params = ValidationParams(profile="development", components=("database",), overrides=overrides, output=output)
-    folder = open_run(params, new_run_name(started), started)
-    measure_component(folder, ComponentId.DATABASE, 1)
-    return judge(folder, stored_manifests(folder), {})
+    return measured_alone(ComponentId.DATABASE, overrides, seconds, output)[1]
 
 
 def measured(report: Report) -> list[MeasuredComponent]:
