@@ -72,7 +72,7 @@ test: check         ## everything: check, integration and end-to-end tests on re
 	$(RUN)pytest $(ALONE) || code=1; exit $$code
 
 faults: setup       ## hostile servers, faults of the network, long outages, the whole schedule of kills (hours)
-	@HASIVU_PERF_FAULTS=whole $(RUN)pytest -n 2 --dist loadgroup tests/faults tests/integration/test_watch_alerts.py tests/integration/test_guard.py
+	@HASIVU_PERF_FAULTS=whole $(RUN)pytest -n 2 $(SPREAD) tests/faults tests/integration/test_watch_alerts.py tests/integration/test_guard.py
 
 sbom: setup         ## the bill of materials of the locked dependencies (CycloneDX), as sbom.json
 	@$(UV) export --frozen --no-dev --format cyclonedx1.5 --quiet --output-file sbom.json

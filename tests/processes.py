@@ -1,7 +1,8 @@
-"""Processes as Linux tells of them."""
+"""Processes as Linux tells of them, and how much they want of this machine."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 
@@ -19,3 +20,11 @@ def family(pid: int) -> set[int]:
         new = [child for parent in new for child in children.get(parent, ())]
         found.update(new)
     return found
+
+
+def load_per_core() -> float:
+    """How many programs wanted each core during the last minute, 1 at least.
+
+    Promises in seconds are given for a machine where each program has a core: a second of one takes so long now.
+    """
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))

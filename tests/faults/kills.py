@@ -21,7 +21,7 @@ from deployments.hosting.folders import cache_folder
 from deployments.hosting.shared_memory import made_by
 from deployments.local.registry import start_time
 from storage.records import Report
-from tests.busy import busy
+from tests.processes import family, load_per_core
 
 PROGRAM = Path(sys.executable).with_name("hasivu-perf")
 BRIEF = ("--set", "load.duration_s=4", "--set", "load.ramp_up_s=1", "--set", "lambda_functions.days=1")
@@ -97,14 +97,7 @@ class Run:
 
     def look(self) -> None:
         """Remember every process that descends from it now."""
-        parents: dict[int, int] = {}
-        for stat in Path("/proc").glob("[0-9]*/stat"):
-            with suppress(OSError, IndexError):
-                parents[int(stat.parent.name)] = int(stat.read_text().rpartition(")")[2].split()[1])
-        found, fresh = set[int](), {self.process.pid}
-        while fresh:
-            found |= fresh
-            fresh = {pid for pid, parent in parents.items() if parent in found} - found
+        found = family(self.process.pid)
         self.seen |= {pid: started for pid in found if pid not in self.seen and (started := start_time(pid))}
 
     def alive(self) -> dict[int, str]:
@@ -256,13 +249,13 @@ def ended_by(kind: str, moment: str, folder: Path, number: int) -> Cell:
             return Cell(kind, moment, problem)
         run.look()
         KINDS[kind](run)
-        began, load = time.monotonic(), busy()
+        began, load = time.monotonic(), load_per_core()
         try:
             code = run.process.wait(END_S)
         except subprocess.TimeoutExpired:
             return Cell(kind, moment, f"did not end: {run.log[-500:]}", busy=load)
         ended_s = time.monotonic() - began
-        load = max(load, busy())
+        load = max(load, load_per_core())
         left, gone_s = left_over(run)
         problems = [*_wrong_code(kind, code), *left, *_unreadable(run, killed=kind in KILLED)]
         if kind in ENDS and ended_s > INTERRUPTED_S * load:
@@ -311,7 +304,7 @@ def left_over(run: Run) -> tuple[list[str], float]:
     What still lies about after `GONE_S`, as long as that is on a machine that is this busy, is named.
     """
     began = time.monotonic()
-    while (found := _left(run)) and time.monotonic() - began < GONE_S * busy():
+    while (found := _left(run)) and time.monotonic() - began < GONE_S * load_per_core():
         time.sleep(0.1)
     return found, time.monotonic() - began
 
