@@ -4,7 +4,7 @@ UV     := $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 RUN    := .venv/bin/
 OUTPUT ?= .
 ARGS   ?=
-SPREAD  = --dist loadfile --no-loadscope-reorder
+SPREAD  = --dist loadfile --no-loadscope-reorder --max-worker-restart 1
 # Tests that judge figures of a load, or hold a hostile server to a time limit, run two at once, the whole validation
 # alone; the others, which wait most of the time, run four at once.
 JUDGING = $(wildcard $(patsubst %,tests/integration/test_%*.py,load_ scenario_ api_ rfid_ websocket_ socketio_ cache_c) \
@@ -72,7 +72,7 @@ test: check         ## everything: check, integration and end-to-end tests on re
 	$(RUN)pytest $(ALONE) || code=1; exit $$code
 
 faults: setup       ## hostile servers, faults of the network, long outages, the whole schedule of kills (hours)
-	@HASIVU_PERF_FAULTS=whole $(RUN)pytest -n 2 $(SPREAD) tests/faults tests/integration/test_watch_alerts.py tests/integration/test_guard.py
+	@HASIVU_PERF_FAULTS=whole $(RUN)pytest -o faulthandler_timeout=3700 -n 2 $(SPREAD) tests/faults tests/integration/test_watch_alerts.py tests/integration/test_guard.py
 
 sbom: setup         ## the bill of materials of the locked dependencies (CycloneDX), as sbom.json
 	@$(UV) export --frozen --no-dev --format cyclonedx1.5 --quiet --output-file sbom.json
