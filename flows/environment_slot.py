@@ -6,8 +6,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
+import httpx
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
+from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError
 from prefect.concurrency.sync import concurrency
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
@@ -16,7 +18,8 @@ from flows.orphan import stop_if_orphaned
 LEASE_S = 60.0
 """A slot whose holder died is free again after this many seconds, and the server's next look at its leases."""
 
-_ASK_S = 3.0
+_ASK_S = 2.0
+"""How long to wait before the server is asked again."""
 
 
 @contextmanager
@@ -31,8 +34,9 @@ def environment_slot(environment: str, queued: Callable[[str], None]) -> Iterato
     with ExitStack() as stack:
         if not _taken(stack, name):
             queued(name)
-            while not _taken(stack, name):  # each try asks the server and waits for up to `_ASK_S`
+            while not _taken(stack, name):
                 stop_if_orphaned()
+                time.sleep(_ASK_S)
         yield time.monotonic() - began
 
 
@@ -48,10 +52,18 @@ def _ensure(name: str) -> None:
 def _taken(stack: ExitStack, name: str) -> bool:
     """Whether the slot could be had; it is given back when the stack ends.
 
-    Strict: a holder that can no longer renew its lease stops its load, since another run may take the slot.
+    The server is asked once and its answer waited for: one that came after a time limit would have given the slot to
+    nobody, for as long as its lease. Strict: a holder that cannot renew its lease any more stops its load, since
+    another run may take the slot.
     """
     try:
-        stack.enter_context(concurrency(name, occupy=1, strict=True, lease_duration=LEASE_S, timeout_seconds=_ASK_S))
-    except TimeoutError:
+        stack.enter_context(concurrency(name, occupy=1, strict=True, lease_duration=LEASE_S, max_retries=0))
+    except ConcurrencySlotAcquisitionError as error:
+        if not _locked(error.__cause__):
+            raise
         return False
     return True
+
+
+def _locked(cause: BaseException | None) -> bool:
+    return isinstance(cause, httpx.HTTPStatusError) and cause.response.status_code == httpx.codes.LOCKED
