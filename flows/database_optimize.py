@@ -66,7 +66,11 @@ def database_optimize(
     log.info("plan %s, approved by %s", job.plan.short, by)
     started = flow_run.scheduled_start_time or datetime.now(UTC)
     say = call.say if call else (lambda text: log.info("%s", text))
-    with environment_slot(environment, lambda limit: say(f"waiting for {limit}: a load test of {environment} runs")):
+
+    def queued(limit: str) -> None:
+        say(f"waiting for {limit}: a load test of {environment} runs")
+
+    with environment_slot(environment, job.environment.variables, queued):
         outcome = carried_out(job, named_run(started, str(flow_run.id)), by, say)
     if call:
         call.outcomes.append(outcome)

@@ -52,7 +52,7 @@ def performance_pipeline(params: ValidationParams) -> State[Any]:
     run = open_stage(params.model_dump(mode="json"))
     page = ProgressPage(run["environment"], planned_seconds(config))
     try:
-        with environment_slot(run["environment"], page.queued) as waited_s:
+        with environment_slot(run["environment"], config.environment.variables, page.queued) as waited_s:
             page.measuring()
             begin_attempt(run, opened, waited_s)
             with open_runner(config.environment.scale) as runner, progress.watching(told(page.parts)):

@@ -109,3 +109,37 @@ def test_each_habit_is_named_with_what_it_costs(server: Database) -> None:
             assert "calls took" in one.detail
     (paging,) = by_kind["offset_paging"]
     assert paging.impact is not Level.LOW
+
+
+def test_a_foreign_key_of_a_partitioned_table_gets_an_index_by_statements_that_let_writers_on(
+    server: Database,
+) -> None:
+    server.run(
+        "CREATE TABLE visits (parent bigint REFERENCES parents, day date) PARTITION BY RANGE (day)",
+        "CREATE TABLE visits_1 PARTITION OF visits FOR VALUES FROM ('2026-01-01') TO ('2026-02-01')",
+        "CREATE TABLE visits_2 PARTITION OF visits FOR VALUES FROM ('2026-02-01') TO ('2026-03-01')",
+        "INSERT INTO visits SELECT n % 5000 + 1, date '2026-01-01' + n % 59 FROM generate_series(1, 60000) n",
+        "GRANT SELECT ON visits TO PUBLIC",
+    )
+    try:
+        (finding,) = (
+            one for one in found(server, tidy) if one.id == "database.unindexed_foreign_key:public.visits(parent)"
+        )
+        assert not any(
+            one.startswith("CREATE INDEX") and "CONCURRENTLY" not in one for one in finding.remedy.commands[1:]
+        )
+        assert " ON ONLY " in finding.remedy.commands[0]
+        for command in finding.remedy.commands:
+            server.run(command)
+        assert valid(server) == [True] * 3
+        server.run(*finding.remedy.rollback)
+        assert valid(server) == []
+    finally:
+        server.run("DROP TABLE visits")
+
+
+def valid(server: Database) -> list[bool]:
+    """Of each index of the partitioned table and its parts, whether it may be used."""
+    with psycopg.connect(server.admin) as connection:
+        of_visits = "SELECT indisvalid FROM pg_index WHERE indrelid::regclass::text LIKE 'visits%'"
+        return [row[0] for row in connection.execute(of_visits)]

@@ -144,10 +144,16 @@ def test_an_index_on_both_columns_in_any_order_serves_a_composite_key(config: Ru
 
 def test_empty_tables_are_not_named_but_partitioned_ones_are(config: RunConfig) -> None:
     assert found(config, tables=[table(bytes=0, pages=0)], foreign_keys=[KEY]) == {}
-    finding = found(config, tables=[table(kind="p", bytes=0, pages=0)], foreign_keys=[KEY])
-    assert finding["database.unindexed_foreign_key:public.orders(user_id)"].remedy.commands == (
-        "CREATE INDEX orders_user_id_idx ON public.orders (user_id);",
-    )
+    part = {"root_schema": "public", "root": "orders", "kind": "r", "parent_schema": "public", "parent": "orders"}
+    parts = [{**part, "schema": "public", "name": "orders_1"}, {**part, "schema": "archive", "name": "orders 2"}]
+    finding = found(config, tables=[table(kind="p", bytes=0, pages=0)], foreign_keys=[KEY], partitions=parts)
+    remedy = finding["database.unindexed_foreign_key:public.orders(user_id)"].remedy
+    only, first, attach, second, _ = remedy.commands
+    assert only == "CREATE INDEX orders_user_id_idx ON ONLY public.orders USING btree (user_id);"
+    assert first.startswith("CREATE INDEX CONCURRENTLY orders_user_id_idx_")
+    assert attach.startswith("ALTER INDEX public.orders_user_id_idx ATTACH PARTITION public.orders_user_id_idx_")
+    assert ' ON archive."orders 2" USING btree (user_id);' in second
+    assert remedy.rollback == ("DROP INDEX public.orders_user_id_idx;",)
 
 
 def plan(text: str = "SELECT 1", *, where: str = "(orders.user_id = $1)", rows: int = 12) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from tasks.components.database import queries, server
+from tasks.components.database import partitions, queries, server
 from tasks.components.database.facts import Facts
 from tasks.load.database.session import QueryError, Row, Session
 
@@ -43,6 +43,11 @@ def snapshot(session: Session, facts: Facts) -> Snapshot:
 def foreign_keys(session: Session, problems: list[str]) -> list[Row]:
     """Foreign keys of the database; none with a problem where they could not be read."""
     return _attempt(session, queries.filled(queries.FOREIGN_KEYS), "foreign keys", problems) or []
+
+
+def partitions_of(session: Session, problems: list[str]) -> list[Row]:
+    """Rows of the table `partitions`; none with a problem where they could not be read."""
+    return _attempt(session, partitions.ALL, "partitions", problems) or []
 
 
 def columns(session: Session, tables: Iterable[Mapping[str, Any]], problems: list[str]) -> list[Row]:

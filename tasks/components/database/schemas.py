@@ -214,6 +214,17 @@ FOREIGN_KEYS = _schema(
 )
 """Foreign keys of those tables; columns in the constraint's order."""
 
+PARTITIONS = _schema(
+    root_schema=_TEXT,
+    root=_TEXT,
+    schema=_TEXT,
+    name=_TEXT,
+    kind=_TEXT,
+    parent_schema=_TEXT,
+    parent=_TEXT,
+)
+"""Partitions of every partitioned table (the root) at whatever depth, parents before their parts."""
+
 SEQUENCES = _schema(
     schema=_TEXT,
     name=_TEXT,
@@ -270,6 +281,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
     "indexes": INDEXES,
     "columns": COLUMNS,
     "foreign_keys": FOREIGN_KEYS,
+    "partitions": PARTITIONS,
     "sequences": SEQUENCES,
     "plans": PLANS,
     "advice": ADVICE,

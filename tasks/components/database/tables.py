@@ -43,7 +43,7 @@ def of_samples(seen: Seen) -> dict[str, Rows]:
 def of_catalog(
     session: Session | None, first: catalog.Snapshot, last: catalog.Snapshot, notes: list[str]
 ) -> dict[str, Rows]:
-    """Tables, indexes, columns, keys and sequences."""
+    """Tables, indexes, columns, keys, partitions and sequences."""
     tables = catalog.tables(first, last)
     if catalog.was_reset(first.database, last.database):
         notes.append("the database's statistics were reset within the window: its counters are lower bounds")
@@ -52,6 +52,7 @@ def of_catalog(
         "indexes": catalog.with_deltas(first.indexes, last.indexes, ("scans", "blocks_hit", "blocks_read")),
         "columns": catalog.columns(session, tables, notes) if session else [],
         "foreign_keys": catalog.foreign_keys(session, notes) if session else [],
+        "partitions": catalog.partitions_of(session, notes) if session else [],
         "sequences": catalog.sequences(session, notes) if session else [],
     }
 

@@ -10,7 +10,7 @@ import json
 import re
 
 from storage.records import Finding, Level, Remedy, Severity
-from tasks.components.database.advise import missing_index
+from tasks.components.database.advise import building, missing_index
 from tasks.components.database.advise.candidates import Candidate, candidates
 from tasks.components.database.advise.case import (
     Case,
@@ -19,7 +19,6 @@ from tasks.components.database.advise.case import (
     ident,
     index_name,
     qualified,
-    relation,
     size_words,
 )
 from tasks.components.database.advise.plan_tree import whole_reads
@@ -137,19 +136,9 @@ def _remedy(case: Case, key: Row, wider: Candidate | None) -> Remedy:
     if wider is not None:
         make, undo = missing_index.create(case, wider)
         summary = "Create the wider index: one index serves the filter and the foreign key."
-        return Remedy(summary=summary, commands=(make,), rollback=(undo,))
+        return Remedy(summary=summary, commands=make, rollback=undo)
     name = index_name(key["table"], key["columns"], [row["name"] for row in case.indexes])
     columns = ", ".join(ident(column) for column in key["columns"])
-    where = relation(key["schema"], key["table"])
-    table = case.tables.get(key["table_oid"])
-    if table is not None and table["kind"] == "p":
-        return Remedy(
-            summary="Create the index in a quiet hour: on a partitioned table it cannot be made concurrently.",
-            commands=(f"CREATE INDEX {ident(name)} ON {where} ({columns});",),
-            rollback=(f"DROP INDEX {relation(key['schema'], name)};",),
-        )
-    return Remedy(
-        summary="Create the index without blocking writers.",
-        commands=(f"CREATE INDEX CONCURRENTLY {ident(name)} ON {where} ({columns});",),
-        rollback=(f"DROP INDEX CONCURRENTLY {relation(key['schema'], name)};",),
-    )
+    table = case.tables.get(key["table_oid"]) or {"schema": key["schema"], "name": key["table"]}
+    make, undo = building.commands(case, table, name, columns)
+    return Remedy(summary="Create the index without blocking writers.", commands=make, rollback=undo)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from storage.records import Finding, Level, Measurement, Remedy, Severity
-from tasks.components.database.advise import advised
+from tasks.components.database.advise import advised, building
 from tasks.components.database.advise.candidates import Candidate, candidates
 from tasks.components.database.advise.case import (
     NOT_TESTED,
     Case,
     finding,
-    ident,
     index_name,
     qualified,
-    relation,
     size_words,
 )
 from tasks.components.database.advise.outlook import of_reads
@@ -22,17 +20,13 @@ _HIGH_SHARE, _MEDIUM_SHARE = 0.20, 0.05
 _BUSY_SHARE = 0.01
 
 
-def create(case: Case, candidate: Candidate) -> tuple[str, str]:
+def create(case: Case, candidate: Candidate) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The commands that make the index and take it away again."""
     if candidate.advice is not None:
-        return f"{candidate.advice.sql};", f"{candidate.advice.drop};"
+        return (f"{candidate.advice.sql};",), (f"{candidate.advice.drop};",)
     taken = [row["name"] for row in case.indexes]
     name = index_name(candidate.table["name"], candidate.columns, taken)
-    schema, table = candidate.table["schema"], candidate.table["name"]
-    return (
-        f"CREATE INDEX CONCURRENTLY {ident(name)} ON {relation(schema, table)} ({candidate.shown});",
-        f"DROP INDEX CONCURRENTLY {relation(schema, name)};",
-    )
+    return building.commands(case, candidate.table, name, candidate.shown)
 
 
 def share(case: Case, queryids: list[str]) -> float | None:
@@ -88,8 +82,8 @@ def _finding(case: Case, candidate: Candidate, part: float | None) -> Finding:
         evidence=_evidence(case, candidate),
         remedy=Remedy(
             summary="Create the index without blocking writers, then compare the statements' times with this run.",
-            commands=(make,),
-            rollback=(undo,),
+            commands=make,
+            rollback=undo,
         ),
     )
 
@@ -116,8 +110,8 @@ def _of_advice(case: Case, candidate: Candidate, advice: advised.Advice, part: f
         evidence=_evidence(case, candidate),
         remedy=Remedy(
             summary="Create the index without blocking writers, then compare the statements' times with this run.",
-            commands=(make,),
-            rollback=(undo,),
+            commands=make,
+            rollback=undo,
             predicted=(*of_reads(case, advice), *advised.predicted(case, advice)),
         ),
     )
