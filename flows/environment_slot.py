@@ -30,7 +30,7 @@ LEASE_S = 60.0
 """A slot whose holder died is free again after this many seconds, and the server's next look at its leases."""
 
 _ASK_S = 2.0
-"""How long to wait before the server is asked again."""
+"""How long to wait before it is asked for again."""
 
 
 @contextmanager

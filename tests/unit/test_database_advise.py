@@ -154,6 +154,15 @@ def test_empty_tables_are_not_named_but_partitioned_ones_are(config: RunConfig) 
     assert attach.startswith("ALTER INDEX public.orders_user_id_idx ATTACH PARTITION public.orders_user_id_idx_")
     assert ' ON archive."orders 2" USING btree (user_id);' in second
     assert remedy.rollback == ("DROP INDEX public.orders_user_id_idx;",)
+    assert "without blocking" in remedy.summary
+
+
+def test_where_partitions_are_not_known_the_remedy_says_that_it_blocks(config: RunConfig) -> None:
+    finding = found(config, tables=[table(kind="p", bytes=0, pages=0)], foreign_keys=[KEY])
+    remedy = finding["database.unindexed_foreign_key:public.orders(user_id)"].remedy
+    assert remedy.commands == ("CREATE INDEX orders_user_id_idx ON public.orders (user_id);",)
+    assert "blocks writers" in remedy.summary
+    assert remedy.rollback == ("DROP INDEX public.orders_user_id_idx;",)
 
 
 def plan(text: str = "SELECT 1", *, where: str = "(orders.user_id = $1)", rows: int = 12) -> dict[str, Any]:

@@ -7,7 +7,7 @@ way around it: the index ON ONLY the parent, which holds no row; one of each par
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +69,11 @@ class Part:
 def read(session: Session, schema: str, table: str) -> list[Partition]:
     """The partitions of a table, parents before their parts; none where it is not partitioned. Raises QueryError."""
     return [Partition.of(row) for row in session.query(_ONE, {"schema": schema, "table": table})]
+
+
+def of_table(rows: Iterable[Mapping[str, Any]], schema: str, table: str) -> tuple[Partition, ...]:
+    """The partitions of one table among rows of `ALL`."""
+    return tuple(Partition.of(row) for row in rows if (row["root_schema"], row["root"]) == (schema, table))
 
 
 def only(definition: str) -> str:

@@ -10,7 +10,8 @@ import json
 import re
 
 from storage.records import Finding, Level, Remedy, Severity
-from tasks.components.database.advise import building, missing_index
+from tasks.components.database.advise import missing_index
+from tasks.components.database.advise.building import building
 from tasks.components.database.advise.candidates import Candidate, candidates
 from tasks.components.database.advise.case import (
     Case,
@@ -134,11 +135,11 @@ def _covers(candidate: Candidate, key: Row) -> bool:
 
 def _remedy(case: Case, key: Row, wider: Candidate | None) -> Remedy:
     if wider is not None:
-        make, undo = missing_index.create(case, wider)
-        summary = "Create the wider index: one index serves the filter and the foreign key."
-        return Remedy(summary=summary, commands=make, rollback=undo)
+        made = missing_index.create(case, wider)
+        summary = f"{made.summary}: the wider one serves the filter and the foreign key."
+        return Remedy(summary=summary, commands=made.commands, rollback=made.rollback)
     name = index_name(key["table"], key["columns"], [row["name"] for row in case.indexes])
     columns = ", ".join(ident(column) for column in key["columns"])
     table = case.tables.get(key["table_oid"]) or {"schema": key["schema"], "name": key["table"]}
-    make, undo = building.commands(case, table, name, columns)
-    return Remedy(summary="Create the index without blocking writers.", commands=make, rollback=undo)
+    made = building(case, table, name, columns)
+    return Remedy(summary=f"{made.summary}.", commands=made.commands, rollback=made.rollback)

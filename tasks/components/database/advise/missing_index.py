@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from storage.records import Finding, Level, Measurement, Remedy, Severity
-from tasks.components.database.advise import advised, building
+from tasks.components.database.advise import advised
+from tasks.components.database.advise.building import GENTLY, Building, building
 from tasks.components.database.advise.candidates import Candidate, candidates
 from tasks.components.database.advise.case import (
     NOT_TESTED,
@@ -20,13 +21,13 @@ _HIGH_SHARE, _MEDIUM_SHARE = 0.20, 0.05
 _BUSY_SHARE = 0.01
 
 
-def create(case: Case, candidate: Candidate) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The commands that make the index and take it away again."""
+def create(case: Case, candidate: Candidate) -> Building:
+    """The statements that make the index and take it away again."""
     if candidate.advice is not None:
-        return (f"{candidate.advice.sql};",), (f"{candidate.advice.drop};",)
+        return Building(GENTLY, (f"{candidate.advice.sql};",), (f"{candidate.advice.drop};",))
     taken = [row["name"] for row in case.indexes]
     name = index_name(candidate.table["name"], candidate.columns, taken)
-    return building.commands(case, candidate.table, name, candidate.shown)
+    return building(case, candidate.table, name, candidate.shown)
 
 
 def share(case: Case, queryids: list[str]) -> float | None:
@@ -60,7 +61,7 @@ def check(case: Case) -> list[Finding]:
 def _finding(case: Case, candidate: Candidate, part: float | None) -> Finding:
     if candidate.advice is not None:
         return _of_advice(case, candidate, candidate.advice, part)
-    make, undo = create(case, candidate)
+    made = create(case, candidate)
     table, where = candidate.table, qualified(candidate.table)
     scan = candidate.scan
     how = f"{scan.method} with filter {scan.filter[:200]}" if scan else "a scan with a filter"
@@ -81,9 +82,9 @@ def _finding(case: Case, candidate: Candidate, part: float | None) -> Finding:
         effort=Level.LOW,
         evidence=_evidence(case, candidate),
         remedy=Remedy(
-            summary="Create the index without blocking writers, then compare the statements' times with this run.",
-            commands=make,
-            rollback=undo,
+            summary=f"{made.summary}, then compare the statements' times with this run.",
+            commands=made.commands,
+            rollback=made.rollback,
         ),
     )
 
@@ -94,7 +95,7 @@ def _why(case: Case) -> str:
 
 
 def _of_advice(case: Case, candidate: Candidate, advice: advised.Advice, part: float | None) -> Finding:
-    make, undo = create(case, candidate)
+    made = create(case, candidate)
     where = qualified(candidate.table)
     weight = f"These statements took {part:.0%} of the database time of the window. " if part is not None else ""
     impact = weight_of(case, candidate)
@@ -109,9 +110,9 @@ def _of_advice(case: Case, candidate: Candidate, advice: advised.Advice, part: f
         effort=Level.LOW,
         evidence=_evidence(case, candidate),
         remedy=Remedy(
-            summary="Create the index without blocking writers, then compare the statements' times with this run.",
-            commands=make,
-            rollback=undo,
+            summary=f"{made.summary}, then compare the statements' times with this run.",
+            commands=made.commands,
+            rollback=made.rollback,
             predicted=(*of_reads(case, advice), *advised.predicted(case, advice)),
         ),
     )

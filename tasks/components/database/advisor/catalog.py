@@ -237,9 +237,7 @@ def _table(row: Row, rows: Mapping[str, Sequence[Row]]) -> Table:
         deletes=int(row["deletes"]),
         all_visible=min(1.0, row["visible"] / row["pages"]) if row["pages"] else 0.0,
         partitioned=row["partitioned"],
-        partitions=tuple(
-            Partition.of(one) for one in rows["partitions"] if (one["root_schema"], one["root"]) == mine
-        ),
+        partitions=partitions.of_table(rows["partitions"], *mine),
         foreign_keys=tuple(tuple(one["columns"]) for one in rows["keys"] if _of(one) == mine),
     )
 
