@@ -33,7 +33,7 @@ def execute(params: ValidationParams, config: RunConfig, *, as_json: bool) -> Ex
         params = params.model_copy(update={"run": run, "local": params.local or host.embedded})
         load = config.environment.load
         view.say(f"measuring {', '.join(config.components)} for {load.duration_s:g} s as run {run}")
-        with progress.watching(view):
+        with progress.watching(view, view.say):
             ended = _run_pipeline(params, host.check)
         if isinstance(ended, LocalPlatformError):
             view.say(f"the run stops: {ended}")

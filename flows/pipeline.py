@@ -51,8 +51,13 @@ def performance_pipeline(params: ValidationParams) -> State[Any]:
     ready(config.environment.scale)
     run = open_stage(params.model_dump(mode="json"))
     page = ProgressPage(run["environment"], planned_seconds(config))
+
+    def queued(limit: str) -> None:
+        page.queued(limit)
+        progress.say(f"waiting for {limit}: another run measures {run['environment']}")
+
     try:
-        with environment_slot(run["environment"], config.environment.variables, page.queued) as waited_s:
+        with environment_slot(run["environment"], config.environment.variables, queued) as waited_s:
             page.measuring()
             begin_attempt(run, opened, waited_s)
             with open_runner(config.environment.scale) as runner, progress.watching(told(page.parts)):

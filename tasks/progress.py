@@ -26,6 +26,7 @@ class Progress:
 
 
 _watchers: list[Callable[[Progress], None]] = []
+_hearers: list[Callable[[str], object]] = []
 _stop = threading.Event()
 
 
@@ -46,6 +47,12 @@ def show(progress: Progress) -> None:
         watcher(progress)
 
 
+def say(text: str) -> None:
+    """Pass a line about the run as a whole to whoever watches it in this process."""
+    for hearer in tuple(_hearers):
+        hearer(text)
+
+
 def stop() -> None:
     """Have every component end at its next sign of life, within about a second; its load ends with it."""
     _stop.set()
@@ -57,10 +64,17 @@ def stopping() -> bool:
 
 
 @contextmanager
-def watching(watcher: Callable[[Progress], None]) -> Iterator[None]:
-    """Call `watcher` for each sign of life within the block; it is called from the components' threads."""
+def watching(watcher: Callable[[Progress], None], hearer: Callable[[str], object] | None = None) -> Iterator[None]:
+    """Call `watcher` for each sign of life within the block, and `hearer` for each line about the run.
+
+    Both are called from other threads.
+    """
+    hearers = [hearer] if hearer else []
     _watchers.append(watcher)
+    _hearers.extend(hearers)
     try:
         yield
     finally:
         _watchers.remove(watcher)
+        for one in hearers:
+            _hearers.remove(one)

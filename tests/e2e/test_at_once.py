@@ -36,5 +36,6 @@ def test_four_runs_at_once_are_whole_and_never_load_together(held_platform: Plat
         report = find_run(Store(tmp_path / str(number)), "staging/latest").report()
         (api,) = (part for part in report.components if isinstance(part, MeasuredComponent))
         windows.append(api.collected.window)
+    assert any("waiting for load-staging: another run measures staging" in one.err for one in ended)
     windows.sort(key=lambda window: window.start)
     assert all(first.end <= second.start for first, second in pairwise(windows)), windows
