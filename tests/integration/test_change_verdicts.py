@@ -115,7 +115,7 @@ def test_writes_that_become_dearer_undo_an_index(server: Database, change: Chang
     with busy(server.application, update, reads):
         entry = change.one(plan(row("hasivu_perf_hot", "public.orders (total, status, note)")))
     assert entry.state is State.UNDONE
-    assert "slower: write" in entry.words
+    assert "slower: write" in entry.words or "more WAL" in entry.words  # the time is seen on a quiet machine alone
     assert indexes(server) == {}
 
 

@@ -202,9 +202,9 @@ def test_a_component_whose_flow_is_gone_ends_at_its_next_sign_of_life(cluster: C
         time.sleep(1)
         assert future.status == "pending"
     left = time.time()
-    while not (tmp_path / "ended").exists() and time.time() - left < 10:
+    while not (tmp_path / "ended").exists() and time.time() - left < 40:
         time.sleep(0.05)
-    assert float((tmp_path / "ended").read_text()) - left < 3
+    assert float((tmp_path / "ended").read_text()) - left < 20  # not at the end of its half minute
 
 
 def test_the_readers_moderate_load_is_shared_by_processes_and_their_search_is_not(
