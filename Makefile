@@ -10,6 +10,8 @@ SPREAD  = --dist loadfile --no-loadscope-reorder --max-worker-restart 1
 JUDGING = $(wildcard $(patsubst %,tests/integration/test_%*.py,load_ scenario_ api_ rfid_ websocket_ socketio_ cache_c) \
 	$(patsubst %,tests/faults/test_%*.py,redis http websocket postgresql s3 aws))
 ALONE   = tests/e2e/test_development.py
+# What fails beside other tests is run once more by itself, and has failed if it fails again: docs/adr/0025-run-again-alone.md
+AGAIN   = --last-failed --last-failed-no-failures none --maxfail 3
 export UV_PYTHON_DOWNLOADS = never
 
 .DEFAULT_GOAL := help
@@ -67,8 +69,9 @@ check: setup        ## lint, types, layers, unit and architecture tests
 test: check         ## everything: check, integration and end-to-end tests on real servers
 	@.ci/system-packages
 	@code=0; \
-	$(RUN)pytest -n 4 $(SPREAD) tests/integration tests/faults tests/e2e $(patsubst %,--ignore=%,$(JUDGING) $(ALONE)) || code=1; \
-	$(RUN)pytest -n 2 $(SPREAD) $(JUDGING) || code=1; \
+	OTHERS="tests/integration tests/faults tests/e2e $(patsubst %,--ignore=%,$(JUDGING) $(ALONE))"; \
+	$(RUN)pytest -n 4 $(SPREAD) $$OTHERS || $(RUN)pytest $(AGAIN) $$OTHERS || code=1; \
+	$(RUN)pytest -n 2 $(SPREAD) $(JUDGING) || $(RUN)pytest $(AGAIN) $(JUDGING) || code=1; \
 	$(RUN)pytest $(ALONE) || code=1; exit $$code
 
 faults: setup       ## hostile servers, faults of the network, long outages, the whole schedule of kills (hours)
