@@ -14,11 +14,11 @@ from storage.errors import ExitCode, HasivuError, LocalPlatformError
 from storage.parquet import Store
 from storage.records import Report
 from storage.runs import RunFolder, new_run_name
-from tasks import progress
+from tasks import progress, stopping
 from tasks.monitoring.live import LiveView, to_terminal
 
-_INTERRUPT_S = 2.0
-"""How long an interrupted pipeline may take to end by itself before the partial report is made without it."""
+_INTERRUPT_S = 1.2
+"""How long the load of an interrupted pipeline may take to end before the partial report is made without it."""
 
 _LOOK_S = 0.5
 _INTERRUPTED = "interrupted before it was measured"
@@ -69,7 +69,7 @@ def _run_pipeline(
         while not over.wait(_LOOK_S):
             check()
     except (KeyboardInterrupt, LocalPlatformError) as why:
-        progress.stop()
+        stopping.ask()
         over.wait(_INTERRUPT_S)
         return why
     if errors:
@@ -87,7 +87,7 @@ def _flow(params: ValidationParams) -> None:
     before = _report_bytes(folder)
     with temporary_settings({PREFECT_API_URL: os.environ["PREFECT_API_URL"]}):
         state = performance_pipeline(params, return_state=True)
-    if _report_bytes(folder) == before and not progress.stopping():
+    if _report_bytes(folder) == before and not stopping.asked():
         raise HasivuError(
             f"the pipeline ended without a report: {validation.failure_text(state.message)}{_what_is_kept(folder)}"
         )

@@ -10,7 +10,7 @@ from prefect.futures import PrefectWrappedFuture
 from prefect.task_runners import TaskRunner
 
 from flows.orphan import stop_if_orphaned
-from tasks import progress
+from tasks import stopping
 from tasks.stages import component_stage
 from tasks.task_runner import crash
 from tasks.validation import failure_text
@@ -35,7 +35,7 @@ def measure(
     try:
         _wait(futures, sign_of_life)
     except BaseException:  # a signal, a lost lease, an orphan: whatever it is, no load may go on
-        progress.stop()
+        stopping.ask()
         for future in futures.values():
             future.wrapped_future.cancel()  # on a cluster; what a thread runs ends by the flag
         _wait_at_most(futures, _END_S)
@@ -61,6 +61,8 @@ def _wait(futures: Mapping[str, _Future], sign_of_life: Callable[[], None]) -> N
         while not _ended(future):
             sign_of_life()
             stop_if_orphaned()
+            if stopping.asked():  # at the terminal: whoever hosts this flow judges what there is
+                raise KeyboardInterrupt
 
 
 def _wait_at_most(futures: Mapping[str, _Future], seconds: float) -> None:

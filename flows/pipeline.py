@@ -17,6 +17,7 @@ from deployments.parameters import ValidationParams, configure
 from flows.environment_slot import environment_slot
 from flows.measuring import Failures, Manifests, measure
 from storage.artifacts import ProgressPage
+from storage.clock import SteadyClock
 from tasks import progress
 from tasks.monitoring.live import planned_seconds, told
 from tasks.stages import (
@@ -46,7 +47,8 @@ def performance_pipeline(params: ValidationParams) -> State[Any]:
     A retry of the failed run measures exactly the components that failed or whose stored files are damaged, then
     judges and publishes again. With `params.again` the named components of an earlier run are measured again.
     """
-    opened = datetime.now(UTC)
+    clock = SteadyClock()
+    opened = clock.now()
     config = configure(params)
     ready(config.environment.scale)
     run = open_stage(params.model_dump(mode="json"))
@@ -62,7 +64,7 @@ def performance_pipeline(params: ValidationParams) -> State[Any]:
             begin_attempt(run, opened, waited_s)
             with open_runner(config.environment.scale) as runner, progress.watching(told(page.parts)):
                 manifests, failures = _measured(runner, run, config, params.again, page)
-            end_attempt(run)
+            end_attempt(run, clock)
     except (TerminationSignal, SystemExit):  # the latter comes from a log line that its dead reader cannot take
         publish_interrupted(run, "the run was stopped before it was measured")
         raise

@@ -5,9 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from deployments.config import RunConfig, Target
+from storage.clock import SteadyClock
 from storage.records import Attempt
 from storage.runs import RunFolder
 from tasks.identity import identify
+
+SLEWED_S = 1.0
+"""A clock that is this far from where it began was set, not slewed: NTP slews by 0.5 ms a second at most."""
 
 
 def begin(
@@ -26,12 +30,12 @@ def begin(
     folder.write_attempt(attempt.model_copy(update={"notes": _said(notes, "before")}))
 
 
-def end(folder: RunFolder, config: RunConfig, target: Target, number: int) -> None:
-    """Note which target is there now that attempt `number` has measured."""
+def end(folder: RunFolder, config: RunConfig, target: Target, number: int, clock: SteadyClock) -> None:
+    """Note which target is there now that attempt `number`, which began with `clock`, has measured."""
     attempt = numbered(folder, number)
     if attempt:
         identity, notes = identify(config, target)
-        said = (*attempt.notes, *_said(notes, "after"))
+        said = (*attempt.notes, *_said(notes, "after"), *_clock_set(clock))
         folder.write_attempt(attempt.model_copy(update={"identity_after": identity, "notes": said}))
 
 
@@ -48,6 +52,14 @@ def judged(folder: RunFolder) -> tuple[Attempt, ...]:
 def numbered(folder: RunFolder, number: int) -> Attempt | None:
     """The record of one attempt, if there is one."""
     return next((attempt for attempt in folder.attempts() if attempt.number == number), None)
+
+
+def _clock_set(clock: SteadyClock) -> list[str]:
+    seconds = clock.set_by().total_seconds()
+    if abs(seconds) < SLEWED_S:
+        return []
+    told = "the times of this run go on from its start, those that servers tell may differ"
+    return [f"while measuring, the clock of this machine was set by {seconds:+.0f} s: {told}"]
 
 
 def _said(notes: tuple[str, ...], when: str) -> tuple[str, ...]:

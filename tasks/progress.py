@@ -1,15 +1,14 @@
-"""Carries signs of life from running components to whoever watches in this process, and the word to stop back."""
+"""Carries signs of life from running components to whoever watches in this process."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 
 from storage.errors import NotMeasuredError
 from storage.records import ComponentId
-from tasks import dask_worker
+from tasks import dask_worker, stopping
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,6 @@ class Progress:
 
 _watchers: list[Callable[[Progress], None]] = []
 _hearers: list[Callable[[str], object]] = []
-_stop = threading.Event()
 
 
 def tell(progress: Progress) -> None:
@@ -35,7 +33,8 @@ def tell(progress: Progress) -> None:
 
     On a Dask worker the watchers are in another process, and to stop is to have the task cancelled.
     """
-    if _stop.is_set() or dask_worker.cancelled():
+    stopping.check()
+    if dask_worker.cancelled():
         raise NotMeasuredError("interrupted before it was measured")
     dask_worker.send(asdict(progress) | {"component": progress.component.value})
     show(progress)
@@ -51,16 +50,6 @@ def say(text: str) -> None:
     """Pass a line about the run as a whole to whoever watches it in this process."""
     for hearer in tuple(_hearers):
         hearer(text)
-
-
-def stop() -> None:
-    """Have every component end at its next sign of life, within about a second; its load ends with it."""
-    _stop.set()
-
-
-def stopping() -> bool:
-    """Whether the run was told to stop."""
-    return _stop.is_set()
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from prefect.runtime import deployment, flow_run
 from deployments.config import resolve_target
 from deployments.parameters import ValidationParams
 from storage.artifacts import publish_artifacts, report_link
+from storage.clock import SteadyClock
 from storage.errors import HasivuError, NotMeasuredError
 from storage.parquet import Store
 from storage.records import ComponentId, Manifest, Report
@@ -78,11 +79,11 @@ def begin_attempt(run: dict[str, str], opened: datetime, waited_s: float) -> Non
     attempts.begin(folder, config, target, number, opened=opened, waited_s=waited_s, flow_run=_flow_run())
 
 
-def end_attempt(run: dict[str, str]) -> None:
+def end_attempt(run: dict[str, str], clock: SteadyClock) -> None:
     """Note which target is there after measuring."""
     folder = _folder(run)
     config = results.stored_config(folder)
-    attempts.end(folder, config, resolve_target(config), attempt_number(run))
+    attempts.end(folder, config, resolve_target(config), attempt_number(run), clock)
 
 
 @task(name="component", persist_result=True, result_serializer="json", cache_policy=_POLICY)

@@ -18,13 +18,13 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
-from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
 from deployments.config import Variables, resolve_target
 from deployments.parameters import ValidationParams, configure
 from deployments.scenarios import absolute_entries
+from storage.clock import SteadyClock
 from storage.errors import ConfigurationError, HasivuError
 from storage.records import ComponentId, FailedComponent, MeasuredComponent, Report
 from storage.runs import RunFolder
@@ -129,7 +129,8 @@ class RealTimePerformanceSuite:
 
     def _run(self) -> SuiteResult:
         params = self._params()
-        started = datetime.now(UTC)
+        clock = SteadyClock()
+        started = clock.now()
         name = f"suite-{started:%Y%m%d-%H%M%S}-{uuid4().hex[:6]}"
         folder = validation.open_run(params, name, started)
         config = results.stored_config(folder)
@@ -142,7 +143,7 @@ class RealTimePerformanceSuite:
                 manifests[component.value] = validation.measure_component(folder, component, 1)
             except HasivuError as error:
                 failures[component.value] = validation.failure_text(error)
-        attempts.end(folder, config, target, 1)
+        attempts.end(folder, config, target, 1, clock)
         report = judging.judge(folder, manifests, failures)
         publish_report(folder, report)
         return _result(folder, report)

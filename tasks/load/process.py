@@ -24,7 +24,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -33,6 +33,7 @@ import pyarrow as pa
 
 import tasks
 from storage.errors import NotMeasuredError, TargetUnreachableError
+from tasks import stopping
 from tasks.load.recording import journal
 from tasks.load.recording.journal import Journals
 
@@ -45,6 +46,7 @@ _INHERITED = frozenset(
 _ORPHANED = 70
 _OVERTIME = 71
 _GRACE_S = 2.0
+_WORD = b"\n"  # the owner lives, and ends its worker
 _BEREAVED_S = 0.5
 _OWN_LIMIT_EXTRA_S = 5.0
 _LINE_LIMIT = 1 << 20
@@ -83,7 +85,7 @@ def run_worker(
     """Run `python -m module` with `plan` and return its output; callable from any thread.
 
     `deadline_s` is the total time that the worker may take, its start included. `on_progress` is called in this
-    thread with each progress line. Whatever happens here (an exception, a cancellation), the worker is ended. In
+    thread with each progress line. Whatever happens here (an exception, the word to stop), the worker is ended. In
     `journals` it leaves its rows while it runs; whoever passes them removes them once the output is stored.
     Raises `NotMeasuredError` (or `TargetUnreachableError`) with the worker's own words where it says why it
     failed, and where it crashed, ended early or ran past its deadline.
@@ -145,12 +147,13 @@ def _environment(folder: str) -> dict[str, str]:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Close the worker's input, at which it ends; kill it where it does not."""
+    if process.stdin is not None:
+        with suppress(OSError):  # a pipe that is full, or the worker is gone already, which is what is wanted
+            os.write(process.stdin.fileno(), _WORD)
     for stream in (process.stdin, process.stdout):
         if stream is not None:
-            try:
+            with suppress(BrokenPipeError):
                 stream.close()
-            except BrokenPipeError:
-                continue  # the worker is gone already, which is what is wanted
     try:
         process.wait(_GRACE_S)
     except subprocess.TimeoutExpired:
@@ -174,6 +177,7 @@ def _converse(
         while True:
             if time.monotonic() > end:
                 raise NotMeasuredError(f"the load worker {module} did not end within {deadline_s:.0f} s: stopped")
+            stopping.check()
             for key, _ in selector.select(_POLL_S):
                 if key.fd == sink:
                     request = _feed(sink, request)
@@ -276,10 +280,12 @@ def serve(work: Work) -> NoReturn:
 
 def _end_with_owner(temporary: Sequence[str]) -> None:
     """Wait for the end of standard input: the owner closed it, or died and cannot remove its folders any more."""
-    owner = os.getppid()
-    while os.read(0, 4096):
-        pass
+    owner, word = os.getppid(), b""
+    while last := os.read(0, 4096):
+        word = last
     journal.flush_all()
+    if word == _WORD:
+        os._exit(_ORPHANED)
     # A process that dies closes its files before its children have a new parent.
     until = time.monotonic() + _BEREAVED_S
     while os.getppid() == owner and time.monotonic() < until:

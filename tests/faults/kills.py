@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from deployments.hosting.folders import cache_folder
 from deployments.hosting.shared_memory import made_by
@@ -125,7 +126,9 @@ def command_of(pid: int) -> str:
 
 
 @contextmanager
-def started(folder: Path, number: int, *arguments: str) -> Iterator[Run]:
+def started(
+    folder: Path, number: int, *arguments: str, variables: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Run]:
     """A run of the whole pipeline on the embedded platform; killed at the end, with all that is still seen of it."""
     temporary = folder / f"tmp-{number}"
     temporary.mkdir()
@@ -137,7 +140,7 @@ def started(folder: Path, number: int, *arguments: str) -> Iterator[Run]:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env={**clean, "TMPDIR": str(temporary)},
+            env={**clean, **variables, "TMPDIR": str(temporary)},
             start_new_session=True,
             # what a shell starts in the background ignores Ctrl-C
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509

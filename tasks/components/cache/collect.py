@@ -13,9 +13,10 @@ from typing import Any
 from pydantic import SecretStr
 
 from deployments.config import Environment, RunConfig, Target
+from storage.clock import SteadyClock
 from storage.errors import NotMeasuredError
 from storage.records import Collected, ComponentId, LoadSummary, Window
-from tasks.components.base import CollectContext, Progress, now
+from tasks.components.base import CollectContext, Progress
 from tasks.components.cache.observe import Observer
 from tasks.load.process import WorkerOutput, run_worker
 from tasks.load.recording.journal import Journals
@@ -106,7 +107,8 @@ def collect(context: CollectContext, *, write_share: float = 0.0) -> Collected:
     address = RedisAddress.parse(url.get_secret_value())
     plan = plan_of(environment, url, write_share)
     observer = Observer(address, environment.cache)
-    started = now()
+    clock = SteadyClock()
+    started = clock.now()
     left: tuple[str, ...] = ()
     try:
         observer.start()
@@ -129,7 +131,7 @@ def collect(context: CollectContext, *, write_share: float = 0.0) -> Collected:
     load = _summary(plan, probe.output, same_machine=context.target.local) if probe.output is not None else None
     facts = probe.output.facts if probe.output is not None else {}
     return Collected(
-        window=Window(start=started, end=max(now(), started)),
+        window=Window(start=started, end=clock.now()),
         load=load,
         load_plan=_load_plan(plan, environment, facts),
         fingerprint=_fingerprint(address, observer.server, observer.topology),

@@ -9,6 +9,7 @@ from typing import Any
 
 from redis.crc import key_slot
 
+from storage.clock import SteadyClock
 from storage.errors import TargetUnreachableError
 from tasks.components.cache.info import Row, command_rows, info_row, keys_of, summed, summed_commands
 from tasks.components.cache.looks import Look, Looker
@@ -47,6 +48,7 @@ class Nodes:
 
     def __init__(self, address: RedisAddress, timeout_s: float) -> None:
         self.address = address
+        self.clock = SteadyClock()
         self._timeout_s = timeout_s
         self._connections: list[RedisConnection] = []
         self._lookers: list[Looker] = []
@@ -114,7 +116,7 @@ class Nodes:
             if isinstance(reply, ReplyError):
                 return None
             found.append(parse_info(reply))
-        at_ns = time.time_ns()
+        at_ns = self.clock.now_ns()
         row = summed([info_row(fields, at_ns=at_ns, own=own) for fields in found])
         return Reading(row, found[0], sum(keys_of(fields) for fields in found))
 

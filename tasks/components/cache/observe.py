@@ -93,7 +93,7 @@ class Observer:
     def observe(self) -> None:
         """One round: counters, then a scan, then looks at some keys."""
         self._panel.new_round()
-        at_ns = time.time_ns()
+        at_ns = self._nodes.clock.now_ns()
         reading = self._read_info()
         if self._scan_limit:
             self._scan(reading, at_ns)

@@ -13,9 +13,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from deployments.config import RunConfig
+from storage.clock import SteadyClock
 from storage.errors import NotMeasuredError
 from storage.records import Collected, ComponentId, Window
-from tasks.components.base import CollectContext, Progress, now
+from tasks.components.base import CollectContext, Progress
 from tasks.components.database import catalog, facts, index_advice, machine, tables, timing
 from tasks.components.database.pools import Pools
 from tasks.components.database.sampling import Sampler, Seen
@@ -93,11 +94,13 @@ class Collector:
                 raise
 
     def _over_window(self, known: facts.Facts, answer: Callable[[], WorkerOutput | None]) -> Collected:
-        start = now()
+        clock = SteadyClock()
+        start = clock.now()
         first = self._snapshot(known)
         pools = self._pools(known)
         sampler = Sampler(
             known,
+            clock,
             self.config.environment.load.duration_s,
             self.settings.sample_every_s,
             self._alive,
@@ -110,7 +113,7 @@ class Collector:
         finally:
             if pools is not None:
                 pools.close()
-        end = now()
+        end = clock.now()
         output, problem = self._answer(answer)
         last = self._snapshot(known)
         seen.reads_problem = problem

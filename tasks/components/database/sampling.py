@@ -10,7 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tasks.components.base import now
+from storage.clock import SteadyClock
+from tasks import stopping
 from tasks.components.database import activity, statements
 from tasks.components.database.facts import Facts
 from tasks.components.database.pools import Pools
@@ -44,6 +45,7 @@ class Sampler:
     """Fills `seen`; `alive` answers a session that works, or None, and `tell` hears of each sample."""
 
     known: Facts
+    clock: SteadyClock
     total_s: float
     every_s: float
     alive: Callable[[], Session | None]
@@ -76,7 +78,7 @@ class Sampler:
             self.seen.missed += 1
             return
         try:
-            at, rows = now(), activity.sample(session, self.known)
+            at, rows = self.clock.now(), activity.sample(session, self.known)
         except QueryError as error:
             self.seen.missed += 1
             self.notes.append(f"a sample of the sessions failed: {error}")
@@ -116,6 +118,4 @@ class Sampler:
 
 
 def _sleep_until(moment: float) -> None:
-    left = moment - time.monotonic()
-    if left > 0:
-        time.sleep(left)
+    stopping.rest(moment - time.monotonic())

@@ -34,6 +34,7 @@ from botocore.parsers import ResponseParserError
 
 from deployments.config import Target
 from storage.errors import NotMeasuredError, TargetUnreachableError
+from tasks import stopping
 from tasks.components.lambda_functions.exchange import exchange
 
 ATTEMPTS = 5
@@ -210,6 +211,7 @@ class Account:
             yield page
 
     def _guarded(self, service: str, operation: str, use: Callable[[Any, str], Any]) -> Any:
+        stopping.check()
         permission = permission_of(service, operation)
         if service in self._dead:
             raise self._dead[service]

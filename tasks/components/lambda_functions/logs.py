@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from storage.errors import NotMeasuredError
+from tasks import stopping
 from tasks.components.lambda_functions.account import Account, DeadlineError, as_documented
 from tasks.components.lambda_functions.reading import LogEvent
 
@@ -127,7 +128,7 @@ def run_query(
                 f"the Logs Insights query stands still as {answer['status']} for {_STANDSTILL_S:.0f} s; run it again"
                 " later"
             )
-        time.sleep(_POLL_S)
+        stopping.rest(_POLL_S)
     if answer["status"] != "Complete":
         raise NotMeasuredError(f"the Logs Insights query ended as {answer['status']}; run it again later")
     scanned.bytes += answer.get("statistics", {}).get("bytesScanned", 0.0)

@@ -9,8 +9,9 @@ import math
 import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
+from storage.clock import SteadyClock
 from storage.records import Window
 from tasks.components.database import facts as server_facts
 from tasks.components.database.change.records import Span, Step, Work
@@ -46,12 +47,12 @@ class Reading:
     scans: int | None
 
 
-def reading(session: Session, facts: Facts, step: Step) -> Reading:
+def reading(session: Session, facts: Facts, step: Step, clock: SteadyClock) -> Reading:
     """Read the counters; without pg_stat_statements there are no rows."""
     rows = session.query(_counters(facts), {"database": facts.database_oid}) if facts.extension is not None else []
     found = session.query(_SCANS, {"schema": step.schema_name, "name": step.name})
     return Reading(
-        at=datetime.now(UTC),
+        at=clock.now(),
         rows={(row["userid"], row["queryid"], row["toplevel"]): row for row in rows},
         scans=int(found[0]["scans"]) if found[0]["scans"] is not None else None,
     )
@@ -71,11 +72,12 @@ def _counters(facts: Facts) -> str:
 def span(session: Session, step: Step, seconds: float) -> tuple[Span, str]:
     """Watch real work for so many seconds; the span, and why it holds no statements where it does not."""
     known = server_facts.read(session)
-    begin = reading(session, known, step)
+    clock = SteadyClock()
+    begin = reading(session, known, step, clock)
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0:
         time.sleep(min(_SLICE_S, left))
-    end = reading(session, known, step)
+    end = reading(session, known, step, clock)
     gained = gains(begin, end)
     work = _named(gained, _texts(session, known, gained), step, _others(session, step))
     scans = None if end.scans is None else end.scans - (begin.scans or 0)

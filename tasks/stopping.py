@@ -1,0 +1,31 @@
+"""The word to stop, which everything that measures in this process hears within a fraction of a second."""
+
+from __future__ import annotations
+
+import threading
+
+from storage.errors import NotMeasuredError
+
+_asked = threading.Event()
+
+
+def ask() -> None:
+    """Have every component of this process end; its load ends with it."""
+    _asked.set()
+
+
+def asked() -> bool:
+    """Whether the run was told to stop."""
+    return _asked.is_set()
+
+
+def check() -> None:
+    """Raise `NotMeasuredError` where the run was told to stop."""
+    if _asked.is_set():
+        raise NotMeasuredError("interrupted before it was measured")
+
+
+def rest(seconds: float) -> None:
+    """Wait so long; raises `NotMeasuredError` as soon as the run is told to stop."""
+    _asked.wait(max(0.0, seconds))
+    check()
