@@ -55,7 +55,8 @@ def history(
     chosen = found.select(release=release, since=_day(since), until=_day(until))
     series = found.series(metric=metric, labels=_labels(label) if label or not parts else None, runs=chosen)
     if not series:
-        raise UsageError(_nothing(metric, environment, found.metrics(), output))
+        left_out = [f"; {run} is left out: {why}" for run, why in list(found.left_out.items())[:3]]
+        raise UsageError(_nothing(metric, environment, found.metrics(), output) + "".join(left_out))
     told = with_changes(series, environment)
     if json:
         to_terminal(json_module.dumps(history_json(environment, told, found.left_out, found.notes), indent=2))

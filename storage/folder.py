@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from storage.errors import StorageError
+from storage.errors import DamagedFileError, StorageError
 from storage.place import PlacedFile
 
+_CHANGES = ("written", "removed")
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
 
 
@@ -33,7 +34,9 @@ class Folder:
 
     def exists(self, name: str) -> bool:
         """Whether a file or folder of that name is there."""
-        return self._at(name).exists()
+        path = self._at(name)
+        with _told(path, "looked at"):
+            return path.exists()
 
     def names(self, folder: str) -> list[str]:
         """Names of what lies directly in a folder, sorted; empty where there is no such folder."""
@@ -189,10 +192,14 @@ def _unnamed(path: Path, content: bytes) -> Iterator[_Unnamed]:
 
 @contextmanager
 def _told(path: Path, done: str) -> Iterator[None]:
-    """An error of the operating system as a `StorageError` that names the file; a missing one stays what it is."""
+    """An error of the operating system as a `StorageError` that names the file; a missing one stays what it is.
+
+    What is there and cannot be read (denied, a bad sector) is as good as damaged: the others go on without it.
+    """
     try:
         yield
     except OSError as error:
         if done == "read" and isinstance(error, FileNotFoundError):
             raise
-        raise StorageError(f"{path} could not be {done}: {error.strerror or error}") from error
+        kind = StorageError if done in _CHANGES else DamagedFileError
+        raise kind(f"{path} could not be {done}: {error.strerror or error}") from error

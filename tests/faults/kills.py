@@ -127,9 +127,16 @@ def command_of(pid: int) -> str:
 
 @contextmanager
 def started(
-    folder: Path, number: int, *arguments: str, variables: Mapping[str, str] = MappingProxyType({})
+    folder: Path,
+    number: int,
+    *arguments: str,
+    variables: Mapping[str, str] = MappingProxyType({}),
+    before: Callable[[], object] = lambda: None,
 ) -> Iterator[Run]:
-    """A run of the whole pipeline on the embedded platform; killed at the end, with all that is still seen of it."""
+    """A run of the whole pipeline on the embedded platform; killed at the end, with all that is still seen of it.
+
+    `before` is called in the process that becomes the run.
+    """
     temporary = folder / f"tmp-{number}"
     temporary.mkdir()
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("DEVELOPMENT_", "PREFECT_", "AWS_"))}
@@ -143,7 +150,7 @@ def started(
             env={**clean, **variables, "TMPDIR": str(temporary)},
             start_new_session=True,
             # what a shell starts in the background ignores Ctrl-C
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+            preexec_fn=lambda: (signal.signal(signal.SIGINT, signal.SIG_DFL), before()),  # noqa: PLW1509
         )
     run, over = Run(folder, number, process), threading.Event()
 
