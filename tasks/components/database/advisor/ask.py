@@ -14,8 +14,11 @@ from tasks.components.database.advisor.propose import candidates, covering, is_t
 from tasks.components.database.advisor.records import Index, Plan, PlanError, WhatIf
 from tasks.components.database.advisor.uses import Parsed
 
-QUICK_MS, SLOW_MS = 4.0, 12.0
-"""Planning time of one variant up to which all of a statement's variants are asked, and beyond which only one."""
+PASS_MS = 200.0
+"""Planning time of all statements with one set of indexes: of each so many variants are asked as fit its share."""
+
+ROUNDS = 3
+"""How often a statement is planned without the indexes that it used before."""
 
 USEFUL = 0.9
 """A plan with candidates must cost at most this share of the one without: else none of them is kept."""
@@ -116,7 +119,7 @@ class Planner:
         start = time.monotonic()
         plans = self.plans(statement, ())
         each_ms = 1e3 * (time.monotonic() - start) / len(plans)
-        kept = len(plans) if each_ms < QUICK_MS else 2 if each_ms < SLOW_MS else 1
+        kept = max(1, min(len(plans), int(PASS_MS / len(self.texts) / each_ms)))
         self._variants[statement] = kept
         self.before[statement] = mean_cost(plans[:kept])
         return self.before[statement]
@@ -164,7 +167,7 @@ def useful(planner: Planner, statement: str, parsed: Parsed, catalog: Catalog, *
     names = planner.add(candidates(parsed.uses, catalog)) if looked_at else []
     sets: dict[frozenset[str], float] = {}
     tried = set(names)
-    for _ in range(3):  # the best ones, then what does without them
+    for _ in range(ROUNDS):  # the best ones, then what does without them
         used, cost = _used(planner, statement, tried)
         if not used or cost > USEFUL * before:
             break
@@ -176,6 +179,17 @@ def useful(planner: Planner, statement: str, parsed: Parsed, catalog: Catalog, *
                 sets.setdefault(better, math.log(before / max(cheaper, 1e-3)))
         tried -= used
     return Uses(sets, frozenset(names))
+
+
+def unused(planner: Planner, statement: str, visible: Iterable[str]) -> frozenset[str]:
+    """Those of some indexes that a statement's plans take in no round, without the better ones either."""
+    left = set(visible)
+    for _ in range(ROUNDS):
+        used, _cost = _used(planner, statement, left)
+        if not used:
+            break
+        left -= used
+    return frozenset(left)
 
 
 def _used(planner: Planner, statement: str, visible: set[str]) -> tuple[frozenset[str], float]:

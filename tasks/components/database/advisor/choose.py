@@ -114,11 +114,14 @@ class Choice:
             best = self._best(chosen, moves)
             if best is None:
                 break
-            chosen = self._pruned([*chosen, *sorted(best - set(chosen))])
+            tables = {self._table(name) for name in best}
+            chosen = self._pruned(
+                [*chosen, *sorted(best - set(chosen))], lambda name, near=tables: self._table(name) in near
+            )
             gone = best - set(chosen)  # others do their work already
             moves = {move for move in moves if not move <= set(chosen) and not move & gone}
             self._rated = {move: self._net(chosen, move) if move & best else self._rated[move] for move in moves}
-        return self._ordered(chosen)
+        return self._ordered(self._pruned(chosen))
 
     def _promise(self, move: frozenset[str]) -> tuple[float, list[str]]:
         """What is rated first: an index of much promise, then the sets of which the least one has much."""
@@ -221,10 +224,10 @@ class Choice:
             why = f"it would make the WAL grow by {one.wal_growth:.0%}, all together at most {self.most_wal:.0%}"
             self.too_much[one.index.definition()] = f"{why}: --max-wal-growth allows more"
 
-    def _pruned(self, chosen: list[str]) -> list[str]:
-        """Without those that others have made useless."""
+    def _pruned(self, chosen: list[str], asked: Callable[[str], bool] = lambda _: True) -> list[str]:
+        """Without those that others have made useless; where only some are asked for, without those of them."""
         whole = self.gain(chosen)
-        for name in list(chosen[:-1]):
+        for name in filter(asked, chosen[:-1]):
             rest = [one for one in chosen if one != name]
             if whole - self.gain(rest) + self._insured({name}) < self.price(name):
                 chosen, whole = rest, self.gain(rest)

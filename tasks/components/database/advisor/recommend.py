@@ -12,7 +12,7 @@ from typing import Literal
 from storage.errors import NotMeasuredError
 from tasks.components.database.advisor import catalog as catalogs
 from tasks.components.database.advisor import workload, writes
-from tasks.components.database.advisor.ask import Planner, useful
+from tasks.components.database.advisor.ask import Planner, unused, useful
 from tasks.components.database.advisor.case import Case
 from tasks.components.database.advisor.choose import PRICE, PRICE_IN_BUDGET, WAL_GROWTH, Candidate, Choice, Weighted
 from tasks.components.database.advisor.evidence import Advice, redundant
@@ -32,8 +32,8 @@ from tasks.load.database.session import QueryError, Server, Session, Watchdog
 
 SESSION_MS = 12_000
 REHEARSAL_BYTES = 3 * 2**30
-LOOK_S, RATE_S, CHOICE_S = 60.0, 30.0, 60.0
-"""Time for a look at what helps each statement, for rating that, and for the choice by cost with the rating."""
+LOOK_S, SERVE_S, RATE_S, CHOICE_S = 60.0, 15.0, 30.0, 60.0
+"""Time for a look at what helps each statement, what of it helps others too, and the choice by cost with its rating."""
 
 COPY_S, DRAW_S, REHEARSAL_S = 120.0, 20.0, 90.0
 """Time for the copy of the rows, for values from it, and for what is timed on it."""
@@ -174,7 +174,7 @@ def _choice(planner: Planner, work: _Work) -> Choice:
         planner.whatif.remove(planner.indexes.pop(name))
     budget = round(_SHARE_OF_TABLES * case.table_bytes) if options.budget_bytes is None else options.budget_bytes
     return Choice(
-        statements=_weighted(case, costs, [planner.indexes[name] for name in sorted(promises)], useless),
+        statements=_weighted(case, costs, _serving(planner, case, sorted(promises), useless)),
         candidates={name: _candidate(planner, name, case) for name in sorted(promises)},
         cost=planner.cost,
         table_bytes=case.table_bytes,
@@ -195,9 +195,19 @@ def _patience(seconds: float) -> Callable[[], bool]:
     return lambda: time.monotonic() < end
 
 
-def _weighted(
-    case: Case, costs: Mapping[str, float], indexes: Sequence[Index], useless: Mapping[str, frozenset[str]]
-) -> list[Weighted]:
+def _serving(
+    planner: Planner, case: Case, names: Sequence[str], useless: Mapping[str, frozenset[str]]
+) -> dict[str, frozenset[str]]:
+    """By statement the candidates that it takes: its own, and those of others that the planner takes for it too."""
+    found, patience = {}, _patience(SERVE_S)
+    for one in case.relevant:
+        parsed = case.parsed[one.id]
+        could = {name for name in names if _could_serve(planner.indexes[name], parsed)} - useless[one.id]
+        found[one.id] = frozenset(could) - (unused(planner, one.id, could) if patience() else frozenset())
+    return found
+
+
+def _weighted(case: Case, costs: Mapping[str, float], serving: Mapping[str, frozenset[str]]) -> list[Weighted]:
     """Times as measured; a statement that never ended is timed by its cost, at the workload's milliseconds a cost."""
     timed = [one for one in case.relevant if one.calls and one.total_ms and costs[one.id] > 0]
     total = sum(costs[one.id] * one.calls for one in timed)
@@ -208,7 +218,7 @@ def _weighted(
             one.mean_ms or each * costs[one.id],
             max(one.calls, one.cancelled, 1.0),
             frozenset(use.table.full_name for use in case.parsed[one.id].uses),
-            frozenset(index.name for index in indexes if _could_serve(index, case.parsed[one.id])) - useless[one.id],
+            serving[one.id],
         )
         for one in case.relevant
     ]

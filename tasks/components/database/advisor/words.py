@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tasks.components.database import partitions
 from tasks.components.database.advisor.ask import Planner
@@ -27,6 +27,7 @@ class Found:
     choice: Choice
     kept: Sequence[str]
     proof: Proof | None
+    _planned: dict[str, list[Plan]] = field(default_factory=dict)
 
     def recommendations(self) -> tuple[Recommendation, ...]:
         """One for each kept index, the best first."""
@@ -79,10 +80,12 @@ class Found:
             )
 
     def _kept_plans(self, statement: str) -> list[Plan]:
-        try:
-            return self.planner.plans(statement, self.kept)
-        except PlanError:
-            return []
+        if statement not in self._planned:
+            try:
+                self._planned[statement] = self.planner.plans(statement, self.kept)
+            except PlanError:
+                self._planned[statement] = []
+        return self._planned[statement]
 
     def _plans(self, statement: str) -> tuple[str, ...]:
         """The first plan before and after, one line each."""
