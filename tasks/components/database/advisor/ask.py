@@ -184,7 +184,7 @@ def useful(planner: Planner, statement: str, parsed: Parsed, catalog: Catalog, *
 def unused(planner: Planner, statement: str, visible: Iterable[str]) -> frozenset[str]:
     """Those of some indexes that a statement's plans take in no round, without the better ones either."""
     left = set(visible)
-    for _ in range(ROUNDS):
+    for _ in range(2 * ROUNDS):
         used, _cost = _used(planner, statement, left)
         if not used:
             break

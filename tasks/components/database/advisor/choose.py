@@ -19,7 +19,7 @@ LOGS = 0.7
 PRICE, PRICE_IN_BUDGET = 4.0, 2.0
 """Gain that an index as large as all tables must bring; where the caller named a budget, that is the limit first."""
 
-INSURANCE = 0.5
+INSURANCE = 1.0
 """Gain, beside what is measured, of an index on a join's column alone that plans use: without it the planner, where
 it expects fewer rows than there are, repeats a scan of the whole table for each."""
 
@@ -115,9 +115,7 @@ class Choice:
             if best is None:
                 break
             tables = {self._table(name) for name in best}
-            chosen = self._pruned(
-                [*chosen, *sorted(best - set(chosen))], lambda name, near=tables: self._table(name) in near
-            )
+            chosen = self._pruned([*chosen, *sorted(best - set(chosen))], tables)
             gone = best - set(chosen)  # others do their work already
             moves = {move for move in moves if not move <= set(chosen) and not move & gone}
             self._rated = {move: self._net(chosen, move) if move & best else self._rated[move] for move in moves}
@@ -224,10 +222,10 @@ class Choice:
             why = f"it would make the WAL grow by {one.wal_growth:.0%}, all together at most {self.most_wal:.0%}"
             self.too_much[one.index.definition()] = f"{why}: --max-wal-growth allows more"
 
-    def _pruned(self, chosen: list[str], asked: Callable[[str], bool] = lambda _: True) -> list[str]:
-        """Without those that others have made useless; where only some are asked for, without those of them."""
+    def _pruned(self, chosen: list[str], tables: Collection[tuple[str, str]] | None = None) -> list[str]:
+        """Without those that others have made useless, of some tables or of all."""
         whole = self.gain(chosen)
-        for name in filter(asked, chosen[:-1]):
+        for name in [one for one in chosen[:-1] if tables is None or self._table(one) in tables]:
             rest = [one for one in chosen if one != name]
             if whole - self.gain(rest) + self._insured({name}) < self.price(name):
                 chosen, whole = rest, self.gain(rest)

@@ -33,7 +33,12 @@ from tasks.load.database.session import QueryError, Server, Session, Watchdog
 SESSION_MS = 12_000
 REHEARSAL_BYTES = 3 * 2**30
 LOOK_S, SERVE_S, RATE_S, CHOICE_S = 60.0, 15.0, 30.0, 60.0
-"""Time for a look at what helps each statement, what of it helps others too, and the choice by cost with its rating."""
+"""Time for a look at what helps each statement, what of it helps others too, and the choice by cost with its rating.
+"""
+
+PAIRS = 2_000
+"""Pairs of a statement and a candidate that are all rated: with more of them, those that the planner never takes are
+left out before."""
 
 COPY_S, DRAW_S, REHEARSAL_S = 120.0, 20.0, 90.0
 """Time for the copy of the rows, for values from it, and for what is timed on it."""
@@ -198,13 +203,16 @@ def _patience(seconds: float) -> Callable[[], bool]:
 def _serving(
     planner: Planner, case: Case, names: Sequence[str], useless: Mapping[str, frozenset[str]]
 ) -> dict[str, frozenset[str]]:
-    """By statement the candidates that it takes: its own, and those of others that the planner takes for it too."""
-    found, patience = {}, _patience(SERVE_S)
-    for one in case.relevant:
-        parsed = case.parsed[one.id]
-        could = {name for name in names if _could_serve(planner.indexes[name], parsed)} - useless[one.id]
-        found[one.id] = frozenset(could) - (unused(planner, one.id, could) if patience() else frozenset())
-    return found
+    """By statement the candidates that it could use; where those are very many, the ones that the planner takes."""
+    could = {
+        one.id: frozenset(name for name in names if _could_serve(planner.indexes[name], case.parsed[one.id]))
+        - useless[one.id]
+        for one in case.relevant
+    }
+    if sum(map(len, could.values())) <= PAIRS:
+        return could
+    patience = _patience(SERVE_S)
+    return {one: of_it - (unused(planner, one, of_it) if patience() else frozenset()) for one, of_it in could.items()}
 
 
 def _weighted(case: Case, costs: Mapping[str, float], serving: Mapping[str, frozenset[str]]) -> list[Weighted]:
