@@ -187,7 +187,7 @@ class Choice:
         if not new or self._too_large(after) or (self.most is not None and len(after) > self.most):
             return -math.inf, -math.inf
         if self._wal(after) > self.most_wal and self._wal(new) > 0:
-            self._note_wal(new)
+            self._note_wal(new, self._wal(after))
             return -math.inf, -math.inf
         share = sum(self.candidates[name].bytes for name in new) / max(self.table_bytes, 1)
         gained = self.gain(after) - self.gain(chosen)
@@ -215,11 +215,12 @@ class Choice:
     def _wal(self, chosen: Collection[str]) -> float:
         return sum(self.candidates[name].wal_growth for name in chosen)
 
-    def _note_wal(self, new: Collection[str]) -> None:
+    def _note_wal(self, new: Collection[str], whole: float) -> None:
         """Say which index would pay if it were not for the WAL."""
         if len(new) == 1 and self.gain(new) > sum(self.price(name) for name in new):
             (one,) = (self.candidates[name] for name in new)
-            why = f"it would make the WAL grow by {one.wal_growth:.0%}, all together at most {self.most_wal:.0%}"
+            beside = f" ({whole:.0%} with what pays more)" if whole > one.wal_growth else ""
+            why = f"it would make the WAL grow by {one.wal_growth:.0%}{beside}, at most {self.most_wal:.0%} are allowed"
             self.too_much[one.index.definition()] = f"{why}: --max-wal-growth allows more"
 
     def _pruned(self, chosen: list[str], tables: Collection[tuple[str, str]] | None = None) -> list[str]:
