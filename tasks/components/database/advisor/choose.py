@@ -220,7 +220,7 @@ class Choice:
         if len(new) == 1 and self.gain(new) > sum(self.price(name) for name in new):
             (one,) = (self.candidates[name] for name in new)
             beside = f" ({whole:.0%} with what pays more)" if whole > one.wal_growth else ""
-            why = f"it would make the WAL grow by {one.wal_growth:.0%}{beside}, at most {self.most_wal:.0%} are allowed"
+            why = f"it would make the WAL grow by {one.wal_growth:.0%}{beside}, {self.most_wal:.0%} are allowed"
             self.too_much[one.index.definition()] = f"{why}: --max-wal-growth allows more"
 
     def _pruned(self, chosen: list[str], tables: Collection[tuple[str, str]] | None = None) -> list[str]:
