@@ -64,20 +64,21 @@ def watch(
         raise UsageError("--slow-ms and --duration must be above 0, --repeat not below")
     if (environment is None) == (dsn is None):
         raise UsageError("name either an environment or --dsn")
-    asked = _Asked(Limits(slow_ms=slow_ms, repeat_s=repeat), duration, listen, output, json, state)
+    asked = _Asked(Limits(slow_ms=slow_ms, repeat_s=repeat), duration, listen, output, json)
     with ExitStack() as stack:
         told: list[Tell] = [JsonLines(sys.stdout)] if json else []
         if file is not None:
             told.append(JsonLines(stack.enter_context(_opened(file))))
+        config = None if environment is None else _config(environment, components, local=local)
+        memory = None if config is None else _memory(config, state)
         if prefect:
-            told.append(to_prefect(stack))
+            told.append(to_prefect(stack, memory))
         if notify:
-            told += to_channels(stack)
-        if environment is None:
+            told += to_channels(stack, memory)
+        if config is None:
             _watch_database(dsn or "", told, asked)
         else:
-            config = _config(environment, components, local=local)
-            _watch_environment(config, _target(config, stack), told, asked)
+            _watch_environment(config, _target(config, stack), told, asked, memory)
     return ExitCode.PASS
 
 
@@ -114,17 +115,18 @@ class _Asked:
     listen: str | None
     output: str
     json: bool
-    state: Path | None
 
 
-def _watch_environment(config: RunConfig, target: Target, told: list[Tell], asked: _Asked) -> None:
+def _watch_environment(
+    config: RunConfig, target: Target, told: list[Tell], asked: _Asked, memory: Memory | None
+) -> None:
     from tasks.monitoring.watch.exporter import TOKEN, Exporter, place_of
     from tasks.monitoring.watch.view import View
     from tasks.monitoring.watch.watch import Watch
 
     token = os.environ.get(TOKEN) or None
     place = None if asked.listen is None else place_of(asked.listen, token)
-    watching = Watch(config, target, output=asked.output, limits=asked.limits, memory=_memory(config, asked.state))
+    watching = Watch(config, target, output=asked.output, limits=asked.limits, memory=memory)
     view = View(watching.board, watching.alarm, config.thresholds)
     watching.listeners += told if asked.json else [_shown_by(view), *told]
     with ExitStack() as stack:

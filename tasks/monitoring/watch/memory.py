@@ -59,6 +59,10 @@ class Memory:
         except OSError as error:
             self._give_up(f"{path} cannot be kept ({error.strerror}): a watch started again tells its alerts anew")
 
+    def beside(self, name: str) -> Path | None:
+        """A file beside this one, for what else must outlive the watch; None where another watch has this one."""
+        return None if self._lock is None else self._path.with_suffix(f".{name}.json")
+
     def _read(self) -> dict[str, datetime]:
         try:
             kept = _FILE.validate_json(self._path.read_bytes())

@@ -9,6 +9,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from tasks.monitoring.watch.alarm import Alert
+from tasks.monitoring.watch.spool import Spool
+
 WAITING = 200
 """Messages that may wait; where there are more the oldest go."""
 
@@ -22,12 +25,16 @@ _LOG = logging.getLogger("hasivu.watch")
 class Outbox:
     """Call it with a message; `send` is called with it, again and again until it does not raise.
 
-    Messages go in their order. `lost` counts those that were given up.
+    Messages go in their order. `lost` counts those that were given up. Alerts that wait are kept in the spool, if
+    there is one: what another outbox left in it goes first, and what is being sent when this process is killed may
+    go twice.
     """
 
-    def __init__(self, send: Callable[[Any], None], what: str) -> None:
-        self._send, self._what = send, what
-        self._waiting: deque[tuple[float, Any]] = deque()
+    def __init__(self, send: Callable[[Any], None], what: str, spool: Spool | None = None) -> None:
+        self._send, self._what, self._spool = send, what, spool
+        until = time.monotonic() + TRY_FOR_S
+        self._waiting: deque[tuple[float, Any]] = deque((until, one) for one in (spool.left() if spool else ()))
+        self._under_way: list[Any] = []
         self._changed = threading.Condition()
         self._closed = False
         self.lost = 0
@@ -41,6 +48,7 @@ class Outbox:
             if len(self._waiting) > WAITING:
                 self._waiting.popleft()
                 self.lost += 1
+            self._keep()
             self._changed.notify()
 
     def close(self, within_s: float) -> None:
@@ -61,6 +69,7 @@ class Outbox:
                 self._failed(until, message, error, failures)
             else:
                 failures = 0
+                self._done()
 
     def _failed(self, until: float, message: Any, error: Exception, failures: int) -> None:
         """Put the message back to the front and wait, or give it up. The error's type alone is logged."""
@@ -69,11 +78,29 @@ class Outbox:
             if self._closed or time.monotonic() + delay > until:
                 self.lost += 1
                 _LOG.warning("%s was not told: %s", self._what, type(error).__name__)
+                if not self._closed:  # else the next watch tells it
+                    self._done()
                 return
             self._waiting.appendleft((until, message))
+            self._under_way.clear()
             self._changed.wait_for(lambda: self._closed, delay)
 
     def _next(self) -> tuple[float, Any] | None:
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closed)
-            return self._waiting.popleft() if self._waiting else None
+            if not self._waiting:
+                return None
+            found = self._waiting.popleft()
+            self._under_way.append(found[1])
+            return found
+
+    def _done(self) -> None:
+        """What was under way is told, or given up."""
+        with self._changed:
+            self._under_way.clear()
+            self._keep()
+
+    def _keep(self) -> None:
+        if self._spool is not None:
+            waiting = [*self._under_way, *(message for _, message in self._waiting)]
+            self._spool.keep([one for one in waiting if isinstance(one, Alert)])
