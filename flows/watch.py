@@ -71,6 +71,8 @@ def watch(
             told.append(JsonLines(stack.enter_context(_opened(file))))
         config = None if environment is None else _config(environment, components, local=local)
         memory = None if config is None else _memory(config, state)
+        if memory is not None:
+            stack.callback(memory.close)
         if prefect:
             told.append(to_prefect(stack, memory))
         if notify:
