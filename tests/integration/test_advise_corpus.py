@@ -8,6 +8,7 @@ from contextlib import suppress
 import psycopg
 import pytest
 
+from tasks.components.database.advisor import recommend as recommending
 from tasks.components.database.advisor.evidence import Advice
 from tasks.components.database.advisor.recommend import Options, recommend
 from tasks.load.database.session import parse
@@ -46,6 +47,15 @@ def test_nearly_every_statement_is_planned(advice: Advice) -> None:
 def test_tables_of_every_kind_are_advised(advice: Advice) -> None:
     tables = {one.evidence.table for one in advice.recommendations}
     assert {"public.readings", "Kitchen Ops.Order", "public.people"} <= tables
+
+
+def test_where_there_are_too_many_pairs_to_rate_the_advice_hardly_differs(
+    server: Database, advice: Advice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recommending, "PAIRS", 0)
+    found = recommend(parse(server.analysis, "url"), Options(rehearse="never", budget_bytes=100_000_000))
+    usual, few = ({one.sql for one in each.recommendations} for each in (advice, found))
+    assert len(usual & few) >= 0.8 * len(usual)
 
 
 def test_filters_on_a_view_reach_its_tables(server: Database) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
+from tasks.components.database.advisor.ask import Planner, unused
 from tasks.components.database.advisor.choose import Candidate, Choice, Weighted
-from tasks.components.database.advisor.records import Index, Key
+from tasks.components.database.advisor.fill import Filled
+from tasks.components.database.advisor.records import Index, Key, Plan
 
 ORDERS, ITEMS = ("public", "orders"), ("public", "items")
 MB = 10**6
@@ -95,3 +97,39 @@ def test_where_time_is_short_what_promises_most_is_rated_and_taken() -> None:
     promises = {"a": 2.3, "b": 4.6}
     assert choice(costs, {"a": MB, "b": MB}, promises=promises, leisure=lambda: False).choose() == ["b"]
     assert set(choice(costs, {"a": MB, "b": MB}, promises=promises).choose()) == {"a", "b"}
+
+
+class _Table:
+    """A planner that takes the best index that it sees: `costs` by the index's name, `scan` without any."""
+
+    how = "a table"
+
+    def __init__(self, costs: Mapping[str, float], scan: float) -> None:
+        self.costs, self.scan = costs, scan
+        self.asked = 0
+
+    def plan(self, text: str, *, hidden: Collection[str] = ()) -> Plan:
+        self.asked += 1
+        seen = {name: cost for name, cost in self.costs.items() if name not in hidden and cost < self.scan}
+        best = min(seen, key=seen.__getitem__, default=None)
+        return Plan(self.scan if best is None else seen[best], {}, frozenset({best} if best else ()))
+
+    def types(self, text: str) -> list[str]:
+        return []
+
+    def add(self, index: Index) -> int:
+        return MB
+
+    def remove(self, index: Index) -> None:
+        raise NotImplementedError
+
+
+def test_what_a_statement_takes_in_no_round_is_told_by_few_questions() -> None:
+    made = {column: index(column) for column in "abcdefgh"}
+    costs = {made[column].name: 10.0 * number for number, column in enumerate("abc", 1)}
+    costs |= {made[column].name: 2000.0 for column in "defgh"}
+    table = _Table(costs, 1000.0)
+    planner = Planner(table, {"q": [Filled("SELECT 1", whole=True)]})
+    names = planner.add(made.values())
+    assert unused(planner, "q", names) == {made[column].name for column in "defgh"}
+    assert table.asked == 4  # one for each that it takes, and one that finds none
