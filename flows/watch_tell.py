@@ -18,10 +18,15 @@ Tell = Callable[[Any], None]
 """Takes an event of a database, or an alert."""
 
 
-def to_prefect(stack: ExitStack, memory: Memory | None = None) -> Tell:
-    """Everything to the server of PREFECT_API_URL; `UsageError` where it is not named."""
+def check_prefect() -> None:
+    """`UsageError` where no Prefect server is named."""
     if not os.environ.get("PREFECT_API_URL"):
         raise UsageError("--prefect needs PREFECT_API_URL: set it to the address of a Prefect server")
+
+
+def to_prefect(stack: ExitStack, memory: Memory | None = None) -> Tell:
+    """Everything to the server of PREFECT_API_URL; `UsageError` where it is not named."""
+    check_prefect()
     from tasks.monitoring.notify import saw
     from tasks.monitoring.watch.outbox import Outbox
 

@@ -55,7 +55,7 @@ def history_lines(
         lines = [line for one, changes in found[:MOST_SERIES] for line in _summary(one, changes, width, ascii_only)]
         if len(found) > MOST_SERIES:
             lines.append(f"{len(found) - MOST_SERIES} more series: narrow them with --label NAME=VALUE")
-    lines += _first([f"left out  {shorten(f'{name}: {why}', 240)}" for name, why in sorted(left_out.items())])
+    lines += _first([f"left out  {one_line(f'{name}: {why}')}" for name, why in sorted(left_out.items())])
     lines += _first([f"note      {one_line(note)}" for note in notes])
     return [ascii_text(line) if ascii_only else line for line in lines]
 
