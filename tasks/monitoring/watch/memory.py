@@ -9,9 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import IO
@@ -19,6 +17,7 @@ from typing import IO
 from pydantic import TypeAdapter, ValidationError
 
 from storage.records import Record, Utc
+from tasks.monitoring.watch.private_file import put
 
 _VERSION = 1
 
@@ -88,13 +87,8 @@ class Memory:
             }
         )
         try:
-            handle, name = tempfile.mkstemp(prefix=self._path.name, dir=self._path.parent)
-            with os.fdopen(handle, "w") as file:
-                file.write(text)
-            Path(name).replace(self._path)
+            put(self._path, text.encode())
         except OSError as error:
-            with suppress(OSError, UnboundLocalError):
-                Path(name).unlink(missing_ok=True)
             self.note = f"{self._path} cannot be written ({error.strerror}): a watch started again tells alerts anew"
 
     def close(self) -> None:

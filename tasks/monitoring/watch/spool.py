@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
-import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
 from tasks.monitoring.watch.alarm import Alert
+from tasks.monitoring.watch.private_file import put
 
 _ALERTS = TypeAdapter(list[Alert])
 _LOG = logging.getLogger("hasivu.watch")
@@ -38,16 +36,11 @@ class Spool:
         """Write what waits, whole or not at all."""
         if list(waiting) == self._kept:
             return
-        self._kept, name = list(waiting), ""
+        self._kept = list(waiting)
         try:
-            if not waiting:
+            if waiting:
+                put(self._path, _ALERTS.dump_json(self._kept))
+            else:
                 self._path.unlink(missing_ok=True)
-                return
-            handle, name = tempfile.mkstemp(prefix=self._path.name, dir=self._path.parent)
-            with os.fdopen(handle, "wb") as file:
-                file.write(_ALERTS.dump_json(self._kept))
-            Path(name).replace(self._path)
         except OSError as error:
             _LOG.warning("%s cannot be written (%s): a watch that is killed forgets it", self._path, error.strerror)
-            with suppress(OSError):
-                Path(name).unlink(missing_ok=True)
