@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from deployments.parameters import Base
-from flows.watch_tell import Tell, check_prefect, to_channels, to_prefect
+from flows.watch_tell import Tell, check_channels, check_prefect, to_channels, to_prefect
 from storage.errors import ExitCode, NotMeasuredError, UsageError
 
 if TYPE_CHECKING:
@@ -70,7 +70,9 @@ def watch(
         if file is not None:
             told.append(JsonLines(stack.enter_context(_opened(file))))
         if prefect:
-            check_prefect()  # before an address is asked for
+            check_prefect()  # before an address is asked for, like the channels
+        if notify:
+            check_channels()
         config = None if environment is None else _config(environment, components, local=local)
         memory = None if config is None else _memory(config, state)
         if memory is not None:

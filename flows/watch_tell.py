@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from tasks.monitoring.watch.memory import Memory
     from tasks.monitoring.watch.spool import Spool
 
+_NO_CHANNEL = "--notify needs a channel: set one of the HASIVU_NOTIFY_… variables (docs/notifications.md)"
+
 Tell = Callable[[Any], None]
 """Takes an event of a database, or an alert."""
 
@@ -35,6 +37,12 @@ def to_prefect(stack: ExitStack, memory: Memory | None = None) -> Tell:
     return outbox
 
 
+def check_channels() -> None:
+    """`UsageError` where no variable can name a channel; which ones do is known only to Prefect's blocks."""
+    if not any(value for name, value in os.environ.items() if name.startswith("HASIVU_NOTIFY_")):
+        raise UsageError(_NO_CHANNEL)
+
+
 def to_channels(stack: ExitStack, memory: Memory | None = None) -> list[Tell]:
     """Each channel with an outbox of its own: one that is away holds no other up."""
     from deployments.channels import PRIVATE, notification_blocks
@@ -48,7 +56,7 @@ def to_channels(stack: ExitStack, memory: Memory | None = None) -> list[Tell]:
         stack.callback(outbox.close, 5.0)
         found.append(_alerts_alone(outbox))
     if not found:
-        raise UsageError("--notify needs a channel: set one of the HASIVU_NOTIFY_… variables (docs/notifications.md)")
+        raise UsageError(_NO_CHANNEL)
     return found
 
 

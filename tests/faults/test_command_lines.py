@@ -102,6 +102,7 @@ WRONG: dict[str, str] = {
     "watch development --dsn postgresql://127.0.0.1/x": "--dsn",
     "watch development --duration 0": "--duration",
     "watch staging --prefect": "PREFECT_API_URL",
+    "watch staging --notify": "HASIVU_NOTIFY",
     "watch --dsn nonsense": "--dsn",
     "monitoring qa": "qa",
     "doctor qa": "qa",
