@@ -25,11 +25,12 @@ from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
 from deployments.config import Variables
 from flows.orphan import stop_if_orphaned
+from tasks import stopping
 
 LEASE_S = 60.0
 """A slot whose holder died is free again after this many seconds, and the server's next look at its leases."""
 
-_ASK_S = 2.0
+_ASK_S = 1.0
 """How long to wait before it is asked for again."""
 
 
@@ -51,6 +52,7 @@ def environment_slot(environment: str, variables: Variables, queued: Callable[[s
                     queued(name)
                 waits = True
                 stop_if_orphaned()
+                stopping.leave()
                 time.sleep(_ASK_S)
         yield time.monotonic() - began
 

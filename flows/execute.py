@@ -20,7 +20,7 @@ from tasks.monitoring.live import LiveView, to_terminal
 _INTERRUPT_S = 1.2
 """How long the load of an interrupted pipeline may take to end before the partial report is made without it."""
 
-_LOOK_S = 0.5
+_LOOK_S = 0.25
 _INTERRUPTED = "interrupted before it was measured"
 
 
@@ -68,12 +68,16 @@ def _run_pipeline(
     try:
         while not over.wait(_LOOK_S):
             check()
+            if stopping.asked():  # it was cancelled at the server
+                raise KeyboardInterrupt  # noqa: TRY301 - its end is the same
     except (KeyboardInterrupt, LocalPlatformError) as why:
         stopping.ask()
         over.wait(_INTERRUPT_S)
         return why
-    if errors:
-        raise errors[0]
+    for error in errors:
+        if not isinstance(error, KeyboardInterrupt):
+            raise error
+        return error  # it was cancelled at the server
     return None
 
 
@@ -87,7 +91,9 @@ def _flow(params: ValidationParams) -> None:
     before = _report_bytes(folder)
     with temporary_settings({PREFECT_API_URL: os.environ["PREFECT_API_URL"]}):
         state = performance_pipeline(params, return_state=True)
-    if _report_bytes(folder) == before and not stopping.asked():
+    if state.is_cancelled():
+        raise KeyboardInterrupt
+    if _report_bytes(folder) == before:
         raise HasivuError(
             f"the pipeline ended without a report: {validation.failure_text(state.message)}{_what_is_kept(folder)}"
         )

@@ -61,8 +61,7 @@ def _wait(futures: Mapping[str, _Future], sign_of_life: Callable[[], None]) -> N
         while not _ended(future):
             sign_of_life()
             stop_if_orphaned()
-            if stopping.asked():  # at the terminal: whoever hosts this flow judges what there is
-                raise KeyboardInterrupt
+            stopping.leave()
 
 
 def _wait_at_most(futures: Mapping[str, _Future], seconds: float) -> None:

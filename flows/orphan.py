@@ -7,7 +7,7 @@ import signal
 
 from prefect.exceptions import TerminationSignal
 
-_UNDER_WORKER = "PREFECT__FLOW_RUN_ID"
+UNDER_WORKER = "PREFECT__FLOW_RUN_ID"
 """Set by whoever starts an engine process for a flow run; a run of the command line has no worker to lose."""
 
 _OWNER = os.getppid()
@@ -15,7 +15,7 @@ _OWNER = os.getppid()
 
 def stop_if_orphaned() -> None:
     """Raise what a termination signal raises where the worker that started this process has died."""
-    if os.environ.get(_UNDER_WORKER) and os.getppid() != _OWNER:
+    if os.environ.get(UNDER_WORKER) and os.getppid() != _OWNER:
         _close_output()
         raise TerminationSignal(signal=signal.SIGTERM)
 

@@ -9,16 +9,17 @@ from prefect import flow, get_run_logger
 from prefect.client.schemas.objects import State
 from prefect.exceptions import TerminationSignal
 from prefect.runtime import flow_run
-from prefect.states import Completed, Failed
+from prefect.states import Cancelled, Completed, Failed
 from prefect.task_runners import TaskRunner
 
 from deployments.config import RunConfig
 from deployments.parameters import ValidationParams, configure
+from flows.cancellation import cancellation_heard
 from flows.environment_slot import environment_slot
 from flows.measuring import Failures, Manifests, measure
 from storage.artifacts import ProgressPage
 from storage.clock import SteadyClock
-from tasks import progress
+from tasks import progress, stopping
 from tasks.monitoring.live import planned_seconds, told
 from tasks.stages import (
     attempt_number,
@@ -59,7 +60,10 @@ def performance_pipeline(params: ValidationParams) -> State[Any]:
         progress.say(f"waiting for {limit}: another run measures {run['environment']}")
 
     try:
-        with environment_slot(run["environment"], config.environment.variables, queued) as waited_s:
+        with (
+            cancellation_heard(),
+            environment_slot(run["environment"], config.environment.variables, queued) as waited_s,
+        ):
             page.measuring()
             begin_attempt(run, opened, waited_s)
             with open_runner(config.environment.scale) as runner, progress.watching(told(page.parts)):
@@ -68,6 +72,8 @@ def performance_pipeline(params: ValidationParams) -> State[Any]:
     except (TerminationSignal, SystemExit):  # the latter comes from a log line that its dead reader cannot take
         publish_interrupted(run, "the run was stopped before it was measured")
         raise
+    except stopping.StoppedError:
+        return Cancelled(message="stopped before it was measured")  # who hosts this flow judges what there is
     judged = judge_stage(run, manifests, failures, attempt_number(run) if failures else 0)
     publish_stage(run, judged)
     get_run_logger().info("gate: %s, score %.1f", judged["verdict"], judged["score"])

@@ -9,6 +9,10 @@ from storage.errors import NotMeasuredError
 _asked = threading.Event()
 
 
+class StoppedError(Exception):
+    """The run was told to stop, and so the flow ends before all is measured."""
+
+
 def ask() -> None:
     """Have every component of this process end; its load ends with it."""
     _asked.set()
@@ -23,6 +27,12 @@ def check() -> None:
     """Raise `NotMeasuredError` where the run was told to stop."""
     if _asked.is_set():
         raise NotMeasuredError("interrupted before it was measured")
+
+
+def leave() -> None:
+    """Raise `StoppedError` where the run was told to stop."""
+    if _asked.is_set():
+        raise StoppedError
 
 
 def rest(seconds: float) -> None:

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
+import httpx
+
 from deployments.hosting.folders import cache_folder
 from deployments.hosting.shared_memory import made_by
 from deployments.local.registry import start_time
@@ -104,7 +106,7 @@ class Run:
     def alive(self) -> dict[int, str]:
         """What still runs of it, with its command: what was seen below it, and what has its temporary folder."""
         marker = f"TMPDIR={self.temporary}".encode()
-        pids = {pid for pid, started in self.seen.items() if start_time(pid) == started}
+        pids = {pid for pid, started in dict(self.seen).items() if start_time(pid) == started}
         for environ in Path("/proc").glob("[0-9]*/environ"):
             with suppress(OSError):
                 if marker in environ.read_bytes().split(b"\0"):
@@ -214,6 +216,28 @@ def _kill_part(*words: str) -> Callable[[Run], None]:
     return kill
 
 
+def _cancel(run: Run) -> None:
+    """Cancel its flow run at its own server; before there is one, nobody can."""
+    until = time.monotonic() + MOMENT_S
+    while time.monotonic() < until:
+        for server in run.running("prefect.server.api.server"):
+            port = re.search(r"--port (\d+)", command_of(server))
+            with suppress(httpx.HTTPError):
+                if port and cancelled(f"http://127.0.0.1:{port[1]}/api"):
+                    return
+        time.sleep(_LOOK_S)
+
+
+def cancelled(api: str) -> list[str]:
+    """Cancel every flow run of a Prefect server, as *Cancel* in its UI does; their ids."""
+    with httpx.Client(base_url=api, trust_env=False) as client:
+        runs = [one["id"] for one in client.post("/flow_runs/filter", json={}).raise_for_status().json()]
+        for run in runs:
+            state = {"state": {"type": "CANCELLING", "name": "Cancelling"}, "force": False}
+            client.post(f"/flow_runs/{run}/set_state", json=state).raise_for_status()
+    return runs
+
+
 ENDS: Mapping[str, Callable[[Run], None]] = {
     "killed": lambda run: _kill(run, signal.SIGKILL),
     "group-killed": _kill_group,
@@ -221,8 +245,9 @@ ENDS: Mapping[str, Callable[[Run], None]] = {
     "terminated": lambda run: _kill(run, signal.SIGTERM),
     "interrupted": lambda run: _kill(run, signal.SIGINT),
     "hung-up": lambda run: _kill(run, signal.SIGHUP),
+    "cancelled": _cancel,
 }
-"""What is done to the run's own process."""
+"""What is done to the run itself."""
 
 LOSSES: Mapping[str, Callable[[Run], None]] = {
     "guardian-killed": _kill_part("guardian_process"),

@@ -13,7 +13,11 @@ import pytest
 from tests.faults.kills import KINDS, MOMENTS, ended_by, left_over, started
 from tests.faults.outcome import WHOLE
 
-SOME = {"start": ("killed",), "load": ("killed", "interrupted", "guardian-killed"), "search": ("terminated",)}
+SOME = {
+    "start": ("killed",),
+    "load": ("killed", "interrupted", "guardian-killed"),
+    "search": ("terminated", "cancelled"),
+}
 
 
 @pytest.mark.timeout(3600)
