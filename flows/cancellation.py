@@ -7,16 +7,19 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
+from typing import Any
 
 import httpx
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
 from prefect.exceptions import PrefectException
 from prefect.runtime import flow_run
+from prefect.states import Cancelled
 
 from flows.orphan import UNDER_WORKER
 from tasks import stopping
 
-_ASK_S = 0.5
+_ASK_S = 0.4
 
 
 @contextmanager
@@ -35,6 +38,15 @@ def cancellation_heard() -> Iterator[None]:
         yield
     finally:
         over.set()
+
+
+def cancelled(state: State[Any]) -> bool:
+    """Whether a flow ended so; one that was cancelled before it began is told to be over at the server, too."""
+    run = state.state_details.flow_run_id
+    if state.is_cancelling() and run is not None:
+        with get_client(sync_client=True) as client:
+            client.set_flow_run_state(run, Cancelled(message="cancelled before it began"), force=True)
+    return state.is_cancelling() or state.is_cancelled()
 
 
 def _listen(run: str, over: threading.Event) -> None:

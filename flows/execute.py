@@ -17,7 +17,7 @@ from storage.runs import RunFolder, new_run_name
 from tasks import progress, stopping
 from tasks.monitoring.live import LiveView, to_terminal
 
-_INTERRUPT_S = 1.2
+_INTERRUPT_S = 1.0
 """How long the load of an interrupted pipeline may take to end before the partial report is made without it."""
 
 _LOOK_S = 0.25
@@ -84,6 +84,7 @@ def _run_pipeline(
 def _flow(params: ValidationParams) -> None:
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
+    from flows.cancellation import cancelled
     from flows.pipeline import performance_pipeline
     from tasks import validation
 
@@ -91,8 +92,8 @@ def _flow(params: ValidationParams) -> None:
     before = _report_bytes(folder)
     with temporary_settings({PREFECT_API_URL: os.environ["PREFECT_API_URL"]}):
         state = performance_pipeline(params, return_state=True)
-    if state.is_cancelled():
-        raise KeyboardInterrupt
+        if cancelled(state):
+            raise KeyboardInterrupt
     if _report_bytes(folder) == before:
         raise HasivuError(
             f"the pipeline ended without a report: {validation.failure_text(state.message)}{_what_is_kept(folder)}"

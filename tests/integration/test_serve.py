@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -17,9 +20,11 @@ import psutil  # type: ignore[import-untyped]
 import psycopg
 import pytest
 
+from deployments.channels import PRIVATE, WEBHOOK
 from deployments.config import known
 from deployments.hosting.guardian import free_port
 from deployments.local.held import DATABASES
+from tests import canaries
 from tests.databases import database
 
 PROGRAM = Path(sys.executable).with_name("hasivu-perf")
@@ -27,6 +32,7 @@ FOREIGN = ("PREFECT_", "HASIVU_", "AWS_", "DEVELOPMENT_", "STAGING_", "PRODUCTIO
 READY_S = 150.0
 END_S = 10.0
 GONE_S = 5.0
+QUIET_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -120,6 +126,83 @@ def test_serve_is_set_up_on_the_loopback_and_ends_when_told(tmp_path: Path) -> N
         assert_gone(serve, GONE_S)
     assert (tmp_path / "home" / "prefect" / "prefect.db").stat().st_size > 0
     assert "Traceback" not in (tmp_path / "log").read_text()
+
+
+class Echo(BaseHTTPRequestHandler):
+    """An API that answers every request with an error that repeats all that it was sent; and a receiver of messages.
+
+    A receiver that repeats its own address would have it kept: Prefect stores what it answers with its event.
+    """
+
+    def do_GET(self) -> None:
+        message = canaries.SECRETS["webhook"] in self.path
+        body = b"" if message else f"{self.path}\n{self.headers}".encode()
+        self.send_response(200 if message else 500)
+        self.send_header("content-length", str(len(body)))
+        self.send_header("x-you-sent", self.headers.get("authorization", ""))
+        self.end_headers()
+        self.wfile.write(body)
+
+    do_POST = do_GET  # noqa: N815 - the name that http.server looks for
+
+    def log_message(self, *_: object) -> None:
+        """Nothing on the terminal."""
+
+
+@contextmanager
+def echoing() -> Iterator[int]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Echo) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_no_secret_of_a_worker_s_environment_is_kept_anywhere(tmp_path: Path) -> None:
+    with socket.socket() as holder, echoing() as echo:
+        holder.bind(("127.0.0.1", 0))  # nobody listens there
+        dead = holder.getsockname()[1]
+        variables = canaries.variables(f"http://127.0.0.1:{echo}", f"ws://127.0.0.1:{echo}/ws", dead) | {
+            "DEVELOPMENT_DATABASE_URL": f"postgresql://perf:{canaries.quoted('pooler password')}@127.0.0.1:{dead}/x",
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{echo}",
+            "AWS_REGION": "ap-south-1",
+            WEBHOOK: f"http://127.0.0.1:{echo}/{canaries.SECRETS['webhook']}",
+            PRIVATE: "true",
+        }
+        with canaries.watching_processes() as in_command_lines, served(tmp_path, **variables) as serve:
+            found = httpx.get(f"{serve.api}/deployments/name/performance-pipeline/development", timeout=10).json()
+            overrides = {
+                "load.duration_s": "3",
+                "load.ramp_up_s": "1",
+                "api.headers": '{accept = "application/json", x-token = "Bearer ${LUNCH_TOKEN}"}',
+                "database.pooler_variable": '"DEVELOPMENT_PGBOUNCER_URL"',
+            }
+            params = {**found["parameters"]["params"], "local": False, "overrides": overrides}
+            run = httpx.post(
+                f"{serve.api}/deployments/{found['id']}/create_flow_run",
+                json={"parameters": {"params": params}},
+                timeout=10,
+            ).json()["id"]
+            until = time.monotonic() + READY_S
+            while (state := httpx.get(f"{serve.api}/flow_runs/{run}", timeout=10).json()["state"])["type"] not in {
+                "COMPLETED",
+                "FAILED",
+                "CRASHED",
+            }:
+                assert time.monotonic() < until, state
+                time.sleep(0.5)
+            report = list(tmp_path.glob("home/output/performance-orchestration-reports/*/*/report.json"))
+            time.sleep(QUIET_S)  # in which the server tells the channels, and keeps what came of it
+            assert canaries.leaks_below(tmp_path) == {}, "Prefect's database, logs, results, reports, temporary files"
+            serve.process.send_signal(signal.SIGTERM)
+            serve.process.wait(END_S)
+    assert state["type"] == "FAILED", "all of it is dead or answers with errors"
+    assert report
+    assert canaries.leaks_below(tmp_path) == {}
+    assert in_command_lines == set()
 
 
 def test_serve_on_postgresql_with_the_platform_leaves_nothing_after_kill_9(tmp_path: Path) -> None:
