@@ -1,6 +1,7 @@
 """Which tables an application uses most: calls of statements by the tables that they name. Read once, counted purely.
 
-Where pg_stat_statements cannot be read the count of scans stands beside, and `queries` is None: never a guess.
+Where pg_stat_statements cannot be read, or hides the statements of others, the count of scans stands beside, and
+`queries` is None: never a guess.
 """
 
 from __future__ import annotations
@@ -66,7 +67,8 @@ def read(session: Session) -> tuple[tuple[TableMetrics, ...], tuple[str, ...]]:
     seen = catalogs.snapshot(session, known)
     notes = [*known.notes, *seen.problems]
     catalog = advisor_catalog.read(session)
-    since, counted = (None, None) if known.extension is None else _statements(session, known)
+    whole = known.extension is not None and known.reads_all_stats  # else statements of others are hidden
+    since, counted = _statements(session, known) if whole else (None, None)
     if counted is not None and len(counted) == MOST:
         notes.append(f"queries of tables are those of the {MOST} statements that were called most")
     used, unread = usage(counted, catalog) if counted is not None else (None, 0)

@@ -191,7 +191,6 @@ def read(session: Session) -> Catalog:
         }
     except QueryError as error:
         raise NotMeasuredError(f"the catalogue of {session.server.shown} could not be read: {error}") from None
-    _statistics_seen(session, rows["columns"])
     tables = {(row["schema"], row["name"]): _table(row, rows) for row in rows["tables"]}
     path = tuple(rows["path"][0]["path"]) or ("public",)
     views = {(row["schema"], row["name"]): row["text"] for row in rows["views"] if row["text"]}
@@ -199,9 +198,10 @@ def read(session: Session) -> Catalog:
     return Catalog(tables, path, extensions, _visible(tables, path), views)
 
 
-def _statistics_seen(session: Session, columns: Sequence[Row]) -> None:
-    """Refuse where no statistics can be seen at all although there are tables with rows."""
-    if columns and not any(row["correlation"] is not None or row["distinct"] for row in columns):
+def check_statistics(session: Session, catalog: Catalog) -> None:
+    """Raise NotMeasuredError where no statistics can be seen at all although there are tables with columns."""
+    columns = [column for table in catalog.tables.values() for column in table.columns.values()]
+    if columns and not any(column.correlation is not None or column.distinct for column in columns):
         remedy = "GRANT pg_read_all_data" if session.version >= PG14 else "GRANT SELECT on its tables"
         raise NotMeasuredError(
             f"no statistics of {session.server.shown} can be seen: {remedy} TO {session.server.user}, or run ANALYZE"

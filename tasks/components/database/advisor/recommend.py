@@ -99,10 +99,14 @@ def recommend(server: Server, options: Options | None = None) -> Advice:
 
 
 def _recommend(session: Session, options: Options) -> Advice:
-    found = options.statements if options.statements is not None else workload.of_server(session)
-    case = Case.of(catalogs.read(session), found, session)
+    found, hidden = (options.statements, "") if options.statements is not None else workload.of_server(session)
+    catalog = catalogs.read(session)
+    catalogs.check_statistics(session, catalog)
+    case = Case.of(catalog, found, session)
     unused = tuple(redundant(case.catalog))
     if not case.relevant:
+        if hidden:
+            raise NotMeasuredError(hidden)
         nothing = "no statement of the workload uses a table: nothing to advise"
         return Advice((), unused, len(found), 0, case.refused, notes=(nothing,))
     with _copied(session, case, options) as (copy, uncopied), _whatif(session, case.tables) as (whatif, notes):
@@ -126,7 +130,7 @@ def _recommend(session: Session, options: Options) -> Advice:
             not_planned={case.shown(one): why for one, why in refused.items()},
             not_kept=_not_kept(planner, proof) | choice.too_much,
             how=whatif.how if proof is None else f"{whatif.how}, {Rehearsal.how}",
-            notes=(*notes, *work.notes, *(uncopied if names else ())),
+            notes=(*([hidden] if hidden else ()), *notes, *work.notes, *(uncopied if names else ())),
         )
 
 

@@ -62,8 +62,11 @@ class Statement:
         return line if len(line) <= 160 else line[:159] + "…"  # noqa: PLR2004 - a line
 
 
-def of_server(session: Session) -> list[Statement]:
-    """The statements of this database that pg_stat_statements counted; raises NotMeasuredError."""
+def of_server(session: Session) -> tuple[list[Statement], str]:
+    """The statements of this database that pg_stat_statements counted, and what it hid from this role, if anything.
+
+    Raises NotMeasuredError where it cannot be read at all.
+    """
     found = session.query(
         "SELECT n.nspname AS schema FROM pg_catalog.pg_extension e "
         "JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pg_stat_statements'"
@@ -73,23 +76,25 @@ def of_server(session: Session) -> list[Statement]:
             f"{session.server.shown} has no pg_stat_statements: add it to shared_preload_libraries, restart, and "
             "CREATE EXTENSION pg_stat_statements in this database; or give the statements by --workload FILE"
         )
+    counted = (
+        f"FROM {quoted(found[0]['schema'])}.pg_stat_statements s "  # noqa: S608 - the extension's schema, quoted
+        "WHERE s.dbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()) "
+    )
     query = (
-        "SELECT s.queryid::text AS id, "  # noqa: S608 - the extension's schema, quoted
+        "SELECT s.queryid::text AS id, "
         f"min(left(s.query, {_TEXT_LIMIT})) AS text, sum(s.calls)::float8 AS calls, "
         "sum(s.total_exec_time + s.total_plan_time)::float8 AS total_ms, sum(s.rows)::float8 AS rows, "
         "sum(s.wal_bytes)::float8 AS wal, sum(s.wal_fpi)::float8 AS images, "
         "greatest(0, sum(s.plans - s.calls))::float8 AS cancelled "
-        f"FROM {quoted(found[0]['schema'])}.pg_stat_statements s "
-        "WHERE s.dbid = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()) "
-        "AND s.queryid IS NOT NULL GROUP BY s.queryid ORDER BY 4 DESC"
+        f"{counted} AND s.queryid IS NOT NULL GROUP BY s.queryid ORDER BY 4 DESC"
     )
     try:
         rows = session.query(query)
+        hidden = session.query(f"SELECT count(*) AS n {counted} AND s.query = '<insufficient privilege>'")[0]["n"]
     except QueryError as error:
         raise NotMeasuredError(
             f"pg_stat_statements of {session.server.shown} could not be read: {error}; {error.remedy}"
         ) from None
-    hidden = sum(row["text"] == "<insufficient privilege>" for row in rows)
     statements = [
         Statement(
             row["id"],
@@ -104,12 +109,9 @@ def of_server(session: Session) -> list[Statement]:
         for row in rows
         if row["text"] and MARK not in row["text"] and _DML.match(row["text"])
     ]
-    if not statements and hidden:
-        raise NotMeasuredError(
-            f"the statements of others are hidden from {session.server.user}: GRANT pg_read_all_stats TO "
-            f"{quoted(session.server.user)}"
-        )
-    return _merged(statements)[:MOST_STATEMENTS]
+    user = session.server.user
+    note = f"{hidden} statements of others are hidden from role {user}: GRANT pg_read_all_stats TO {quoted(user)}"
+    return _merged(statements)[:MOST_STATEMENTS], note if hidden else ""
 
 
 def shortened(text: str) -> str:
