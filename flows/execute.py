@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 
 from deployments.config import RunConfig
 from deployments.parameters import ValidationParams, configure
@@ -19,6 +20,9 @@ from tasks.monitoring.live import LiveView, to_terminal
 
 _INTERRUPT_S = 1.0
 """How long the load of an interrupted pipeline may take to end before the partial report is made without it."""
+
+_JUDGE_S = 4.0
+"""The same where all is measured: to judge takes two or three seconds, and to do so twice at once longer."""
 
 _LOOK_S = 0.25
 _INTERRUPTED = "interrupted before it was measured"
@@ -34,10 +38,10 @@ def execute(params: ValidationParams, config: RunConfig, *, as_json: bool) -> Ex
         load = config.environment.load
         view.say(f"measuring {', '.join(config.components)} for {load.duration_s:g} s as run {run}")
         with progress.watching(view, view.say):
-            ended = _run_pipeline(params, host.check)
+            ended, whole = _run_pipeline(params, host.check, partial(_measured, folder, config))
         if isinstance(ended, LocalPlatformError):
             view.say(f"the run stops: {ended}")
-        report = _partial_report(folder, ended) if ended else folder.report()
+        report = _partial_report(folder, ended) if ended and not whole else folder.report()
     from tasks.judge.gate import exit_code
     from tasks.publish import terminal_text
     from tasks.report.record import to_json
@@ -46,10 +50,17 @@ def execute(params: ValidationParams, config: RunConfig, *, as_json: bool) -> Ex
     return ExitCode.INTERRUPTED if isinstance(ended, KeyboardInterrupt) else exit_code(report)
 
 
+def _measured(folder: RunFolder, config: RunConfig) -> bool:
+    """Whether every component is stored: what is left is to judge and to publish."""
+    from tasks.results import stored_manifests
+
+    return {component.value for component in config.components} <= stored_manifests(folder).keys()
+
+
 def _run_pipeline(
-    params: ValidationParams, check: Callable[[], None]
-) -> KeyboardInterrupt | LocalPlatformError | None:
-    """Run the flow in a thread, for the main one gets the signals; what ended it before its time, if anything did.
+    params: ValidationParams, check: Callable[[], None], measured: Callable[[], bool]
+) -> tuple[KeyboardInterrupt | LocalPlatformError | None, bool]:
+    """Run the flow in a thread, for the main one gets the signals; what ended it if anything did, and if it is whole.
 
     Without the server that this run started, the flow would ask for it for ever.
     """
@@ -72,13 +83,13 @@ def _run_pipeline(
                 raise KeyboardInterrupt  # noqa: TRY301 - its end is the same
     except (KeyboardInterrupt, LocalPlatformError) as why:
         stopping.ask()
-        over.wait(_INTERRUPT_S)
-        return why
+        over.wait(_JUDGE_S if measured() else _INTERRUPT_S)
+        return why, over.is_set() and not errors
     for error in errors:
         if not isinstance(error, KeyboardInterrupt):
             raise error
-        return error  # it was cancelled at the server
-    return None
+        return error, False  # it was cancelled at the server
+    return None, True
 
 
 def _flow(params: ValidationParams) -> None:

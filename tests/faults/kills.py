@@ -259,6 +259,9 @@ LOSSES: Mapping[str, Callable[[Run], None]] = {
 }
 """What is done to processes that the run started: it goes on, and ends by itself."""
 
+MEASURED = ("judging", "publishing", "end")
+"""Moments when nothing is left that could be cancelled: the run comes to its end."""
+
 KILLED = ("killed", "group-killed", "stopped-and-killed")
 """The ends that a run cannot do anything about."""
 
@@ -293,7 +296,8 @@ def ended_by(kind: str, moment: str, folder: Path, number: int) -> Cell:
         load = max(load, load_per_core())
         left, gone_s = left_over(run)
         problems = [*_wrong_code(kind, code), *left, *_unreadable(run, killed=kind in KILLED)]
-        if kind in ENDS and ended_s > INTERRUPTED_S * load:
+        heard = kind in ENDS and not (kind == "cancelled" and moment in MEASURED)
+        if heard and ended_s > INTERRUPTED_S * load:
             problems.append(f"ended after {ended_s:.1f} s: {run.log[-500:]}")
         if "Traceback" in run.log:
             problems.append(f"a traceback: {run.log[-2000:]}")
