@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -190,8 +191,11 @@ class Lunch:
     def scrape(self) -> dict[str, list[Any]]:
         """`/metrics` as Prometheus reads it; how long it took is noted."""
         begin = time.monotonic()
-        text = httpx.get(f"http://127.0.0.1:{self.exporter.port}/metrics", trust_env=False).text
+        connection = HTTPConnection("127.0.0.1", self.exporter.port, timeout=10)  # httpx takes 20 ms to begin
+        connection.request("GET", "/metrics")
+        text = connection.getresponse().read().decode()
         self.scrapes.append(time.monotonic() - begin)
+        connection.close()
         return {family.name: family.samples for family in text_string_to_metric_families(text)}
 
     # --- what is brought about ---

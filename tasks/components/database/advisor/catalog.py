@@ -80,6 +80,11 @@ class Table:
         """Schema and name."""
         return self.schema, self.name
 
+    @property
+    def partly_foreign(self) -> bool:
+        """Whether a partition is a foreign table, which has no index: that of the whole would stay invalid."""
+        return any(one.kind == "f" for one in self.partitions)
+
 
 @dataclass(frozen=True, slots=True)
 class Catalog:

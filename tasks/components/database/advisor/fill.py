@@ -66,6 +66,16 @@ _BY_NAME: Mapping[str, str] = {
 """Values for parameters that no column tells anything of, by the name that PostgreSQL shows for a type."""
 
 
+_BY_PLACE: Mapping[tuple[str, int], str] = {
+    ("extract", 0): "year",
+    ("date_part", 0): "year",
+    ("date_trunc", 0): "month",
+    ("timezone", 0): "UTC",
+    ("to_char", 1): "YYYY-MM",
+}
+"""Words that a function takes at a place: it fails with any other, and `extract($1 FROM …)` is no SQL at all."""
+
+
 _STATISTICS = """
 SELECT s.schemaname AS schema, s.tablename AS table, s.attname AS name,
        s.most_common_vals::text::text[] AS common, s.histogram_bounds::text::text[] AS bounds,
@@ -167,6 +177,8 @@ def _filled(text: str, parsed: Parsed, columns: Columns, variant: int, drawn: Dr
             _lengthen(node, parsed.parameters, columns)
         elif kind == "TypeCast":
             _by_type(node, known)
+        elif kind == "FuncCall":
+            _by_place(node, known)
     left = False
     for holder in list(holders(tree.stmts[0].stmt)):
         number = holder.param_ref.number
@@ -208,6 +220,15 @@ def _by_type(node: Any, literals: Mapping[int, object]) -> None:
     if name not in _BY_TYPE or node.arg.WhichOneof("node") != "param_ref" or node.arg.param_ref.number in literals:
         return
     put(node.arg, _BY_TYPE[name], None)
+
+
+def _by_place(node: Any, literals: Mapping[int, object]) -> None:
+    """A parameter that is a word of the function's own, such as the unit of date_trunc."""
+    name = str(inner(node.funcname[-1]).sval)
+    for place, holder in enumerate(node.args):
+        word = _BY_PLACE.get((name, place))
+        if word and holder.WhichOneof("node") == "param_ref" and holder.param_ref.number not in literals:
+            put(holder, word, None)
 
 
 def tables_of(parsed: Sequence[Parsed], catalog: Catalog) -> list[Name]:

@@ -33,7 +33,7 @@ def candidates(uses: Iterable[Use], catalog: Catalog) -> list[Index]:
     """Indexes worth asking the planner about, those of fewer keys first; none that is there already."""
     found: dict[Index, None] = {}
     for use in uses:
-        if use.table.rows < SMALL_ROWS:
+        if use.table.rows < SMALL_ROWS or use.table.partly_foreign:
             continue
         own = [one for one in _of_use(use, catalog) if _sensible(one, use.table)]
         found.update(dict.fromkeys(own[:MOST_FOR_USE]))

@@ -130,8 +130,20 @@ def _recommend(session: Session, options: Options) -> Advice:
             not_planned={case.shown(one): why for one, why in refused.items()},
             not_kept=_not_kept(planner, proof) | choice.too_much,
             how=whatif.how if proof is None else f"{whatif.how}, {Rehearsal.how}",
-            notes=(*([hidden] if hidden else ()), *notes, *work.notes, *(uncopied if names else ())),
+            notes=(
+                *([hidden] if hidden else ()),
+                *_without_index(catalog, case.tables),
+                *notes,
+                *work.notes,
+                *(uncopied if names else ()),
+            ),
         )
+
+
+def _without_index(catalog: catalogs.Catalog, tables: Sequence[Name]) -> Iterator[str]:
+    for name in tables:
+        if catalog.tables[name].partly_foreign:
+            yield f"{'.'.join(name)} has foreign tables as partitions: no index of all of it is advised"
 
 
 def _kept(names: Sequence[str], proof: Proof | None) -> list[str]:
