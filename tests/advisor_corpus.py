@@ -23,12 +23,29 @@ SCHEMA = (
     """CREATE TABLE people (id integer PRIMARY KEY, name text, born date, boss integer, code char(6), ip inet)""",
     """INSERT INTO people SELECT n, 'Name ' || n % 9000, date '1960-01-01' + n % 20000, nullif(n / 10, 0),
         lpad((n % 999)::text, 6, '0'), '10.0.0.0'::inet + n FROM generate_series(1, 30000) n""",
+    "CREATE TABLE deliveries (id integer, gate text, at timestamptz)",
+    "CREATE TABLE late_deliveries (why text) INHERITS (deliveries)",
+    "INSERT INTO deliveries SELECT n, 'g' || n % 900, now() - n * interval '1 h' FROM generate_series(1, 20000) n",
+    "INSERT INTO late_deliveries SELECT n, 'g' || n % 900, now(), 'rain' FROM generate_series(1, 20000) n",
     """CREATE VIEW current_orders AS SELECT o."Id" AS order_id, o."userId" AS user_id, o.note, p.name
         FROM "Kitchen Ops"."Order" o JOIN people p ON p.id = o."userId" WHERE o.flag""",
     """CREATE MATERIALIZED VIEW by_reader AS SELECT reader, day, count(*) AS n, sum(value) AS total
         FROM readings GROUP BY 1, 2""",
     "VACUUM (ANALYZE)",
 )
+
+ABROAD = (
+    "CREATE EXTENSION postgres_fdw",
+    "CREATE SERVER abroad FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '127.0.0.1', port '1')",
+    "CREATE TABLE visits (id integer, school integer, at date) PARTITION BY LIST (school)",
+    "CREATE TABLE visits_here PARTITION OF visits FOR VALUES IN (1, 2, 3)",
+    "CREATE FOREIGN TABLE visits_abroad PARTITION OF visits FOR VALUES IN (4) SERVER abroad",
+    "INSERT INTO visits_here SELECT n, 1 + n % 3, date '2026-01-01' + n % 90 FROM generate_series(1, 30000) n",
+    "ANALYZE visits_here",
+    "ALTER TABLE visits_here OWNER TO hasivu_app",
+    "GRANT SELECT ON visits, visits_here, visits_abroad TO PUBLIC",
+)
+"""A table one partition of which is on a server that is never asked; only a superuser can make it."""
 
 ORDER = '"Kitchen Ops"."Order"'
 STATEMENTS: Sequence[tuple[str, Sequence[object]]] = (
@@ -52,6 +69,13 @@ STATEMENTS: Sequence[tuple[str, Sequence[object]]] = (
     ("SELECT count(*) FROM people WHERE born BETWEEN %s::date AND %s::date + 30", ("1970-01-01", "1970-01-01")),
     ("SELECT count(*) FROM people WHERE born > date '2014-01-01' - interval '10 days'", ()),
     ("SELECT count(*) FROM people WHERE extract(year FROM born) = %s AND code = %s", (1975, "000123")),
+    ("""SELECT count(*) FROM people WHERE extract(year FROM born) = %s
+        AND date_trunc('month', born::timestamp) = %s""", (1975, "1975-03-01")),
+    ("SELECT date_part('dow', born), count(*) FROM people WHERE date_part('year', born) > %s GROUP BY 1", (2000,)),
+    ("SELECT id FROM deliveries WHERE gate = %s ORDER BY at DESC LIMIT 5", ("g7",)),
+    ("SELECT id FROM late_deliveries WHERE gate = %s AND why = %s", ("g7", "rain")),
+    ("SELECT id FROM visits WHERE id = %s AND school = %s", (40, 2)),
+    ("SELECT school FROM visits_here WHERE id = %s", (40,)),
     ("SELECT name FROM people WHERE ip <<= %s::inet", ("10.0.0.0/28",)),
     ("SELECT coalesce(name, %s), round(id * %s, 2) FROM people WHERE name = %s", ("-", 1.5, "Name 5")),
     ("SELECT substring(name, %s::int, %s::int), count(*) FROM people GROUP BY 1 HAVING count(*) > %s", (1, 6, 10)),

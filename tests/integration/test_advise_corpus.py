@@ -12,13 +12,14 @@ from tasks.components.database.advisor import recommend as recommending
 from tasks.components.database.advisor.evidence import Advice
 from tasks.components.database.advisor.recommend import Options, recommend
 from tasks.load.database.session import parse
-from tests.advisor_corpus import ORDER, SCHEMA, STATEMENTS
+from tests.advisor_corpus import ABROAD, ORDER, SCHEMA, STATEMENTS
 from tests.databases import DEBIAN_15, Database, database, needs_debian_15
 
 
 def fill(found: Database) -> None:
     found.run("CREATE EXTENSION pg_stat_statements SCHEMA public")
     found.run(*SCHEMA, url=found.application)
+    found.run(*ABROAD)
     found.run("SELECT public.pg_stat_statements_reset()")
     with psycopg.connect(found.application, autocommit=True) as connection:
         for text, values in STATEMENTS:
@@ -56,6 +57,22 @@ def test_where_there_are_too_many_pairs_to_rate_the_advice_hardly_differs(
     found = recommend(parse(server.analysis, "url"), Options(rehearse="never", budget_bytes=100_000_000))
     usual, few = ({one.sql for one in each.recommendations} for each in (advice, found))
     assert len(usual & few) >= 0.8 * len(usual)
+
+
+def test_a_table_with_a_foreign_partition_is_named_and_the_others_of_it_can_be_indexed(advice: Advice) -> None:
+    assert "public.visits has foreign tables as partitions: no index of all of it is advised" in advice.notes
+    tables = {one.evidence.table for one in advice.recommendations}
+    assert "public.visits" not in tables
+    assert "public.visits_here" in tables
+
+
+def test_what_inherits_is_indexed_itself(advice: Advice) -> None:
+    tables = {one.evidence.table for one in advice.recommendations}
+    assert {"public.deliveries", "public.late_deliveries"} <= tables
+
+
+def test_a_unit_of_time_is_no_reason_not_to_plan(advice: Advice) -> None:
+    assert not [text for text in advice.not_planned if "extract" in text or "date_" in text]
 
 
 def test_filters_on_a_view_reach_its_tables(server: Database) -> None:
