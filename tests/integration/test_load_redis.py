@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 import sys
 import time
 from collections import Counter
@@ -24,7 +23,8 @@ from tasks.load.redis.commands import get_command
 from tasks.load.redis.probe import CLUSTER_DOWN, HIT, MISS, REFUSED, WRONG_TYPE, Call, Ended, Prober
 from tasks.load.redis.raw import RawProber
 from tasks.load.redis.topology import discover
-from tests.valkeys import Valkey, cluster, valkey, watched
+from tests.tls_doors import doors, secured
+from tests.valkeys import Valkey, cluster, until, valkey, watched
 
 Make = Callable[[RedisAddress, Ended, float], Prober]
 
@@ -341,35 +341,19 @@ def test_a_sentinel_that_does_not_know_the_service_says_so(tmp_path: Path) -> No
 # --- TLS ---
 
 
-@asynccontextmanager
-async def secured(target: int, authority: trustme.CA, name: str) -> AsyncIterator[int]:
-    """TLS before a server that speaks none."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(name).configure_cert(context)
-
-    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while data := await reader.read(65536):
-                writer.write(data)
-        except OSError:
-            pass
-        finally:
-            writer.close()
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", target)
-        await asyncio.gather(pump(reader, inner_writer), pump(inner_reader, writer))
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
-    async with server:
-        yield int(server.sockets[0].getsockname()[1])
+@pytest.fixture
+def authority(tmp_path: Path) -> tuple[trustme.CA, Path]:
+    """Who signs the certificates of doors, and the file that says so."""
+    made, file = trustme.CA(), tmp_path / "ca.pem"
+    made.cert_pem.write_to_path(file)
+    return made, file
 
 
 @pytest.mark.parametrize("make", [raw, client])
-def test_tls_is_verified_by_authority_and_name(server: Valkey, tmp_path: Path, make: Make) -> None:
-    authority = trustme.CA()
-    file = tmp_path / "ca.pem"
-    authority.cert_pem.write_to_path(file)
+def test_tls_is_verified_by_authority_and_name(
+    server: Valkey, authority: tuple[trustme.CA, Path], make: Make
+) -> None:
+    made, file = authority
 
     async def ask(url: str) -> list[Call]:
         loop: Any = asyncio.get_running_loop()
@@ -387,7 +371,7 @@ def test_tls_is_verified_by_authority_and_name(server: Valkey, tmp_path: Path, m
         return ended
 
     async def work() -> None:
-        async with secured(server.port, authority, "localhost") as port:
+        async with secured(server.port, made, "localhost") as port:
             (call,) = await ask(f"rediss://:canary@localhost:{port}/0?ssl_ca_certs={file}")
             assert (call.status, call.size) == (HIT, 5000)
             for wrong in (f"localhost:{port}/0", f"127.0.0.1:{port}/0?ssl_ca_certs={file}"):
@@ -397,6 +381,57 @@ def test_tls_is_verified_by_authority_and_name(server: Valkey, tmp_path: Path, m
                 assert "canary" not in str(caught.value)
 
     go(work)
+
+
+async def asked(url: str, make: Make, keys: Sequence[str]) -> list[Call]:
+    async with asking(url, make, timeout_s=8.0) as asker:  # each call of the library makes a context and a handshake
+        return await asker.ask(keys)
+
+
+@pytest.mark.parametrize("make", [raw, client])
+def test_every_node_of_a_cluster_is_reached_over_tls(
+    tmp_path: Path, authority: tuple[trustme.CA, Path], make: Make
+) -> None:
+    made, file = authority
+    keys = [f"menu:{number}" for number in range(20)]
+    with cluster(tmp_path) as started, doors(made, *(node.port for node in started)) as before:
+        for node, (port, _) in zip(started, before, strict=True):
+            node.run("CONFIG", "SET", "cluster-announce-port", port)
+        ports = {port for port, _ in before}
+        until(lambda: all({slot[2][1] for slot in node.run("CLUSTER", "SLOTS")} == ports for node in started))
+        counts = [node.calls("get") for node in started]
+        calls = asyncio.run(asked(f"rediss://127.0.0.1:{before[1][0]}?ssl_ca_certs={file}", make, keys))
+        assert Counter((call.status, call.error) for call in calls) == {(MISS, None): 20}
+        assert all(node.calls("get") > count for node, count in zip(started, counts, strict=True))
+        assert all(seen and all(seen) for _, seen in before), "nothing went in the clear"
+        with pytest.raises(TargetUnreachableError, match="certificate"):
+            asyncio.run(asked(f"rediss://127.0.0.1:{before[1][0]}", make, keys))
+
+
+@pytest.mark.parametrize("make", [raw, client])
+def test_sentinel_and_primary_are_reached_over_tls(
+    tmp_path: Path, authority: tuple[trustme.CA, Path], make: Make
+) -> None:
+    made, file = authority
+    with (
+        watched(tmp_path, "canary") as three,
+        doors(made, three.primary.port, three.sentinel.port) as ((primary, to_primary), (sentinel, to_sentinel)),
+    ):
+        three.primary.run("SET", "menu:1", "x")
+        three.sentinel.run("SENTINEL", "REMOVE", "lunch")
+        three.sentinel.run("SENTINEL", "MONITOR", "lunch", "127.0.0.1", primary, 1)  # in the clear, as sentinels do
+        three.sentinel.run("SENTINEL", "SET", "lunch", "auth-pass", "canary")
+        until(lambda: three.sentinel.run("SENTINEL", "MASTER", "lunch")["num-slaves"] == "1")
+        count = three.primary.calls("get")
+        at = f"rediss+sentinel://:canary@127.0.0.1:{sentinel}/lunch/0"
+        (call,) = asyncio.run(asked(f"{at}?ssl_ca_certs={file}", make, ["menu:1"]))
+        assert call.status == HIT
+        assert three.primary.calls("get") == count + 1
+        assert to_sentinel
+        assert all(to_sentinel)
+        assert any(to_primary)
+        with pytest.raises(TargetUnreachableError, match="certificate"):
+            asyncio.run(asked(at, make, ["menu:1"]))
 
 
 def test_a_file_of_authorities_that_is_not_there_is_named() -> None:
