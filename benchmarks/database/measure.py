@@ -46,7 +46,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Result:
-    """What a suite gave: variants by name ("none", "ours", "b", "c"), and the advice."""
+    """What a suite gave: variants by name ("none", "ours", "b", "c", and and "half": ours within half of b's), and the advice."""
 
     suite: str
     about: str
@@ -63,12 +63,15 @@ def run(suite: Suite, *, rehearse: str = "auto") -> Result:
         variants = {"none": _variant(connection, server, suite, ())}
         _fill_statistics(connection, server, suite)
         start = time.monotonic()
-        advice = _advice(server.url(ANALYSIS), suite, rehearse)
+        advice = _advice(server.url(ANALYSIS), rehearse, suite.budget_mb)
         seconds = time.monotonic() - start
         made = {"ours": [one["sql"] for one in advice["recommendations"]]}
         made |= rivals.choices(server.url(ANALYSIS), suite.statements)
         for name, definitions in made.items():
             variants[name] = _variant(connection, server, suite, definitions)
+        _fill_statistics(connection, server, suite)
+        small = _advice(server.url(ANALYSIS), rehearse, variants["b"].bytes / 2e6)
+        variants["half"] = _variant(connection, server, suite, [one["sql"] for one in small["recommendations"]])
         row = connection.execute(
             "SELECT sum(pg_table_size(c.oid))::int8 FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace "
             "WHERE nspname = 'public' AND relkind = 'r'"
@@ -86,8 +89,8 @@ def _fill_statistics(connection: psycopg.Connection[Any], server: PostgresServer
     _mixed(connection, suite, 1_000_000)
 
 
-def _advice(url: str, suite: Suite, rehearse: str) -> dict[str, Any]:
-    budget = [f"--budget-mb={suite.budget_mb}"] if suite.budget_mb else []
+def _advice(url: str, rehearse: str, budget_mb: float | None) -> dict[str, Any]:
+    budget = [f"--budget-mb={budget_mb}"] if budget_mb else []
     program = Path(sys.executable).with_name("hasivu-perf")
     answer = subprocess.run(
         [program, "advise", "--dsn", url, "--json", f"--rehearse={rehearse}", *budget],

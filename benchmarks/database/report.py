@@ -14,6 +14,7 @@ _NAMES = {
     "ours": "hasivu-perf advise",
     "b": "(b) single columns that the planner uses",
     "c": "(c) planner's best of one and two columns",
+    "half": "hasivu-perf advise, `--budget-mb` half of (b)'s",
 }
 
 
