@@ -24,6 +24,9 @@ _INTERRUPT_S = 1.0
 _JUDGE_S = 4.0
 """The same where all is measured: to judge takes two or three seconds, and to do so twice at once longer."""
 
+_LEAVE_S = 2.0
+"""How much longer an interrupted flow may take to give back its slot and say at its server how it ended."""
+
 _LOOK_S = 0.25
 _INTERRUPTED = "interrupted before it was measured"
 
@@ -38,10 +41,13 @@ def execute(params: ValidationParams, config: RunConfig, *, as_json: bool) -> Ex
         load = config.environment.load
         view.say(f"measuring {', '.join(config.components)} for {load.duration_s:g} s as run {run}")
         with progress.watching(view, view.say):
-            ended, whole = _run_pipeline(params, host.check, partial(_measured, folder, config))
+            over = threading.Event()  # a thread whose join is interrupted counts as ended in Python 3.11 and 3.12
+            ended, whole = _run_pipeline(params, host.check, partial(_measured, folder, config), over)
         if isinstance(ended, LocalPlatformError):
             view.say(f"the run stops: {ended}")
         report = _partial_report(folder, ended) if ended and not whole else folder.report()
+        if isinstance(ended, KeyboardInterrupt):
+            over.wait(_LEAVE_S)
     from tasks.judge.gate import exit_code
     from tasks.publish import terminal_text
     from tasks.report.record import to_json
@@ -58,14 +64,13 @@ def _measured(folder: RunFolder, config: RunConfig) -> bool:
 
 
 def _run_pipeline(
-    params: ValidationParams, check: Callable[[], None], measured: Callable[[], bool]
+    params: ValidationParams, check: Callable[[], None], measured: Callable[[], bool], over: threading.Event
 ) -> tuple[KeyboardInterrupt | LocalPlatformError | None, bool]:
     """Run the flow in a thread, for the main one gets the signals; what ended it if anything did, and if it is whole.
 
     Without the server that this run started, the flow would ask for it for ever.
     """
     errors: list[BaseException] = []
-    over = threading.Event()  # a thread whose join is interrupted counts as ended in Python 3.11 and 3.12
 
     def work() -> None:
         try:
