@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from typing import Any
 
@@ -50,12 +50,12 @@ def cancelled(state: State[Any]) -> bool:
 
 
 def _listen(run: str, over: threading.Event) -> None:
-    with get_client(sync_client=True) as client:
+    with suppress(httpx.HTTPError, PrefectException), get_client(sync_client=True) as client:
         while not over.wait(_ASK_S):
             try:
                 state = client.read_flow_run(run).state  # type: ignore[arg-type]
             except (httpx.HTTPError, PrefectException):
                 continue  # a server that is gone ends the run elsewhere
             if state is not None and (state.is_cancelling() or state.is_cancelled()):
-                stopping.ask()
+                stopping.cancel()
                 return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 
@@ -60,7 +61,9 @@ def _measured(folder: RunFolder, config: RunConfig) -> bool:
     """Whether every component is stored: what is left is to judge and to publish."""
     from tasks.results import stored_manifests
 
-    return {component.value for component in config.components} <= stored_manifests(folder).keys()
+    with suppress(HasivuError):  # a damaged one is none
+        return {component.value for component in config.components} <= stored_manifests(folder).keys()
+    return False
 
 
 def _run_pipeline(
@@ -84,8 +87,8 @@ def _run_pipeline(
     try:
         while not over.wait(_LOOK_S):
             check()
-            if stopping.asked():  # it was cancelled at the server
-                raise KeyboardInterrupt  # noqa: TRY301 - its end is the same
+            if stopping.cancelled():
+                raise KeyboardInterrupt  # noqa: TRY301 - it ends as if at the terminal
     except (KeyboardInterrupt, LocalPlatformError) as why:
         stopping.ask()
         over.wait(_JUDGE_S if measured() else _INTERRUPT_S)

@@ -7,6 +7,7 @@ import threading
 from storage.errors import NotMeasuredError
 
 _asked = threading.Event()
+_cancelled = threading.Event()
 
 
 class StoppedError(Exception):
@@ -18,9 +19,15 @@ def ask() -> None:
     _asked.set()
 
 
-def asked() -> bool:
-    """Whether the run was told to stop."""
-    return _asked.is_set()
+def cancel() -> None:
+    """The same because somebody wants the run to end: nothing went wrong in it."""
+    _cancelled.set()
+    ask()
+
+
+def cancelled() -> bool:
+    """Whether somebody wanted the run to end, elsewhere than at its terminal."""
+    return _cancelled.is_set()
 
 
 def check() -> None:

@@ -16,7 +16,7 @@ from tests.faults.outcome import WHOLE
 SOME = {
     "start": ("killed",),
     "load": ("killed", "interrupted", "guardian-killed"),
-    "search": ("terminated", "cancelled"),
+    "search": ("terminated",),
 }
 
 
