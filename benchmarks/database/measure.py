@@ -36,9 +36,10 @@ NOISE_MS = 0.3
 
 @dataclass(frozen=True)
 class Variant:
-    """One set of indexes: milliseconds by statement, bytes of the indexes, and WAL bytes of the mix."""
+    """One set of indexes: milliseconds and plans by statement, bytes of the indexes, and WAL bytes of the mix."""
 
     ms: Mapping[str, float]
+    plans: Mapping[str, str]
     bytes: int = 0
     indexes: Sequence[str] = ()
     wal: Mapping[str, int] = field(default_factory=dict)
@@ -113,12 +114,13 @@ def _variant(
     connection.execute("ANALYZE")
     new = {name: size for name, size in _indexes(connection).items() if name not in before}
     times = {name: _timed(connection, text) for name, text in suite.statements.items()}
+    plans = {name: _plan(connection, text) for name, text in suite.statements.items()}
     wal = {}
     if suite.mix is not None:
         wal = {setting: _wal(connection, server, suite, setting) for setting in ("off", "on")}
     for name in new:
         connection.execute(f'DROP INDEX "{name}"'.encode())
-    return Variant(times, sum(new.values()), list(definitions), wal)
+    return Variant(times, plans, sum(new.values()), list(definitions), wal)
 
 
 def _indexes(connection: psycopg.Connection[Any]) -> dict[str, int]:
@@ -133,6 +135,12 @@ def _timed(connection: psycopg.Connection[Any], text: str) -> float:
     first = _once(connection, text)
     runs = [_once(connection, text) for _ in range(1 if first > 1e3 * SLOW_S else RUNS)]
     return statistics.median(runs)
+
+
+def _plan(connection: psycopg.Connection[Any], text: str) -> str:
+    """The plan of a statement, without its costs."""
+    rows = connection.execute(f"EXPLAIN (COSTS OFF) {text}".encode(), prepare=False).fetchall()
+    return "\n".join(line for (line,) in rows)
 
 
 def _once(connection: psycopg.Connection[Any], text: str) -> float:
@@ -166,8 +174,10 @@ def _mixed(connection: psycopg.Connection[Any], suite: Suite, first: int) -> Non
 
 
 def slower(variant: Variant, none: Variant) -> list[str]:
-    """Statements that take more than a fifth longer than without indexes."""
-    return [name for name, ms in variant.ms.items() if ms > SLOWER * none.ms[name] and ms - none.ms[name] > NOISE_MS]
+    """Statements that take more than a fifth longer than without indexes, and by another plan: else it was the machine."""
+    changed = [name for name, plan in variant.plans.items() if plan != none.plans[name]]
+    before, after = none.ms, variant.ms
+    return [one for one in changed if after[one] > SLOWER * before[one] and after[one] - before[one] > NOISE_MS]
 
 
 def speed_up(variant: Variant, none: Variant) -> float:

@@ -51,7 +51,7 @@ def _suite(one: Result) -> Iterator[str]:
         f"{one.advice['planned']} of {one.advice['statements']} normalised statements planned."
     )
     yield ""
-    yield "| indexes | number | MB | total ms | geometric mean of speed-ups | slower by > 20 % |"
+    yield "| indexes | number | MB | total ms | geometric mean of speed-ups | slower by > 20 % by another plan |"
     yield "|---|---|---|---|---|---|"
     for name, variant in one.variants.items():
         yield (
