@@ -26,7 +26,7 @@ _JUDGE_S = 4.0
 """The same where all is measured: to judge takes two or three seconds, and to do so twice at once longer."""
 
 _LEAVE_S = 2.0
-"""How much longer an interrupted flow may take to give back its slot and say at its server how it ended."""
+"""How much longer an interrupted flow may take to give back its slot and say how it ended at a server that stays."""
 
 _LOOK_S = 0.25
 _INTERRUPTED = "interrupted before it was measured"
@@ -47,7 +47,7 @@ def execute(params: ValidationParams, config: RunConfig, *, as_json: bool) -> Ex
         if isinstance(ended, LocalPlatformError):
             view.say(f"the run stops: {ended}")
         report = _partial_report(folder, ended) if ended and not whole else folder.report()
-        if isinstance(ended, KeyboardInterrupt):
+        if isinstance(ended, KeyboardInterrupt) and not host.serves:
             over.wait(_LEAVE_S)
     from tasks.judge.gate import exit_code
     from tasks.publish import terminal_text
