@@ -91,7 +91,8 @@ def _run_pipeline(
                 raise KeyboardInterrupt  # noqa: TRY301 - it ends as if at the terminal
     except (KeyboardInterrupt, LocalPlatformError) as why:
         stopping.ask()
-        over.wait(_JUDGE_S if measured() else _INTERRUPT_S)
+        judging = isinstance(why, KeyboardInterrupt) and measured()  # without its server the flow judges nothing
+        over.wait(_JUDGE_S if judging else _INTERRUPT_S)
         return why, over.is_set() and not errors
     for error in errors:
         if not isinstance(error, KeyboardInterrupt):

@@ -24,6 +24,7 @@ from deployments.hosting.guardian import Service
 from deployments.hosting.postgres import answers, programs, run_to_end, start
 from storage.parquet import Store
 from storage.runs import new_run_name
+from tasks.components.database.advisor.evidence import Advice, Evidence, Recommendation
 from tasks.components.database.change import plan as plans
 from tasks.components.database.change.ledger import Ledger
 from tasks.components.database.change.records import ChangePlan, Entry, Outcome
@@ -77,6 +78,14 @@ def row(name: str, what: str, *, drop: bool = False) -> dict[str, str]:
     way = "" if what.startswith("ONLY ") else "CONCURRENTLY "
     pair = (f"CREATE INDEX {way}{name} ON {what}", f"DROP INDEX CONCURRENTLY public.{name}")
     return dict(zip(("sql", "drop"), pair[::-1] if drop else pair, strict=True))
+
+
+def advice(name: str, what: str) -> Advice:
+    """Advice of one index on orders."""
+    made = row(name, what)
+    table = what.split(maxsplit=1)[0]
+    evidence = Evidence(table, "for a test", (), (), (), 0, "estimated", 0.0, {}, "not tested", "low")
+    return Advice((Recommendation(made["sql"], made["drop"], evidence),))
 
 
 def plan(*rows: dict[str, str]) -> ChangePlan:

@@ -32,7 +32,8 @@ class Received:
 
 
 @contextmanager
-def _serving(server: socketserver.TCPServer) -> Iterator[int]:
+def serving(server: socketserver.TCPServer) -> Iterator[int]:
+    """The port of a server that a thread serves until the block ends."""
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
     try:
         yield server.server_address[1]
@@ -57,7 +58,7 @@ def webhook() -> Iterator[Received]:
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class calls it so
             pass
 
-    with _serving(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as port:
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as port:
         received.port = port
         yield received
 
@@ -86,6 +87,6 @@ def mail_server() -> Iterator[Received]:
         def _say(self, text: str) -> None:
             self.wfile.write(f"{text}\r\n".encode())
 
-    with _serving(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)) as port:
+    with serving(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)) as port:
         received.port = port
         yield received

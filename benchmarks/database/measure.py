@@ -47,7 +47,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class Result:
-    """What a suite gave: variants by name ("none", "ours", "b", "c", and and "half": ours within half of b's), and the advice."""
+    """What a suite gave, and the advice; variants are "none", "ours", "b", "c", and "half": ours within half of b's bytes."""
 
     suite: str
     about: str
@@ -91,7 +91,7 @@ def _fill_statistics(connection: psycopg.Connection[Any], server: PostgresServer
 
 
 def _advice(url: str, rehearse: str, budget_mb: float | None) -> dict[str, Any]:
-    budget = [f"--budget-mb={budget_mb}"] if budget_mb else []
+    budget = [f"--budget-mb={budget_mb}"] if budget_mb is not None else []
     program = Path(sys.executable).with_name("hasivu-perf")
     answer = subprocess.run(
         [program, "advise", "--dsn", url, "--json", f"--rehearse={rehearse}", *budget],

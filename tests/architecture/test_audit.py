@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+from tests.receivers import serving
 
 ROOT = Path(__file__).resolve().parents[2]
 ADVISORY = {
@@ -53,14 +54,8 @@ def advisories(vulnerable: str) -> Iterator[tuple[str, set[str]]]:
         def log_message(self, *_: object) -> None:
             """Nothing on the terminal."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/", asked
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as port:
+        yield f"http://127.0.0.1:{port}/", asked
 
 
 def audit(address: str) -> subprocess.CompletedProcess[str]:

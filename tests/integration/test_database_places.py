@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 
 from storage.errors import HasivuError, NotMeasuredError, TargetUnreachableError
-from tasks.components.database.advisor.evidence import Advice, Evidence, Recommendation
 from tasks.components.database.change.records import Outcome, State
 from tasks.database_service import DatabasePerformanceService, PerformanceMetrics
 from tests.behind import behind
 from tests.bouncers import bouncer, needs_pgbouncer
-from tests.changing import GOOD, OF_CUSTOMER, OF_TAGS, busy, indexes, prepare, row, write_environments
+from tests.changing import GOOD, OF_CUSTOMER, OF_TAGS, advice, busy, indexes, prepare, write_environments
 from tests.databases import Database, database
 from tests.replicas import replica, wait_for
 
@@ -55,13 +54,6 @@ def measured(dsn: str) -> PerformanceMetrics:
     return service(dsn).get_performance_metrics(2)
 
 
-def given() -> Advice:
-    """An index that helps, as if it was recommended."""
-    made = row(*GOOD)
-    evidence = Evidence("public.orders", "for a test", (), (), (), 0, "estimated", 0.0, {}, "not tested", "low")
-    return Advice((Recommendation(made["sql"], made["drop"], evidence),))
-
-
 def table(found: PerformanceMetrics, name: str) -> int | None:
     (one,) = [one for one in found.table_metrics if one.name == name]
     return one.queries
@@ -73,13 +65,13 @@ def test_a_replica_is_measured_and_advised_by_its_own_reads_and_never_changed(se
         with busy(standby.application, OF_CUSTOMER):
             time.sleep(1)
             found = measured(standby.application)
-            advice = service(standby.application).get_optimization_recommendations(rehearse="never")
+            told = service(standby.application).get_optimization_recommendations(rehearse="never")
             with pytest.raises(NotMeasuredError, match="is a read-only replica: give the address of its primary"):
-                service(standby.application).apply_automatic_optimizations(given())
+                service(standby.application).apply_automatic_optimizations(advice(*GOOD))
     assert found.value("database.query.p95") is not None
     assert (table(found, "orders") or 0) > 0
     assert table(found, "tags") == 0, "the replica counts its own statements"
-    assert any("(customer)" in one.sql for one in advice.recommendations)
+    assert any("(customer)" in one.sql for one in told.recommendations)
     assert indexes(server) == {}
 
 
@@ -93,7 +85,7 @@ def test_behind_pgbouncer_it_is_measured_and_the_rest_asks_for_a_direct_address(
         with pytest.raises(NotMeasuredError, match="needs a direct address of PostgreSQL"):
             service(url).get_optimization_recommendations()
         with pytest.raises(NotMeasuredError, match="changes need a direct address of PostgreSQL"):
-            service(url).apply_automatic_optimizations(given())
+            service(url).apply_automatic_optimizations(advice(*GOOD))
     assert found.value("database.query.p95") is not None
     assert (table(found, "orders") or 0) > 0
 
@@ -104,7 +96,7 @@ def test_what_a_role_may_not_see_is_none_and_no_advice_is_made_of_it(server: Dat
     assert any('GRANT pg_monitor TO "poor"' in note for note in found.notes)
     with pytest.raises(NotMeasuredError, match='hidden from role poor: GRANT pg_read_all_stats TO "poor"'):
         service(by(server, "poor")).get_optimization_recommendations()
-    outcome: Outcome = service(by(server, "poor")).apply_automatic_optimizations(given())
+    outcome: Outcome = service(by(server, "poor")).apply_automatic_optimizations(advice(*GOOD))
     assert [entry.state for entry in outcome.entries] == [State.FAILED]
     assert "does not own public.orders" in outcome.entries[0].words
     assert indexes(server) == {}
@@ -113,9 +105,9 @@ def test_what_a_role_may_not_see_is_none_and_no_advice_is_made_of_it(server: Dat
 def test_its_own_statements_are_advised_on_and_the_hidden_ones_are_named(server: Database) -> None:
     with busy(by(server, "poor"), OF_CUSTOMER):
         time.sleep(1)
-    advice = service(by(server, "poor")).get_optimization_recommendations(rehearse="never")
-    assert any("(customer)" in one.sql for one in advice.recommendations)
-    assert any("hidden from role poor" in note for note in advice.notes)
+    told = service(by(server, "poor")).get_optimization_recommendations(rehearse="never")
+    assert any("(customer)" in one.sql for one in told.recommendations)
+    assert any("hidden from role poor" in note for note in told.notes)
 
 
 def test_without_statistics_of_statements_tables_are_counted_by_their_scans(tmp_path: Path) -> None:

@@ -12,10 +12,9 @@ import psycopg
 import pytest
 
 from storage.errors import UsageError
-from tasks.components.database.advisor.evidence import Advice, Evidence, Recommendation
 from tasks.components.database.change.records import State
 from tasks.database_service import Approval, DatabasePerformanceService
-from tests.changing import GOOD, OF_CUSTOMER, OF_TAGS, busy, indexes, row, write_environments
+from tests.changing import GOOD, OF_CUSTOMER, OF_TAGS, advice, busy, indexes, write_environments
 from tests.databases import Database
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "database-api.md"
@@ -31,14 +30,6 @@ def environment(shop: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.chdir(tmp_path)
     yield tmp_path
     shop.run(*(f"DROP INDEX {name}" for name in indexes(shop)))
-
-
-def advice(name: str, what: str) -> Advice:
-    """Advice of one index on orders."""
-    made = row(name, what)
-    table = what.split(maxsplit=1)[0]
-    evidence = Evidence(table, "for a test", (), (), (), 0, "estimated", 0.0, {}, "not tested", "low")
-    return Advice((Recommendation(made["sql"], made["drop"], evidence),))
 
 
 def test_the_example_of_the_document_runs(shop: Database, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from deployments.hosting.guardian import free_port
 from deployments.local.held import DATABASES
 from tests import canaries
 from tests.databases import database
+from tests.receivers import serving
 
 PROGRAM = Path(sys.executable).with_name("hasivu-perf")
 FOREIGN = ("PREFECT_", "HASIVU_", "AWS_", "DEVELOPMENT_", "STAGING_", "PRODUCTION_")
@@ -149,20 +149,8 @@ class Echo(BaseHTTPRequestHandler):
         """Nothing on the terminal."""
 
 
-@contextmanager
-def echoing() -> Iterator[int]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Echo) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield server.server_port
-        finally:
-            server.shutdown()
-            thread.join()
-
-
 def test_no_secret_of_a_worker_s_environment_is_kept_anywhere(tmp_path: Path) -> None:
-    with socket.socket() as holder, echoing() as echo:
+    with socket.socket() as holder, serving(ThreadingHTTPServer(("127.0.0.1", 0), Echo)) as echo:
         holder.bind(("127.0.0.1", 0))  # nobody listens there
         dead = holder.getsockname()[1]
         variables = canaries.variables(f"http://127.0.0.1:{echo}", f"ws://127.0.0.1:{echo}/ws", dead) | {
