@@ -24,9 +24,10 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from storage.clock import Clock
 from storage.parquet import Store
 from tasks.load.recording import journal
-from tasks.load.recording.samples import Clock, Recorder
+from tasks.load.recording.samples import Recorder
 
 ROWS = 500_000
 ROUNDS = 5

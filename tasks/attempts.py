@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 from deployments.config import RunConfig, Target
-from storage.clock import SteadyClock
+from storage.clock import Clock, current_clock
 from storage.records import Attempt
 from storage.runs import RunFolder
 from tasks.identity import identify
@@ -30,7 +30,7 @@ def begin(
     folder.write_attempt(attempt.model_copy(update={"notes": _said(notes, "before")}))
 
 
-def end(folder: RunFolder, config: RunConfig, target: Target, number: int, clock: SteadyClock) -> None:
+def end(folder: RunFolder, config: RunConfig, target: Target, number: int, clock: Clock) -> None:
     """Note which target is there now that attempt `number`, which began with `clock`, has measured."""
     attempt = numbered(folder, number)
     if attempt:
@@ -44,7 +44,7 @@ def judged(folder: RunFolder) -> tuple[Attempt, ...]:
     attempts = folder.attempts()
     if not attempts or attempts[-1].judged:
         return attempts
-    last = attempts[-1].model_copy(update={"judged": datetime.now(UTC)})
+    last = attempts[-1].model_copy(update={"judged": current_clock().now()})
     folder.write_attempt(last)
     return (*attempts[:-1], last)
 
@@ -54,7 +54,7 @@ def numbered(folder: RunFolder, number: int) -> Attempt | None:
     return next((attempt for attempt in folder.attempts() if attempt.number == number), None)
 
 
-def _clock_set(clock: SteadyClock) -> list[str]:
+def _clock_set(clock: Clock) -> list[str]:
     seconds = clock.set_by().total_seconds()
     if abs(seconds) < SLEWED_S:
         return []

@@ -8,7 +8,7 @@ lies there whole is not measured again, one that is damaged is.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from prefect import get_run_logger, task
@@ -19,7 +19,7 @@ from prefect.runtime import deployment, flow_run
 from deployments.config import resolve_target
 from deployments.parameters import ValidationParams
 from storage.artifacts import publish_artifacts, report_link
-from storage.clock import SteadyClock
+from storage.clock import Clock, current_clock
 from storage.errors import HasivuError, NotMeasuredError
 from storage.parquet import Store
 from storage.records import ComponentId, Manifest, Report
@@ -46,7 +46,7 @@ def _folder(run: dict[str, str]) -> RunFolder:
 def open_stage(params: dict[str, Any]) -> dict[str, str]:
     """Validate what is asked, claim the run's folder, and say where it is."""
     wanted = ValidationParams.model_validate(params)
-    started = datetime.now(UTC)
+    started = current_clock().now()
     name = wanted.run or _name(started)
     folder = validation.open_run(wanted, name, started, _flow_run())
     before = results.attempts_before(folder, _flow_run()) if wanted.again else 0
@@ -79,7 +79,7 @@ def begin_attempt(run: dict[str, str], opened: datetime, waited_s: float) -> Non
     attempts.begin(folder, config, target, number, opened=opened, waited_s=waited_s, flow_run=_flow_run())
 
 
-def end_attempt(run: dict[str, str], clock: SteadyClock) -> None:
+def end_attempt(run: dict[str, str], clock: Clock) -> None:
     """Note which target is there after measuring."""
     folder = _folder(run)
     config = results.stored_config(folder)

@@ -24,7 +24,7 @@ from uuid import uuid4
 from deployments.config import Variables, resolve_target
 from deployments.parameters import ValidationParams, configure
 from deployments.scenarios import absolute_entries
-from storage.clock import SteadyClock
+from storage.clock import Clock, holding
 from storage.errors import ConfigurationError, HasivuError
 from storage.records import ComponentId, FailedComponent, MeasuredComponent, Report
 from storage.runs import RunFolder
@@ -124,12 +124,11 @@ class RealTimePerformanceSuite:
 
         A component that cannot be measured leaves the others alone and says why in the result.
         """
-        with _addresses(self.config):
-            return self._run()
+        with _addresses(self.config), holding(Clock.read()) as clock:
+            return self._run(clock)
 
-    def _run(self) -> SuiteResult:
+    def _run(self, clock: Clock) -> SuiteResult:
         params = self._params()
-        clock = SteadyClock()
         started = clock.now()
         name = f"suite-{started:%Y%m%d-%H%M%S}-{uuid4().hex[:6]}"
         folder = validation.open_run(params, name, started)

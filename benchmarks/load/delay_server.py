@@ -22,7 +22,7 @@ import sys
 import time
 from itertools import count
 
-from tasks.load.recording.samples import Clock
+from storage.clock import Clock
 from tasks.load.wire.linux import SO_TIMESTAMPNS
 
 BODY = b'{"meal": "' + b"x" * 1000 + b'"}'

@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 import uvloop
 
+from storage.clock import Clock
 from storage.errors import NotMeasuredError
 from tasks.load import http_worker
 from tasks.load.client.client import Engine, Exchange, LoadClient
 from tasks.load.pacer import Pacer
 from tasks.load.process import Progress, WorkerOutput, serve
-from tasks.load.recording.samples import STEADY, Clock, Recorder, percentile
+from tasks.load.recording.samples import STEADY, Recorder, percentile
 from tasks.load.schedule import Phase, arrivals
 from tasks.load.trust.vitals import Resources
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Protocol, runtime_checkable
 
 import pyarrow as pa
 
 from deployments.config import RunConfig, Target
+from storage.clock import current_clock
 from storage.records import Collected, ComponentId, Finding, Measurement
 from tasks.load.recording.journal import Journals
 from tasks.progress import Progress
@@ -114,5 +114,5 @@ class Component(Protocol):
 
 
 def now() -> datetime:
-    """This moment in UTC."""
-    return datetime.fromtimestamp(time.time(), UTC)
+    """This moment in UTC, by the clock of the run where there is one."""
+    return current_clock().now()

@@ -32,6 +32,7 @@ from typing import Any, NoReturn
 import pyarrow as pa
 
 import tasks
+from storage.clock import Clock, current_clock, holding
 from storage.errors import NotMeasuredError, TargetUnreachableError
 from tasks import stopping
 from tasks.load.recording import journal
@@ -96,6 +97,7 @@ def run_worker(
             "plan": dict(plan),
             "folder": folder,
             "limit_s": deadline_s + _OWN_LIMIT_EXTRA_S,
+            "clock_offset_ns": current_clock().offset_ns,
             "journal": str(place) if place else None,
             "temporary": [folder, *([str(journals.folder)] if journals and journals.temporary else [])],
         }
@@ -263,7 +265,8 @@ def serve(work: Work) -> NoReturn:
     if envelope["journal"]:
         journal.assign(Path(envelope["journal"]), give_up)
     try:
-        output = work(envelope["plan"], lambda progress: tell({"type": "progress", "progress": dict(progress)}))
+        with holding(Clock(envelope["clock_offset_ns"])):
+            output = work(envelope["plan"], lambda progress: tell({"type": "progress", "progress": dict(progress)}))
         for name, table in output.tables.items():
             _write(Path(envelope["folder"], f"{name}.arrow"), table)
         tell({"type": "result", "tables": list(output.tables), "facts": dict(output.facts)})

@@ -18,9 +18,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from storage.clock import Clock, current_clock
 from storage.errors import NotMeasuredError
 from tasks.load.process import WorkerOutput
-from tasks.load.recording.samples import Clock
 
 GAP_S = 1.0
 """Pause before each further stage of a shared plan: every share has its answers by then, and starts on time."""
@@ -49,7 +49,7 @@ class Share:
 
     def clock(self) -> Clock:
         """The mapping of this process from its monotonic clock to the coordinator's UTC."""
-        return Clock(Clock.read().offset_ns - self.clock_offset_ns)
+        return Clock(current_clock().offset_ns - self.clock_offset_ns)
 
     def start_ns(self, clock: Clock, from_s: float = 0.0) -> int:
         """The agreed moment `from_s` seconds after the start, monotonic; 0 where nothing was agreed.

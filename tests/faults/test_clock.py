@@ -37,13 +37,13 @@ def _report(run: Run) -> Report:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("seconds", [-3600, 3600])
-def test_a_clock_that_is_set_amid_the_load_turns_nothing_round(
-    tmp_path: Path, clock: tuple[Path, Mapping[str, str]], seconds: int
+@pytest.mark.parametrize(("moment", "seconds"), [("opened", -3600), ("load", 3600)])
+def test_a_clock_that_is_set_amid_a_run_turns_nothing_round(
+    tmp_path: Path, clock: tuple[Path, Mapping[str, str]], moment: str, seconds: int
 ) -> None:
     ahead, variables = clock
     with started(tmp_path, 1, variables=variables) as run:
-        assert not reached(run, "load")
+        assert not reached(run, moment)
         began = time.time()
         _set(ahead, seconds)
         assert run.process.wait(180) in (0, 1), run.log

@@ -54,7 +54,7 @@ PARTIAL = "samples-partial-attempt-1"
 WORKER = """
 import http.client, os, resource, time
 from tasks.load.process import WorkerOutput, serve
-from tasks.load.recording.samples import Clock, Recorder
+from tasks.load.recording.samples import Recorder
 
 def work(plan, tell):
     clock, recorder = Clock.read(), Recorder(["GET /"], ["steady"])

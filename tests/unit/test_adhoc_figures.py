@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
+from storage.clock import Clock
 from storage.errors import ExitCode
 from tasks.load.adhoc.adhoc import AdhocRun
 from tasks.load.adhoc.figures import exit_code, figures
 from tasks.load.adhoc.plan import make_plan
 from tasks.load.adhoc.text import interrupted_text, live_row, summary
-from tasks.load.recording.samples import RAMP, STEADY, Clock, Recorder
+from tasks.load.recording.samples import RAMP, STEADY, Recorder
 
 MS = 1_000_000
 SECOND = 1000 * MS

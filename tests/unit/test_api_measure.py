@@ -6,12 +6,13 @@ import pyarrow as pa
 import pytest
 
 from deployments.config import RunConfig, Target, build_config
+from storage.clock import Clock
 from storage.errors import NotMeasuredError
 from storage.records import Collected, Measurement, Severity, Trust
 from tasks.components.api import API, allowed
 from tasks.components.base import CollectContext, Samples
 from tasks.load.recording import samples
-from tasks.load.recording.samples import Clock, Recorder
+from tasks.load.recording.samples import Recorder
 
 MS = 1_000_000
 START = 1_700_000_000_000_000_000

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from deployments.config import RunConfig, build_config
+from storage.clock import Clock
 from storage.records import Collected, Finding, Measurement, Severity, Window
 from tasks.components.base import Samples
 from tasks.components.cache import CACHE
 from tasks.components.cache.tables import table_of
-from tasks.load.recording.samples import STEADY, WARMUP, Clock, Recorder
+from tasks.load.recording.samples import STEADY, WARMUP, Recorder
 from tasks.load.redis.probe import HIT, MISS, REFUSED, WRONG_TYPE
 from tasks.load.redis.worker import CLIENT, RAW
 

@@ -11,13 +11,14 @@ import pytest
 from deployments.config import build_config
 from flows.cli import app
 from storage.baselines import pin
+from storage.clock import Clock
 from storage.errors import UsageError
 from storage.parquet import Store
 from storage.records import Collected, ComponentId, Window
 from storage.runs import RunFolder
 from tasks.comparing import baselines_of, compare, compare_runs, figures_of
 from tasks.load.recording import samples
-from tasks.load.recording.samples import Clock, Recorder
+from tasks.load.recording.samples import Recorder
 from tests.history_runs import figure, info, judged, moment, name
 
 P95 = "api.latency.p95"

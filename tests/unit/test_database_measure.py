@@ -10,11 +10,12 @@ import pyarrow as pa
 import pytest
 
 from deployments.config import RunConfig, build_config
+from storage.clock import Clock
 from storage.records import Collected, Measurement, Window
 from tasks.components.base import Samples
 from tasks.components.database import DATABASE, schemas
 from tasks.components.database.measure import METRICS, sequence_share
-from tasks.load.recording.samples import Clock, Recorder
+from tasks.load.recording.samples import Recorder
 
 START = datetime(2026, 11, 20, 7, 0, tzinfo=UTC)
 WINDOW = Window(start=START, end=START + timedelta(seconds=60))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pyarrow as pa
 
 from deployments.config import build_config
+from storage.clock import Clock
 from storage.records import Collected, ComponentId, Severity
 from tasks.load import advice, figures
-from tasks.load.recording.samples import Clock, Recorder
+from tasks.load.recording.samples import Recorder
 from tests.report_example import WINDOW
 
 CONFIG = build_config("staging")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pyarrow as pa
 import pytest
 
+from storage.clock import Clock
 from storage.records import Measurement, Unit
 from tasks.load import figures
 from tasks.load.closed import marked, stall_of
-from tasks.load.recording.samples import Clock, Recorder
+from tasks.load.recording.samples import Recorder
 
 MS = 1_000_000
 START = 1_700_000_000_000_000_000

@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from storage.clock import Clock
 from storage.errors import NotMeasuredError
 from storage.parquet import Store
 from storage.records import ComponentId, RunInfo
@@ -24,7 +25,7 @@ from storage.runs import RunFolder
 from tasks import recovery
 from tasks.load.recording import journal, samples
 from tasks.load.recording.journal import Journals
-from tasks.load.recording.samples import ERRORS, SCHEMA, Clock, Recorder
+from tasks.load.recording.samples import ERRORS, SCHEMA, Recorder
 from tasks.load.scenario.records import Checks
 from tasks.load.websocket.records import Attempts, Pushes
 from tasks.retain import retain

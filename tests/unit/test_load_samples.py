@@ -15,9 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from storage.clock import Clock
 from storage.records import Trust
 from tasks.load.recording import samples
-from tasks.load.recording.samples import ERRORS, SCHEMA, Clock, Recorder
+from tasks.load.recording.samples import ERRORS, SCHEMA, Recorder
 
 MS = 1_000_000
 SECOND = 1_000_000_000

@@ -9,10 +9,11 @@ from pydantic import ValidationError
 
 from deployments.config import build_config
 from deployments.load import Load, Search
+from storage.clock import Clock
 from storage.records import ComponentId
 from tasks.load.capacity import Capacity, Step
 from tasks.load.climb import climb
-from tasks.load.recording.samples import Clock, Recorder
+from tasks.load.recording.samples import Recorder
 from tasks.load.search import capacity_measurement, capacity_note, pause_before, readers_search, search_plan
 
 LOAD: dict[str, Any] = {"users": 10, "duration_s": 60, "ramp_up_s": 10, "max_rate": 800}

@@ -9,7 +9,7 @@ import pytest
 
 from deployments.channels import EMAIL, PAGER, PAGER_API, PRIVATE, SLACK, WEBHOOK, notification_blocks
 from deployments.notifications import INCOMPLETE, NOTICE
-from flows.pipeline import performance_pipeline
+from flows import pipeline
 from storage.errors import ConfigurationError
 from storage.records import AlertLevel, ComponentId, Regression, Report, Severity, Unit
 from tasks.monitoring.notices import Notice, inert, messages
@@ -163,7 +163,7 @@ def test_the_same_notice_is_the_same_event() -> None:
 
 def test_what_automations_wait_for_is_what_runs_say() -> None:
     assert EVENT == NOTICE
-    assert f'message=f"{INCOMPLETE} ' in inspect.getsource(performance_pipeline.fn)
+    assert f'message=f"{INCOMPLETE} ' in inspect.getsource(pipeline)
 
 
 GOOD = {

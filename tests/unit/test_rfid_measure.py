@@ -9,12 +9,13 @@ import pytest
 
 from deployments.config import RfidSettings, RunConfig, ValueRange, build_config
 from deployments.load import Load
+from storage.clock import Clock
 from storage.records import Collected, Measurement, Trust
 from tasks.components.base import Samples
 from tasks.components.rfid import RFID, share_out
 from tasks.load.capacity import Step, steps_table
 from tasks.load.recording import samples
-from tasks.load.recording.samples import Clock, Recorder
+from tasks.load.recording.samples import Recorder
 
 MS = 1_000_000
 SECOND = 1_000 * MS

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pytest
 
 from deployments.config import build_config
+from storage.clock import Clock
 from storage.records import Severity
-from tasks.load.recording.samples import Clock
 from tasks.load.scenario.advice import journey_findings
 from tasks.load.scenario.figures import check_measurements, journey_measurements, whole_journeys
 from tasks.load.scenario.records import CHECKS, Journey, Records

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from storage.clock import Clock
 from storage.errors import NotMeasuredError
 from tasks.load.http_load import HttpRun, schedule_stage, search_stage
 from tasks.load.process import WorkerOutput
-from tasks.load.recording.samples import Clock, Recorder
+from tasks.load.recording.samples import Recorder
 from tasks.load.recording.spread import run_here
 from tasks.load.schedule import Jitter, Phase, arrivals
 from tasks.load.shards import Share, merge, shares, split, starts_apart_ms

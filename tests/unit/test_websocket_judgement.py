@@ -12,13 +12,14 @@ import pytest
 from pydantic import SecretStr
 
 from deployments.config import ValueRange, build_config
+from storage.clock import Clock
 from storage.errors import NotMeasuredError
 from storage.records import Collected, Finding, LoadSummary, Measurement, Severity, Trust, Window
 from tasks.components.base import Samples
 from tasks.components.websocket import WEBSOCKET
 from tasks.components.websocket.collect import plan_of
 from tasks.components.websocket.storms import storms
-from tasks.load.recording.samples import RAMP, STEADY, Clock, Recorder
+from tasks.load.recording.samples import RAMP, STEADY, Recorder
 from tasks.load.websocket.address import parse, shown
 from tasks.load.websocket.plan import ANSWERS, CONNECTIONS, PHASES, PUSHES, SETUP, STORM, WebsocketPlan, timetable
 

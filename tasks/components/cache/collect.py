@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from deployments.config import Environment, RunConfig, Target
-from storage.clock import SteadyClock
+from storage.clock import current_clock
 from storage.errors import NotMeasuredError
 from storage.records import Collected, ComponentId, LoadSummary, Window
 from tasks.components.base import CollectContext, Progress
@@ -107,7 +107,7 @@ def collect(context: CollectContext, *, write_share: float = 0.0) -> Collected:
     address = RedisAddress.parse(url.get_secret_value())
     plan = plan_of(environment, url, write_share)
     observer = Observer(address, environment.cache)
-    clock = SteadyClock()
+    clock = current_clock()
     started = clock.now()
     left: tuple[str, ...] = ()
     try:

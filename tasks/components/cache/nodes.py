@@ -9,7 +9,7 @@ from typing import Any
 
 from redis.crc import key_slot
 
-from storage.clock import SteadyClock
+from storage.clock import current_clock
 from storage.errors import TargetUnreachableError
 from tasks.components.cache.info import Row, command_rows, info_row, keys_of, summed, summed_commands
 from tasks.components.cache.looks import Look, Looker
@@ -48,7 +48,7 @@ class Nodes:
 
     def __init__(self, address: RedisAddress, timeout_s: float) -> None:
         self.address = address
-        self.clock = SteadyClock()
+        self.clock = current_clock()
         self._timeout_s = timeout_s
         self._connections: list[RedisConnection] = []
         self._lookers: list[Looker] = []

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from deployments.config import RunConfig
-from storage.clock import SteadyClock
+from storage.clock import current_clock
 from storage.errors import NotMeasuredError
 from storage.records import Collected, ComponentId, Window
 from tasks.components.base import CollectContext, Progress
@@ -94,7 +94,7 @@ class Collector:
                 raise
 
     def _over_window(self, known: facts.Facts, answer: Callable[[], WorkerOutput | None]) -> Collected:
-        clock = SteadyClock()
+        clock = current_clock()
         start = clock.now()
         first = self._snapshot(known)
         pools = self._pools(known)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from storage.clock import SteadyClock
+from storage.clock import Clock
 from tasks import stopping
 from tasks.components.database import activity, statements
 from tasks.components.database.facts import Facts
@@ -45,7 +45,7 @@ class Sampler:
     """Fills `seen`; `alive` answers a session that works, or None, and `tell` hears of each sample."""
 
     known: Facts
-    clock: SteadyClock
+    clock: Clock
     total_s: float
     every_s: float
     alive: Callable[[], Session | None]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from deployments.load import Load
+from storage.clock import current_clock
 from tasks.load.adhoc.plan import AdhocPlan
 from tasks.load.capacity import Capacity, Step, outcome
 from tasks.load.http_load import SEED, HttpPlan, HttpRun, connections_for, schedule_stage, search_stage
@@ -145,7 +145,7 @@ def _deadline_s(plan: AdhocPlan) -> float:
 
 
 def _agreed(number: int) -> list[Share]:
-    start = time.time_ns() + round((_LEAD_S + number) * 1e9)
+    start = current_clock().now_ns() + round((_LEAD_S + number) * 1e9)
     return shares(number, start, _LATE_MS, [0] * number)
 
 

@@ -18,11 +18,12 @@ from typing import Any, cast
 import numpy as np
 import pyarrow as pa
 
+from storage.clock import Clock, current_clock
 from tasks.load.adhoc.closed import ERROR_SHIFT, FAILED_BIT, SIZE_SHIFT, ClosedLoop, Pulse
 from tasks.load.mix import Request
 from tasks.load.process import Progress, WorkerOutput, serve
 from tasks.load.recording import journal
-from tasks.load.recording.samples import ERRORS, RAMP, SCHEMA, STEADY, Clock, Ints
+from tasks.load.recording.samples import ERRORS, RAMP, SCHEMA, STEADY, Ints
 from tasks.load.trust.trust import Resources
 from tasks.load.wire.address import parse, probe
 from tasks.load.wire.http import HeadScanner, Scanner
@@ -54,7 +55,7 @@ async def _run(plan: Mapping[str, Any], tell: Progress) -> WorkerOutput:
     found = await asyncio.to_thread(probe, address)
     context = _context() if address.tls else None
     place = Place(found.ip, address.port, context, address.host if context else None)
-    clock = Clock.read()
+    clock = current_clock()
     began = time.monotonic()
     bad = failing_s = 0
 

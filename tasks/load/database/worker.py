@@ -22,10 +22,11 @@ from typing import Any
 import numpy as np
 
 from deployments.config import ValueRange
+from storage.clock import current_clock
 from storage.errors import NotMeasuredError
 from tasks.load.database.session import QueryError, Server, Session, Watchdog, parse
 from tasks.load.process import Progress, WorkerOutput, serve
-from tasks.load.recording.samples import STEADY, WARMUP, Clock, Recorder
+from tasks.load.recording.samples import STEADY, WARMUP, Recorder
 from tasks.load.schedule import Phase, Schedule, arrivals
 from tasks.load.trust.guard import Guard, Pulse
 from tasks.load.trust.trust import Vitals
@@ -234,7 +235,7 @@ def _join_until(threads: Sequence[threading.Thread], moment: float) -> None:
 def work(plan_json: Mapping[str, Any], tell: Progress) -> WorkerOutput:
     """Run the reads of a plan; the samples, and what the generator saw of itself."""
     plan = Plan.from_json(plan_json)
-    clock = Clock.read()
+    clock = current_clock()
     reads = Reads(plan)
     reads.recorder.keep(clock)
     cpu, began = time.process_time(), time.monotonic()

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import struct
 import threading
-import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from storage.clock import Clock
 from tasks.load.recording import journal
 from tasks.load.recording.journal import Journal
 
@@ -102,22 +101,6 @@ _FIELDS = np.dtype(
 )
 _CODES = ("endpoint", "phase", "status", "error", "failed", "bytes", "items")
 _pack = _ROW.pack
-
-
-@dataclass(frozen=True)
-class Clock:
-    """The one mapping of a worker from its monotonic clock to UTC: utc_ns = monotonic_ns + offset_ns."""
-
-    offset_ns: int
-
-    @classmethod
-    def read(cls, attempts: int = 9) -> Clock:
-        """Read both clocks and keep the reading with the narrowest bracket, as clock synchronisation does."""
-        best = (1 << 62, 0)
-        for _ in range(attempts):
-            before, wall, after = time.monotonic_ns(), time.time_ns(), time.monotonic_ns()
-            best = min(best, (after - before, wall - (before + after) // 2))
-        return cls(best[1])
 
 
 class Recorder:

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from storage.records import LoadSummary, Trust, Window
-from tasks.load.recording.recorder import ERRORS, SCHEMA, Clock, Ints, Recorder
+from tasks.load.recording.recorder import ERRORS, SCHEMA, Ints, Recorder
 
 __all__ = [
     "ERRORS",
@@ -27,7 +27,6 @@ __all__ = [
     "SCHEMA",
     "STEADY",
     "WARMUP",
-    "Clock",
     "Floats",
     "Ints",
     "Mask",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from deployments.config import RunConfig, Scale, Target, resolve_target
 from deployments.masking import mask, secrets_of
+from storage.clock import current_clock
 from storage.errors import HasivuError, NotMeasuredError
 from tasks import dask_worker
 from tasks.load.process import Progress, WorkerOutput, run_worker
@@ -76,7 +77,7 @@ def lead_s(scale: Scale) -> float:
 
 
 def _agreed(scale: Scale, offsets_ns: Sequence[int]) -> list[Share]:
-    start = time.time_ns() + round(lead_s(scale) * 1e9)
+    start = current_clock().now_ns() + round(lead_s(scale) * 1e9)
     return shares(scale.shards, start, scale.max_clock_offset_ms, offsets_ns)
 
 
@@ -235,12 +236,12 @@ def _offset_ns(client: Client, worker: str, limit_ms: float) -> int:
     allow is narrower than the narrowest one. It takes as many as it needs for a quarter of the limit, or `_CLOCK_S`.
     Clocks that may be equal are taken to be equal.
     """
-    low, high = -math.inf, math.inf
+    low, high, clock = -math.inf, math.inf, current_clock()
     until = time.monotonic() + _CLOCK_S
     while (high - low) / 2 > limit_ms * _MS / 4 and time.monotonic() < until:
-        before = time.time_ns()
+        before = clock.now_ns()
         (there,) = client.run(time.time_ns, workers=[worker]).values()
-        low, high = max(low, there - time.time_ns()), min(high, there - before)
+        low, high = max(low, there - clock.now_ns()), min(high, there - before)
     if max(high, -low) > limit_ms * _MS:
         raise NotMeasuredError(
             f"the clock of the Dask worker {worker} is between {low / _MS:.1f} and {high / _MS:.1f} ms ahead, limit "

@@ -20,10 +20,11 @@ import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from deployments.config import ValueRange
+from storage.clock import current_clock
 from tasks.load.mix import draw
 from tasks.load.pacer import Pacer, alarm
 from tasks.load.process import Progress, WorkerOutput, serve
-from tasks.load.recording.samples import STEADY, WARMUP, Clock, Recorder, column, of_endpoint, of_phase, percentile
+from tasks.load.recording.samples import STEADY, WARMUP, Recorder, column, of_endpoint, of_phase, percentile
 from tasks.load.redis.address import RedisAddress
 from tasks.load.redis.client import ClientProber
 from tasks.load.redis.commands import Command, OwnKeys, get_command
@@ -146,7 +147,7 @@ class _Probe:
         self._sampled = len(sample)
         self._nodes = len(topology.nodes)
         self._guard = Guard(error_ratio=plan.error_ratio, latency_ms=plan.latency_ms, after_s=plan.after_s)
-        self._clock = Clock.read()
+        self._clock = current_clock()
         self._schedule = arrivals(plan.phases, jitter="none")
         self._recorder = Recorder(ENDPOINTS, self._schedule.names)
         self._pauses = Pauses()

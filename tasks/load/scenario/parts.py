@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from storage.clock import Clock
 from tasks.load.capacity import Limits, Step, judge_step, phase_of
 from tasks.load.client.client import Engine
 from tasks.load.climb import climb
-from tasks.load.recording.samples import Clock, Ints, Recorder
+from tasks.load.recording.samples import Ints, Recorder
 from tasks.load.scenario.crowd import Crowd
 from tasks.load.scenario.executors import ClosedModel, OpenModel
 from tasks.load.scenario.figures import SEPARATOR

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from storage.clock import Clock
 from tasks.load.client.client import Exchange
 from tasks.load.recording.kept import Kept
-from tasks.load.recording.samples import Clock, Recorder
+from tasks.load.recording.samples import Recorder
 
 START = "start"
 """The phase in which users start (`on_start`, such as a login), before the load."""

@@ -14,9 +14,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+from storage.clock import current_clock
 from tasks.load.pacer import Pacer, alarm
 from tasks.load.process import Progress
-from tasks.load.recording.samples import Clock, Recorder
+from tasks.load.recording.samples import Recorder
 from tasks.load.trust.guard import Guard, Pulse
 from tasks.load.trust.vitals import Pauses, Resources
 from tasks.load.websocket.address import Address
@@ -46,7 +47,7 @@ class Fleet:
         self._latencies_ms: list[float] = []
         self._ended = self._bad = self._bad_total = 0
         self._drop_at: int | None = None
-        self.clock = Clock.read()
+        self.clock = current_clock()
         self.recorder = Recorder(list(ANSWERS), PHASES)
         self.attempts = Attempts(self.clock, address.token)
         self.pushes = Pushes(self.clock)

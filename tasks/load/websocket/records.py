@@ -9,8 +9,8 @@ from typing import Any, cast
 import numpy as np
 import pyarrow as pa
 
+from storage.clock import Clock
 from tasks.load.recording.kept import Kept
-from tasks.load.recording.samples import Clock
 from tasks.load.websocket.plan import CONNECTIONS, PUSHES
 
 _TIMES = ("intended_ns", "started_ns", "connected_ns", "opened_ns", "closed_ns")

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from storage.clock import SteadyClock
+from storage.clock import Clock, current_clock
 from storage.records import Window
 from tasks.components.database import facts as server_facts
 from tasks.components.database.change.records import Span, Step, Work
@@ -47,7 +47,7 @@ class Reading:
     scans: int | None
 
 
-def reading(session: Session, facts: Facts, step: Step, clock: SteadyClock) -> Reading:
+def reading(session: Session, facts: Facts, step: Step, clock: Clock) -> Reading:
     """Read the counters; without pg_stat_statements there are no rows."""
     rows = session.query(_counters(facts), {"database": facts.database_oid}) if facts.extension is not None else []
     found = session.query(_SCANS, {"schema": step.schema_name, "name": step.name})
@@ -72,7 +72,7 @@ def _counters(facts: Facts) -> str:
 def span(session: Session, step: Step, seconds: float) -> tuple[Span, str]:
     """Watch real work for so many seconds; the span, and why it holds no statements where it does not."""
     known = server_facts.read(session)
-    clock = SteadyClock()
+    clock = current_clock()
     begin = reading(session, known, step, clock)
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0:
