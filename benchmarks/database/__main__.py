@@ -8,11 +8,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from benchmarks.database import hasivu, movies, pgbench, retail
+from benchmarks.database import hasivu, movies, pgbench, retail, wholesale
 from benchmarks.database.measure import run
 from benchmarks.database.report import markdown
 
-SUITES = {one.name: one for one in (hasivu.SUITE, pgbench.SUITE, retail.SUITE, movies.SUITE)}
+SUITES = {one.name: one for one in (hasivu.SUITE, pgbench.SUITE, wholesale.SUITE, retail.SUITE, movies.SUITE)}
 REPORT = Path(__file__).with_name("REPORT.md")
 
 

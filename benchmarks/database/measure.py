@@ -87,7 +87,7 @@ def _fill_statistics(connection: psycopg.Connection[Any], server: PostgresServer
     for name, text in suite.statements.items():
         for _ in range(2 * suite.weights.get(name, 1)):
             connection.execute(text.encode()).fetchall()
-    _mixed(connection, suite, 1_000_000)
+    _mixed(connection, suite, TRANSACTIONS * next(_ROUNDS))
 
 
 def _advice(url: str, rehearse: str, budget_mb: float | None) -> dict[str, Any]:
