@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -56,14 +57,14 @@ def hosted(config: RunConfig, say: Callable[[str], None], *, prefect: bool = Tru
     embedded = needs_platform(config)
     server = prefect and not os.environ.get("PREFECT_API_URL")
     with ExitStack() as stack:
-        pool = stack.enter_context(ThreadPoolExecutor(max_workers=2, thread_name_prefix="host"))
+        pool = stack.enter_context(ThreadPoolExecutor(max_workers=1, thread_name_prefix="host"))
         guardian = _guardian(stack)
         address = pool.submit(start_server, guardian) if server else None
         if server:
             stack.enter_context(variables(_server_variables(guardian.folder)))
         if prefect:
             os.environ.update(QUIET)
-            imported = pool.submit(import_module, "flows.pipeline")
+            imported = _imported_aside("flows.pipeline")
         guardians = [guardian]
         if embedded:
             say("starting the embedded platform (the first time takes longer: its data is made)")
@@ -75,6 +76,20 @@ def hosted(config: RunConfig, say: Callable[[str], None], *, prefect: bool = Tru
         if prefect:
             imported.result()  # two threads that import it at once meet half of it
         yield Host(embedded, tuple(guardians), serves=server)
+
+
+def _imported_aside(module: str) -> Future[object]:
+    """A module that a thread imports for which nobody waits: a start that is interrupted ends before that is done."""
+    imported: Future[object] = Future()
+
+    def work() -> None:
+        try:
+            imported.set_result(import_module(module))
+        except BaseException as error:  # noqa: BLE001 - who asks for the module raises it
+            imported.set_exception(error)
+
+    threading.Thread(target=work, name="import", daemon=True).start()
+    return imported
 
 
 def _guardian(stack: ExitStack) -> Guardian:

@@ -65,8 +65,8 @@ def database(
     with Guardian(folder / "runtime") as guardian:
         programs = _programs(guardian, binaries)
         data = folder / "runtime" / "data"
-        copy_data(template, data, programs)
         deadline = time.monotonic() + _START_S
+        copy_data(guardian, template, data, programs, deadline=deadline)
         server = postgres.start_server(guardian, programs, data, deadline=deadline, settings=settings)
         yield Database(server, guardian)
 

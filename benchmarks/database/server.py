@@ -38,7 +38,7 @@ def served(suite: Suite) -> Iterator[postgres.PostgresServer]:
     ):
         found, data = programs(guardian), Path(folder) / "runtime" / "data"
         if suite.name == "hasivu":
-            copy_data(prepared_data(guardian, found), data, found)
+            copy_data(guardian, prepared_data(guardian, found), data, found, deadline=time.monotonic() + 60)
         else:
             postgres.create_cluster(guardian, found, data, deadline=time.monotonic() + 60)
         server = postgres.start_server(guardian, found, data, deadline=time.monotonic() + 60, settings=SETTINGS)

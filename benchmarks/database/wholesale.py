@@ -110,8 +110,8 @@ def _ordered(number: int, w: int, d: int, c: int) -> Sequence[str]:
         item = 1 + (number * 104_729 + line * 7919) % ITEMS
         found += [
             f"SELECT price, name, data FROM item WHERE i_id = {item}",
-            f"UPDATE stock SET quantity = quantity - 5 + CASE WHEN quantity < 15 THEN 91 ELSE 0 END, ytd = ytd + 5, "
-            f"orders = orders + 1 WHERE w_id = {w} AND i_id = {item}",
+            f"""UPDATE stock SET quantity = quantity - 5 + CASE WHEN quantity < 15 THEN 91 ELSE 0 END, ytd = ytd + 5,
+                orders = orders + 1 WHERE w_id = {w} AND i_id = {item}""",
             f"INSERT INTO order_line VALUES ({w}, {d}, {order}, {line}, {item}, {w}, NULL, 5, 10, 'line {number}')",
         ]
     return found

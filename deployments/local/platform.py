@@ -38,7 +38,7 @@ START_S = 60.0
 
 REGION = "ap-south-1"
 HTTP_OK = 200
-_SHORT_LIVED = frozenset({"initdb", "postgresql-single-user", "postgresql-build"})
+_SHORT_LIVED = frozenset({"initdb", "postgresql-single-user", "postgresql-build", prepared.COPY})
 _T = TypeVar("_T")
 
 
@@ -241,10 +241,7 @@ def _start_database(guardian: Guardian) -> PostgresServer:
     source = prepared.prepared_data(guardian, programs)
     deadline = _deadline()
     data = programs.workspace / "postgresql"
-    try:
-        prepared.copy_data(source, data, programs)
-    except OSError as error:
-        raise LocalPlatformError(f"the data could not be copied to {data}: {error.strerror}") from error
+    prepared.copy_data(guardian, source, data, programs, deadline=deadline)
     server = postgres.start_server(guardian, programs, data, deadline=deadline)
     _start_idle_session(guardian, server, deadline)
     return server

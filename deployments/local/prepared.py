@@ -13,10 +13,10 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -24,8 +24,8 @@ from pathlib import Path
 import psycopg
 
 from deployments.hosting.folders import cache_folder
-from deployments.hosting.guardian import Guardian
-from deployments.hosting.postgres import Programs, version
+from deployments.hosting.guardian import Guardian, Service
+from deployments.hosting.postgres import Programs, run_to_end, version
 from deployments.local import postgres, seed
 from deployments.local.postgres import ADMIN, APPLICATION
 from storage.errors import LocalPlatformError
@@ -37,7 +37,9 @@ KEPT = 2
 """Prepared folders that are kept: today's and the one before, about 0.5 GB each."""
 
 _SERVICE = "postgresql-build"
-_FICLONE = 0x40049409  # ioctl_ficlone(2)
+COPY = "postgresql-copy"
+"""The name of what copies the data as a service of its guardian."""
+
 _BUILD_SETTINGS = {
     **{
         name: value for name, value in postgres.RUN_SETTINGS.items() if not name.startswith(("pg_stat", "shared_pre"))
@@ -71,21 +73,15 @@ def prepared_data(guardian: Guardian, programs: Programs, today: date | None = N
     return folder
 
 
-def copy_data(source: Path, target: Path, programs: Programs) -> None:
-    """Copy a data folder file by file, sharing blocks where the file system can, for the user of the programs."""
-    target.mkdir(mode=0o700)
-    files: list[tuple[Path, Path]] = []
-    for found in source.rglob("*"):
-        copy = target / found.relative_to(source)
-        if found.is_dir():
-            copy.mkdir(mode=0o700, parents=True, exist_ok=True)
-        else:
-            files.append((found, copy))
-    for _, copy in files:
-        copy.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        for _ in pool.map(lambda pair: _copy_file(*pair), files):
-            pass
+def copy_data(guardian: Guardian, source: Path, target: Path, programs: Programs, *, deadline: float) -> None:
+    """Copy a data folder for the user of the programs, sharing blocks where the file system can.
+
+    A program does it, which ends with the guardian: threads that copied 1,600 files waited for whatever else this
+    process was busy with at each of them. Raises LocalPlatformError with the program's own words.
+    """
+    cloning = ("-c",) if sys.platform == "darwin" else ("--reflink=auto",)
+    argv = ("cp", "-R", *cloning, str(source), str(target))
+    run_to_end(guardian, Service(COPY, argv, cwd=target.parent), deadline=deadline)
     programs.own(target)
 
 
@@ -151,15 +147,6 @@ def _prune(parent: Path) -> None:
     folders = sorted((path for path in parent.iterdir() if path.is_dir()), key=lambda path: -path.stat().st_mtime)
     for path in folders[KEPT:]:
         shutil.rmtree(path, ignore_errors=True)
-
-
-def _copy_file(source: Path, target: Path) -> None:
-    with source.open("rb") as reader, target.open("xb", buffering=0) as writer:
-        os.fchmod(writer.fileno(), 0o600)
-        try:
-            fcntl.ioctl(writer.fileno(), _FICLONE, reader.fileno())
-        except OSError:
-            shutil.copyfileobj(reader, writer, 1 << 20)
 
 
 @contextmanager
