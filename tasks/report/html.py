@@ -25,6 +25,7 @@ from tasks.report.attempts import goes
 from tasks.report.cards import cards, methods
 from tasks.report.changes import change_rows, levers
 from tasks.report.charts import loss_bars, range_charts, score_scale
+from tasks.report.compiled import Compiled
 from tasks.report.functions import function_lines
 from tasks.report.monitoring import alert_rows
 from tasks.report.predictions import after_words, calibration_rows, verified_rows
@@ -112,6 +113,7 @@ def page(template: str, values: Mapping[str, Any], *, scripts: Sequence[str] = (
 def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
+        bytecode_cache=Compiled(),
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_finalize,
