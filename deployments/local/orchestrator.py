@@ -45,6 +45,7 @@ def server_environment(home: Path) -> dict[str, str]:
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_UI_ENABLED": "false",
         "PREFECT_SERVER_API_BLOCKS_REGISTER_ON_START": "false",
+        "PREFECT_SERVER_MEMOIZE_BLOCK_AUTO_REGISTRATION": "false",  # else every collection is imported to skip that
         "PREFECT_LOGGING_SERVER_LEVEL": "WARNING",
     }
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from jinja2 import Environment
-from tests.report_example import good_report
 
 from tasks.report import html
+from tests.report_example import good_report
 
 
 @pytest.fixture
