@@ -154,7 +154,7 @@ if os.geteuid() == 0:
 
 @pytest.mark.parametrize(("prefix", "namespaces", "user"), WAYS)
 def test_it_works_for_every_kind_of_user(
-    tmp_path: Path, prefix: tuple[str, ...], namespaces: bool, user: int
+    tmp_path: Path, prefix: tuple[str, ...], user: int, *, namespaces: bool
 ) -> None:
     tmp_path.joinpath("cp").symlink_to(shutil.which("cp") or "")
     env = {} if namespaces else {"PATH": str(tmp_path)}
