@@ -25,6 +25,7 @@ from prefect.settings import PREFECT_API_URL
 from prefect.workers.process import ProcessWorker
 
 from deployments.automations import automations, ensure_automation
+from deployments.channels import notification_blocks
 from deployments.config import known
 from deployments.declared import Outcome, declared_deployments
 from deployments.deployed import ensure_deployment
@@ -70,7 +71,11 @@ def connected() -> Iterator[SyncPrefectClient]:
 
 
 def set_up(client: SyncPrefectClient) -> Iterator[Outcome]:
-    """Bring everything to the desired state, one outcome for each thing; a second time nothing is changed."""
+    """Bring everything to the desired state, one outcome for each thing; a second time nothing is changed.
+
+    `ConfigurationError`, and nothing is changed, where the variable of a channel is wrong.
+    """
+    notification_blocks()
     declared = declared_deployments()
     for pool in sorted({one.work_pool.name for one in declared}):
         yield _ensure_pool(client, pool)

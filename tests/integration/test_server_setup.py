@@ -16,11 +16,12 @@ from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from deployments.channels import EMAIL
 from deployments.config import known
 from deployments.local.held import DATABASES
 from deployments.server import connected, set_up, worker_template
 from flows.serve import setup
-from storage.errors import UsageError
+from storage.errors import ConfigurationError, UsageError
 from tests.databases import database
 from tests.prefect_servers import full_server
 
@@ -38,8 +39,19 @@ def client(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             variables.setenv(DATABASES[0], held.admin.replace("postgresql://", "postgresql+asyncpg://"))
         stack.enter_context(full_server())
         with connected() as found:
+            _refused(found)
             assert {one.what for one in set_up(found)} == {"created"}
             yield found
+
+
+def _refused(client: SyncPrefectClient) -> None:
+    """A channel that cannot be one is told before anything is made."""
+    before = content(client)
+    with pytest.MonkeyPatch.context() as variables:
+        variables.setenv(EMAIL, "http://example.test")
+        with pytest.raises(ConfigurationError, match=EMAIL):
+            list(set_up(client))
+    assert content(client) == before
 
 
 def content(client: SyncPrefectClient) -> dict[str, list[Mapping[str, Any]]]:
