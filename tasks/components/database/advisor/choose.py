@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from tasks.components.database.advisor.exchange import exchanged
 from tasks.components.database.advisor.records import Index
 
 LOGS = 0.7
@@ -102,14 +103,21 @@ class Choice:
         Lazily greedy: what a move was worth before is taken as the most that it can be worth now, except where it
         shares an index with the last move; so only few moves are rated again in each round.
         """
-        chosen: list[str] = []
         moves = {frozenset({name}) for name in self.candidates} | set(self.together)
         self._rated = {}
         for move in sorted(moves, key=self._promise, reverse=True):
             if self._rated and not self.leisure():
                 break
-            self._rated[move] = self._net(chosen, move)
-        moves &= self._rated.keys()
+            self._rated[move] = self._net([], move)
+        known = frozenset(self._rated)
+        chosen = self._pruned(self._grown([], known))
+        while (better := exchanged(self, chosen, known, least=LEAST)) is not None:
+            self._rated = {move: self._net(better, move) for move in known}
+            chosen = self._pruned(self._grown(better, known))
+        return self._ordered(chosen)
+
+    def _grown(self, chosen: list[str], moves: Collection[frozenset[str]]) -> list[str]:
+        """Take one move after the other as long as one is worth its price."""
         while moves and self.patience():
             best = self._best(chosen, moves)
             if best is None:
@@ -119,7 +127,7 @@ class Choice:
             gone = best - set(chosen)  # others do their work already
             moves = {move for move in moves if not move <= set(chosen) and not move & gone}
             self._rated = {move: self._net(chosen, move) if move & best else self._rated[move] for move in moves}
-        return self._ordered(self._pruned(chosen))
+        return chosen
 
     def _promise(self, move: frozenset[str]) -> tuple[float, list[str]]:
         """What is rated first: an index of much promise, then the sets of which the least one has much."""
@@ -184,7 +192,7 @@ class Choice:
         """What adding some indexes is worth beyond their price, and that for their size."""
         new = move - set(chosen)
         after = [*chosen, *sorted(new)]
-        if not new or self._too_large(after) or (self.most is not None and len(after) > self.most):
+        if not new or self._room(after) > 1:
             return -math.inf, -math.inf
         if self._wal(after) > self.most_wal and self._wal(new) > 0:
             self._note_wal(new, self._wal(after))
@@ -205,9 +213,17 @@ class Choice:
         """Know an index that is another form of a candidate, with the same cost to those who write."""
         self.candidates.setdefault(index.name, replace(self.candidates[like], index=index))
 
-    def _too_large(self, chosen: Collection[str]) -> bool:
-        total = sum(self.candidates[name].bytes for name in chosen)
-        return self.budget_bytes is not None and total > self.budget_bytes
+    def full(self, chosen: Collection[str]) -> float:
+        """How much of the scarcest of what is limited some indexes take: bytes, number, WAL; above 1 is too much."""
+        return max(self._room(chosen), _share(self._wal(chosen), self.most_wal))
+
+    def _room(self, chosen: Collection[str]) -> float:
+        size = sum(self.candidates[name].bytes for name in chosen)
+        return max(_share(size, self.budget_bytes), _share(len(chosen), self.most))
+
+    def worth(self, chosen: Collection[str]) -> float:
+        """The gain of a set beyond its price."""
+        return self.gain(chosen) + self._insured(chosen) - sum(self.price(name) for name in chosen)
 
     def _insured(self, names: Collection[str]) -> float:
         return sum(INSURANCE for name in names if self.candidates[name].joins)
@@ -231,3 +247,9 @@ class Choice:
             if whole - self.gain(rest) + self._insured({name}) < self.price(name):
                 chosen, whole = rest, self.gain(rest)
         return chosen
+
+
+def _share(taken: float, limit: float | None) -> float:
+    if not taken or limit is None:
+        return 0.0
+    return taken / limit if limit else math.inf

@@ -242,13 +242,13 @@ class Prover:
     # --- the budget ---
 
     def _fit(self) -> None:
-        """Keep the budget by real sizes: what is missed least for its bytes goes first, further columns before keys.
+        """Keep the budget by real sizes: what is missed least goes first, further columns before keys.
 
         What an index is worth is measured again before it goes: others that stood in for it may have gone.
         """
         fresh: set[str] = set()
         while self._over_budget():
-            name = min(self.proof.kept, key=lambda one: (self._missed(one) / self.proof.bytes[one], one))
+            name = self._least_missed()
             narrow = self._narrowed(name)
             trial = self._trial(name)
             if name not in fresh and trial.whole and trial.lost > self._lost[name]:
@@ -259,6 +259,17 @@ class Prover:
             fresh.clear()
             why = f"its real size, {self.proof.bytes[name] / 1e6:.1f} MB, is beyond the budget"
             self._drop(name, why, trial.seen)
+
+    def _least_missed(self) -> str:
+        """What goes next: one index that makes room enough, or the first of several smaller ones, as less is lost."""
+        sizes = self.proof.bytes
+        small = sorted(self.proof.kept, key=lambda one: (self._missed(one) / sizes[one], one))
+        budget = self.choice.budget_bytes
+        excess = sum(sizes[one] for one in small) - budget if budget is not None else 0
+        freed = [sum(sizes[one] for one in small[:number]) for number in range(len(small))]
+        several = [one for one, before in zip(small, freed, strict=True) if before < excess]
+        alone = min((one for one in small if sizes[one] >= excess), key=self._missed, default=small[0])
+        return alone if self._missed(alone) <= sum(map(self._missed, several)) or not several else several[0]
 
     def _refill(self) -> None:
         """Take back what fits into the room that is left, small ones first: a larger one may have done its work."""

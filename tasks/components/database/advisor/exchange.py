@@ -1,0 +1,81 @@
+"""The end of a choice within limits: what does not fit may be worth more than what took its room. Pure.
+
+The greedy choice takes what is worth most for its size; where room is scarce, a few small indexes then stand in the
+place of a large one that is worth more than they are, or the other way round. One such exchange after the other is
+looked for, until none is worth more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tasks.components.database.advisor.choose import Choice
+
+Moves = Collection[frozenset[str]]
+
+
+def exchanged(choice: Choice, chosen: Sequence[str], moves: Moves, *, least: float) -> list[str] | None:
+    """The best set that comes of one exchange; None where none is better by `least`, or nothing had to stay out."""
+    gain, best = choice.gain(chosen), choice.worth(chosen) + least
+    found: list[str] | None = None
+    kept_out = [move for move in moves if _kept_out(choice, chosen, move, gain)]
+    for opened, without in _openings(choice, chosen, kept_out):
+        if not choice.patience():
+            break
+        kept = _filled(choice, opened, [move for move in kept_out if not move & without], least)
+        if choice.worth(kept) > best:
+            best, found = choice.worth(kept), kept
+    return found
+
+
+def _kept_out(choice: Choice, chosen: Sequence[str], move: frozenset[str], gain: float) -> bool:
+    """Whether a move would be worth something were it not for the limits."""
+    new = move - set(chosen)
+    together = [*chosen, *sorted(new)]
+    if not new or choice.full(together) <= 1 or choice.full(new) > 1 or not choice.patience():
+        return False
+    return choice.gain(together) > gain and choice.worth(together) > choice.worth(chosen)
+
+
+def _openings(choice: Choice, chosen: Sequence[str], kept_out: Moves) -> Iterator[tuple[list[str], frozenset[str]]]:
+    """Sets that fit: with one move more and room made for it; with one index less, which then stays out."""
+    for move in sorted(kept_out, key=sorted):
+        yield _with_room_for(choice, [*chosen, *sorted(move - set(chosen))], move), frozenset()
+    for out in chosen if kept_out else ():
+        yield [one for one in chosen if one != out], frozenset({out})
+
+
+def _with_room_for(choice: Choice, chosen: Sequence[str], new: Collection[str]) -> list[str]:
+    """Leave out what is worth least for its room until the rest fits; what may stay after all stays."""
+    kept: list[str] = list(chosen)
+    gone: list[str] = []
+    while choice.full(kept) > 1:
+        whole = choice.worth(kept)
+        old = [one for one in kept if one not in new and choice.full([one])]
+        lost = {one: whole - choice.worth([other for other in kept if other != one]) for one in old}
+        out = min(lost, key=lambda one: (lost[one] / choice.full([one]), one))
+        kept.remove(out)
+        gone.append(out)
+    for one in gone[-2::-1]:
+        if choice.full([*kept, one]) <= 1:
+            kept.append(one)
+    return kept
+
+
+def _filled(choice: Choice, chosen: Sequence[str], moves: Moves, least: float) -> list[str]:
+    """Take in what fits, the most for its room first."""
+    kept = list(chosen)
+    while True:
+        worth = choice.worth(kept)
+        more: list[tuple[float, list[str]]] = []
+        for move in moves:
+            new = sorted(move - set(kept))
+            if new and choice.full([*kept, *new]) <= 1:
+                gained = choice.worth([*kept, *new]) - worth
+                more.append((gained / choice.full(new) if gained > least else 0.0, new))
+        best = max(more, default=(0.0, []))
+        if best[0] <= 0:
+            return kept
+        kept += best[1]
