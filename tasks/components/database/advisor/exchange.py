@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 
 Moves = Collection[frozenset[str]]
 
+TRIED = 12
+"""Moves that are tried of those that have no room: each asks the planner for many combinations."""
+
 
 def exchanged(choice: Choice, chosen: Sequence[str], moves: Moves, *, least: float) -> list[str] | None:
     """The best set that comes of one exchange; None where none is better by `least`, or nothing had to stay out."""
-    gain, best = choice.gain(chosen), choice.worth(chosen) + least
-    found: list[str] | None = None
-    kept_out = [move for move in moves if _kept_out(choice, chosen, move, gain)]
+    best, found = choice.worth(chosen) + least, None
+    kept_out = _kept_out(choice, chosen, moves)
     for opened, without in _openings(choice, chosen, kept_out):
         if not choice.patience():
             break
@@ -30,18 +32,26 @@ def exchanged(choice: Choice, chosen: Sequence[str], moves: Moves, *, least: flo
     return found
 
 
-def _kept_out(choice: Choice, chosen: Sequence[str], move: frozenset[str], gain: float) -> bool:
-    """Whether a move would be worth something were it not for the limits."""
-    new = move - set(chosen)
-    together = [*chosen, *sorted(new)]
-    if not new or choice.full(together) <= 1 or choice.full(new) > 1 or not choice.patience():
-        return False
-    return choice.gain(together) > gain and choice.worth(together) > choice.worth(chosen)
+def _kept_out(choice: Choice, chosen: Sequence[str], moves: Moves) -> list[frozenset[str]]:
+    """Moves that would be worth something were it not for the limits, the most first."""
+    gain, worth = choice.gain(chosen), choice.worth(chosen)
+    found: list[tuple[float, list[str]]] = []
+    for move in moves:
+        new = sorted(move - set(chosen))
+        together = [*chosen, *new]
+        if (
+            new
+            and choice.full(together) > 1 >= choice.full(new)
+            and choice.patience()
+            and choice.gain(together) > gain
+        ):
+            found.append((choice.worth(together) - worth, sorted(move)))
+    return [frozenset(move) for more, move in sorted(found, reverse=True)[:TRIED] if more > 0]
 
 
 def _openings(choice: Choice, chosen: Sequence[str], kept_out: Moves) -> Iterator[tuple[list[str], frozenset[str]]]:
     """Sets that fit: with one move more and room made for it; with one index less, which then stays out."""
-    for move in sorted(kept_out, key=sorted):
+    for move in kept_out:
         yield _with_room_for(choice, [*chosen, *sorted(move - set(chosen))], move), frozenset()
     for out in chosen if kept_out else ():
         yield [one for one in chosen if one != out], frozenset({out})
