@@ -307,6 +307,8 @@ def test_with_5000_statements_it_costs_less_than_a_fifth_of_a_percent_of_a_core(
             before, begin = cpu_ms(pid) + time.process_time() * 1000, time.monotonic()
             first = watch.status
             time.sleep(25)
+            while watch.status.polls == first.polls and time.monotonic() < begin + 90:
+                time.sleep(1)  # it polls as seldom as polls are dear on this machine
             spent = cpu_ms(pid) + time.process_time() * 1000 - before
             share = spent / 1000 / (time.monotonic() - begin)
             last = watch.status
