@@ -53,6 +53,7 @@ PARTIAL = "samples-partial-attempt-1"
 
 WORKER = """
 import http.client, os, resource, time
+from storage.clock import Clock
 from tasks.load.process import WorkerOutput, serve
 from tasks.load.recording.samples import Recorder
 
