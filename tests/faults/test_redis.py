@@ -31,6 +31,11 @@ def test_no_hostile_server_is_measured_and_none_holds_the_run() -> None:
     assert wrong(WAYS, one) == {}
 
 
+def test_an_answer_of_a_billion_elements_is_refused_before_there_is_room_for_them() -> None:
+    with hostile("array-huge") as port:
+        assert "announces" in outcome(CACHE, CONFIG, target(port)).refused
+
+
 def test_what_a_network_does_ends_in_a_word_or_in_figures(tmp_path: Path) -> None:
     with valkey(tmp_path, password=SECRET) as server:
         with server.client() as client:

@@ -6,6 +6,7 @@ It serves whoever looks at a server: counters, key samples, discovery, `doctor`.
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 import time
@@ -34,6 +35,11 @@ __all__ = [
 
 _NO_LOGIN = "NOAUTH"
 _REPLY_LIMIT = 64 << 20
+_HEADER = 16
+_TOO_MANY = re.compile(rb"(?:\A|\n)[*%~>][0-9]{8,}\r")
+"""The header of a larger aggregate than any that is asked for: hiredis makes room for all of it at once, and takes
+seconds to give that back, in which no other thread of this process runs."""
+
 _CHUNK = 1 << 16
 
 ReplyError = hiredis.ReplyError
@@ -165,7 +171,7 @@ class RedisConnection:
         self._socket.settimeout(left(end))
         self._socket.sendall(b"".join(encoded))
         replies: list[Any] = []
-        received = 0
+        received, tail = 0, b""
         while len(replies) < len(encoded):
             self._socket.settimeout(left(end))
             chunk = self._socket.recv(_CHUNK)
@@ -174,6 +180,9 @@ class RedisConnection:
                 raise ConnectionResetError("it closed the connection")
             if received > _REPLY_LIMIT:
                 raise ConnectionAbortedError(f"an answer of more than {_REPLY_LIMIT >> 20} MB")
+            tail = tail[-_HEADER:] + chunk
+            if _TOO_MANY.search(tail):
+                raise ConnectionAbortedError("it announces an answer of ten million elements or more")
             self._reader.feed(chunk)
             while len(replies) < len(encoded) and (reply := self._reader.gets()) is not False:
                 replies.append(reply)
