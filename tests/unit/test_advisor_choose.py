@@ -118,6 +118,25 @@ def test_the_wal_may_grow_by_a_tenth_and_what_is_left_out_is_named() -> None:
     assert "--max-wal-growth" in why
     one.most_wal = 0.2
     assert len(one.choose()) == 2
+    assert one.too_much == {}
+
+
+def test_what_an_exchange_takes_in_is_not_named_as_too_much() -> None:
+    one = speeding({"a": 8.0, "b": 100.0}, {"a": MB, "b": 60 * MB})
+    grows = {"a": 0.03, "b": 0.09}
+    one.candidates = {name: Candidate(index(name), two.bytes, grows[name]) for name, two in one.candidates.items()}
+    assert one.choose() == ["b"]
+    assert [definition for definition in one.too_much if "(a)" in definition] == list(one.too_much)
+
+
+def test_a_pair_of_which_one_is_chosen_and_that_has_no_room_is_left() -> None:
+    both = frozenset({"a", "items"})
+    costs = {
+        "q": {NONE: 1000.0, frozenset({"a"}): 100.0, both: 1.0},
+        "r": {NONE: 1000.0, frozenset({"c"}): 900.0},
+    }
+    found = choice(costs, {"a": 6 * MB, "items": 6 * MB, "c": MB}, together=[both], budget_bytes=10 * MB).choose()
+    assert found == ["a", "c"]
 
 
 def test_an_end_of_patience_keeps_what_was_found() -> None:

@@ -112,9 +112,14 @@ class Choice:
         known = frozenset(self._rated)
         chosen = self._pruned(self._grown([], known))
         while (better := exchanged(self, chosen, known, least=LEAST)) is not None:
-            self._rated = {move: self._net(better, move) for move in known}
-            chosen = self._pruned(self._grown(better, known))
+            chosen = self.regrown(better, known)
+        self._note_too_much(chosen, known)
         return self._ordered(chosen)
+
+    def regrown(self, chosen: Sequence[str], moves: Collection[frozenset[str]]) -> list[str]:
+        """A set with all further moves that are worth their price, and without what those make useless."""
+        self._rated = {move: self._net(chosen, move) for move in moves}
+        return self._pruned(self._grown(list(chosen), moves))
 
     def _grown(self, chosen: list[str], moves: Collection[frozenset[str]]) -> list[str]:
         """Take one move after the other as long as one is worth its price."""
@@ -192,10 +197,7 @@ class Choice:
         """What adding some indexes is worth beyond their price, and that for their size."""
         new = move - set(chosen)
         after = [*chosen, *sorted(new)]
-        if not new or self._room(after) > 1:
-            return -math.inf, -math.inf
-        if self._wal(after) > self.most_wal and self._wal(new) > 0:
-            self._note_wal(new, self._wal(after))
+        if not new or self._room(after) > 1 or self._too_much_wal(chosen, new):
             return -math.inf, -math.inf
         share = sum(self.candidates[name].bytes for name in new) / max(self.table_bytes, 1)
         gained = self.gain(after) - self.gain(chosen)
@@ -231,13 +233,19 @@ class Choice:
     def _wal(self, chosen: Collection[str]) -> float:
         return sum(self.candidates[name].wal_growth for name in chosen)
 
-    def _note_wal(self, new: Collection[str], whole: float) -> None:
-        """Say which index would pay if it were not for the WAL."""
-        if len(new) == 1 and self.gain(new) > sum(self.price(name) for name in new):
-            (one,) = (self.candidates[name] for name in new)
-            beside = f" ({whole:.0%} with what pays more)" if whole > one.wal_growth else ""
-            why = f"it would make the WAL grow by {one.wal_growth:.0%}{beside}, {self.most_wal:.0%} are allowed"
-            self.too_much[one.index.definition()] = f"{why}: --max-wal-growth allows more"
+    def _too_much_wal(self, chosen: Collection[str], new: Collection[str]) -> bool:
+        return self._wal(new) > 0 and self._wal([*chosen, *new]) > self.most_wal
+
+    def _note_too_much(self, chosen: Sequence[str], moves: Collection[frozenset[str]]) -> None:
+        """Say which single indexes would pay beside those that were chosen if it were not for the WAL."""
+        self.too_much.clear()
+        for (name,) in (move for move in moves if len(move) == 1 and not move <= set(chosen)):
+            fits = self._room([*chosen, name]) <= 1
+            if fits and self._too_much_wal(chosen, [name]) and self.gain([name]) > self.price(name):
+                one, whole = self.candidates[name], self._wal([*chosen, name])
+                beside = f" ({whole:.0%} with what pays more)" if whole > one.wal_growth else ""
+                why = f"it would make the WAL grow by {one.wal_growth:.0%}{beside}, {self.most_wal:.0%} are allowed"
+                self.too_much[one.index.definition()] = f"{why}: --max-wal-growth allows more"
 
     def _pruned(self, chosen: list[str], tables: Collection[tuple[str, str]] | None = None) -> list[str]:
         """Without those that others have made useless, of some tables or of all."""

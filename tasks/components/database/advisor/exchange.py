@@ -21,14 +21,15 @@ TRIED = 12
 
 def exchanged(choice: Choice, chosen: Sequence[str], moves: Moves, *, least: float) -> list[str] | None:
     """The best set that comes of one exchange; None where none is better by `least`, or nothing had to stay out."""
-    best, found = choice.worth(chosen) + least, None
+    best = choice.worth(chosen) + least
+    found: list[str] | None = None
     kept_out = _kept_out(choice, chosen, moves)
     for opened, without in _openings(choice, chosen, kept_out):
         if not choice.patience():
             break
-        kept = _filled(choice, opened, [move for move in kept_out if not move & without], least)
-        if choice.worth(kept) > best:
-            best, found = choice.worth(kept), kept
+        kept = choice.regrown(opened, [move for move in kept_out if not move & without])
+        if (worth := choice.worth(kept)) > best:
+            best, found = worth, kept
     return found
 
 
@@ -41,7 +42,7 @@ def _kept_out(choice: Choice, chosen: Sequence[str], moves: Moves) -> list[froze
         together = [*chosen, *new]
         if (
             new
-            and choice.full(together) > 1 >= choice.full(new)
+            and choice.full(together) > 1 >= choice.full(move)
             and choice.patience()
             and choice.gain(together) > gain
         ):
@@ -72,20 +73,3 @@ def _with_room_for(choice: Choice, chosen: Sequence[str], new: Collection[str]) 
         if choice.full([*kept, one]) <= 1:
             kept.append(one)
     return kept
-
-
-def _filled(choice: Choice, chosen: Sequence[str], moves: Moves, least: float) -> list[str]:
-    """Take in what fits, the most for its room first."""
-    kept = list(chosen)
-    while True:
-        worth = choice.worth(kept)
-        more: list[tuple[float, list[str]]] = []
-        for move in moves:
-            new = sorted(move - set(kept))
-            if new and choice.full([*kept, *new]) <= 1:
-                gained = choice.worth([*kept, *new]) - worth
-                more.append((gained / choice.full(new) if gained > least else 0.0, new))
-        best = max(more, default=(0.0, []))
-        if best[0] <= 0:
-            return kept
-        kept += best[1]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 
 from tasks.components.database.advisor.choose import INSURANCE, Choice, Weighted
 from tasks.components.database.advisor.records import Index, PlanError
@@ -266,7 +267,7 @@ class Prover:
         small = sorted(self.proof.kept, key=lambda one: (self._missed(one) / sizes[one], one))
         budget = self.choice.budget_bytes
         excess = sum(sizes[one] for one in small) - budget if budget is not None else 0
-        freed = [sum(sizes[one] for one in small[:number]) for number in range(len(small))]
+        freed = accumulate((sizes[one] for one in small[:-1]), initial=0)
         several = [one for one, before in zip(small, freed, strict=True) if before < excess]
         alone = min((one for one in small if sizes[one] >= excess), key=self._missed, default=small[0])
         return alone if self._missed(alone) <= sum(map(self._missed, several)) or not several else several[0]
