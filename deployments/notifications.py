@@ -45,9 +45,14 @@ _ENDED = {
 def ensure_notifications(client: SyncPrefectClient, variables: Mapping[str, str] = os.environ) -> Iterator[Outcome]:
     """Bring the blocks and automations of the named channels to the desired state; a second time nothing changes.
 
-    A channel whose variable is not set is left as it is: another machine may have set it up.
+    A channel whose variable is not set is left as it is: another machine may have set it up. A wrong one is told at
+    once, before any outcome is asked for: `ConfigurationError`.
     """
-    for channel, block in notification_blocks(variables).items():
+    return _ensured(client, notification_blocks(variables))
+
+
+def _ensured(client: SyncPrefectClient, blocks: Mapping[str, Block]) -> Iterator[Outcome]:
+    for channel, block in blocks.items():
         outcome, identity = _ensure_block(client, f"hasivu-perf-{channel}", block)
         yield outcome
         for automation in notification_automations(channel, identity):

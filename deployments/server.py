@@ -25,7 +25,6 @@ from prefect.settings import PREFECT_API_URL
 from prefect.workers.process import ProcessWorker
 
 from deployments.automations import automations, ensure_automation
-from deployments.channels import notification_blocks
 from deployments.config import known
 from deployments.declared import Outcome, declared_deployments
 from deployments.deployed import ensure_deployment
@@ -75,7 +74,7 @@ def set_up(client: SyncPrefectClient) -> Iterator[Outcome]:
 
     `ConfigurationError`, and nothing is changed, where the variable of a channel is wrong.
     """
-    notification_blocks()
+    notifications = ensure_notifications(client)
     declared = declared_deployments()
     for pool in sorted({one.work_pool.name for one in declared}):
         yield _ensure_pool(client, pool)
@@ -85,7 +84,7 @@ def set_up(client: SyncPrefectClient) -> Iterator[Outcome]:
         yield from ensure_deployment(client, one)
     for automation in automations():
         yield ensure_automation(client, automation)
-    yield from ensure_notifications(client)
+    yield from notifications
 
 
 def pool_template() -> dict[str, Any]:

@@ -68,7 +68,7 @@ def listening(connected: Connected, *, context: ssl.SSLContext | None = None) ->
         yield ports[0]
     finally:
         loop.call_soon_threadsafe(stop.set)
-        thread.join(60)
+        thread.join(10)
         loop.close()
 
 

@@ -7,9 +7,7 @@ the kind of company. Everything is generated; primary keys only; about 190 MB of
 
 from __future__ import annotations
 
-import psycopg
-
-from benchmarks.database.suite import Suite
+from benchmarks.database.suite import Suite, filled
 
 _SCHEMA = """
 CREATE TABLE kind_type (id integer PRIMARY KEY, kind varchar(15));
@@ -164,11 +162,6 @@ STATEMENTS = {
 }
 
 
-def build(_: str, url: str) -> None:
-    """Fill the database."""
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(_SCHEMA.encode())
-        connection.execute("VACUUM (ANALYZE)")
-
-
-SUITE = Suite("movies", "dictionaries and many-to-many tables, up to eight joined", build, STATEMENTS, budget_mb=100)
+SUITE = Suite(
+    "movies", "dictionaries and many-to-many tables, up to eight joined", filled(_SCHEMA), STATEMENTS, budget_mb=100
+)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import psycopg
-
-from benchmarks.database.suite import Suite
+from benchmarks.database.suite import Suite, filled
 
 ACCOUNTS = 500_000
 _SCHEMA = f"""
@@ -58,11 +56,6 @@ def mix(number: int) -> Sequence[str]:
     return found
 
 
-def build(_: str, url: str) -> None:
-    """Fill the database."""
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(_SCHEMA.encode())
-        connection.execute("VACUUM (ANALYZE)")
-
-
-SUITE = Suite("pgbench", "scale 5, reports beside an OLTP mix of 2,000 transactions", build, STATEMENTS, mix=mix)
+SUITE = Suite(
+    "pgbench", "scale 5, reports beside an OLTP mix of 2,000 transactions", filled(_SCHEMA), STATEMENTS, mix=mix
+)

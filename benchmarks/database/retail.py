@@ -6,9 +6,7 @@ holidays, a fifth of the customers never buys. Primary keys only; about 110 MB o
 
 from __future__ import annotations
 
-import psycopg
-
-from benchmarks.database.suite import Suite
+from benchmarks.database.suite import Suite, filled
 
 _SCHEMA = """
 CREATE TABLE date_dim (d_id integer PRIMARY KEY, d_date date NOT NULL, d_year integer, d_quarter integer,
@@ -121,11 +119,4 @@ STATEMENTS = {
 }
 
 
-def build(_: str, url: str) -> None:
-    """Fill the database."""
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(_SCHEMA.encode())
-        connection.execute("VACUUM (ANALYZE)")
-
-
-SUITE = Suite("retail", "star schema with skew and correlation", build, STATEMENTS, budget_mb=100)
+SUITE = Suite("retail", "star schema with skew and correlation", filled(_SCHEMA), STATEMENTS, budget_mb=100)

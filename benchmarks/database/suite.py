@@ -5,8 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import psycopg
+
 Build = Callable[[str, str], None]
 """(URL of the superuser, URL of the application's role): fills an empty database and analyses it."""
+
+
+def filled(schema: str) -> Build:
+    """What fills a database by these statements and analyses it."""
+
+    def build(_: str, url: str) -> None:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute(schema.encode())
+            connection.execute("VACUUM (ANALYZE)")
+
+    return build
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import psycopg
-
-from benchmarks.database.suite import Suite
+from benchmarks.database.suite import Suite, filled
 
 WAREHOUSES, DISTRICTS, CUSTOMERS, ITEMS, LINES = 2, 10, 3_000, 20_000, 10
 _SYLLABLES = ("BAR", "OUGHT", "ABLE", "PRI", "PRES", "ESE", "ANTI", "CALLY", "ATION", "EING")
@@ -48,17 +46,44 @@ INSERT INTO stock SELECT w, i, 10 + floor(90 * random()), 0, 0, repeat(md5(rando
   FROM generate_series(1, {WAREHOUSES}) w, generate_series(1, {ITEMS}) i;
 """
 
+
+def _by_name(key: str, name: str) -> str:
+    return f"SELECT c_id, first, balance FROM customer WHERE {key} AND last = '{name}' ORDER BY first"
+
+
+def _last_order(key: str, customer: int) -> str:
+    return f"SELECT o_id, entered, carrier FROM orders WHERE {key} AND c_id = {customer} ORDER BY o_id DESC LIMIT 1"
+
+
+def _lines(key: str, order: int) -> str:
+    return f"SELECT i_id, quantity, amount, delivered FROM order_line WHERE {key} AND o_id = {order}"
+
+
+def _oldest(key: str) -> str:
+    return f"SELECT o_id FROM new_order WHERE {key} ORDER BY o_id LIMIT 1"
+
+
+def _stock_level(w: int, d: int) -> str:
+    return f"""SELECT count(DISTINCT s.i_id) FROM order_line l JOIN stock s ON s.w_id = l.w_id AND s.i_id = l.i_id
+        WHERE l.w_id = {w} AND l.d_id = {d} AND l.o_id BETWEEN 2980 AND 2999 AND s.quantity < 15"""
+
+
+def _customer(key: str, customer: int) -> str:
+    return f"SELECT discount, last, credit FROM customer WHERE {key} AND c_id = {customer}"
+
+
+def _item(item: int) -> str:
+    return f"SELECT price, name, data FROM item WHERE i_id = {item}"
+
+
 STATEMENTS = {
-    "customer by name": """SELECT c_id, first, balance FROM customer
-        WHERE w_id = 1 AND d_id = 4 AND last = 'PRESABLEESE' ORDER BY first""",
-    "last order": """SELECT o_id, entered, carrier FROM orders
-        WHERE w_id = 2 AND d_id = 7 AND c_id = 1234 ORDER BY o_id DESC LIMIT 1""",
-    "its lines": "SELECT i_id, quantity, amount, delivered FROM order_line WHERE w_id = 2 AND d_id = 7 AND o_id = 1712",
-    "oldest new order": "SELECT o_id FROM new_order WHERE w_id = 1 AND d_id = 3 ORDER BY o_id LIMIT 1",
-    "stock level": """SELECT count(DISTINCT s.i_id) FROM order_line l JOIN stock s ON s.w_id = l.w_id AND s.i_id = l.i_id
-        WHERE l.w_id = 1 AND l.d_id = 5 AND l.o_id BETWEEN 2980 AND 2999 AND s.quantity < 15""",
-    "customer": "SELECT discount, last, credit FROM customer WHERE w_id = 1 AND d_id = 2 AND c_id = 345",
-    "item": "SELECT price, name, data FROM item WHERE i_id = 1717",
+    "customer by name": _by_name("w_id = 1 AND d_id = 4", "PRESABLEESE"),
+    "last order": _last_order("w_id = 2 AND d_id = 7", 1234),
+    "its lines": _lines("w_id = 2 AND d_id = 7", 1712),
+    "oldest new order": _oldest("w_id = 1 AND d_id = 3"),
+    "stock level": _stock_level(1, 5),
+    "customer": _customer("w_id = 1 AND d_id = 2", 345),
+    "item": _item(1717),
 }
 
 
@@ -68,40 +93,34 @@ def mix(number: int) -> Sequence[str]:
     c, kind = 1 + number * 7919 % CUSTOMERS, number // (WAREHOUSES * DISTRICTS) % 20
     key = f"w_id = {w} AND d_id = {d}"
     name = "".join(_SYLLABLES[int(digit)] for digit in f"{number * 613 % 1000:03d}")
-    by_name = f"SELECT c_id, first, balance FROM customer WHERE {key} AND last = '{name}' ORDER BY first"
     if kind < 9:
         return _ordered(number, w, d, c)
     if kind < 17:
         return [
             f"UPDATE warehouse SET ytd = ytd + 10 WHERE w_id = {w}",
             f"UPDATE district SET ytd = ytd + 10 WHERE {key}",
-            by_name,
+            _by_name(key, name),
             f"UPDATE customer SET balance = balance - 10, payments = payments + 1 WHERE {key} AND c_id = {c}",
             f"INSERT INTO history VALUES ({w}, {d}, {c}, now(), 10, 'payment {number}')",
         ]
     if kind == 17:
-        last = f"SELECT o_id, entered, carrier FROM orders WHERE {key} AND c_id = {c} ORDER BY o_id DESC LIMIT 1"
-        return [by_name, last, f"SELECT i_id, quantity, amount, delivered FROM order_line WHERE {key} AND o_id = {c}"]
+        return [_by_name(key, name), _last_order(key, c), _lines(key, c)]
     if kind == 18:
-        oldest = f"SELECT o_id FROM new_order WHERE {key} ORDER BY o_id LIMIT 1"
         order = 1 + 7 * CUSTOMERS // 10 + number // (400 * WAREHOUSES) % (CUSTOMERS // 4)
         return [
-            oldest,
+            _oldest(key),
             f"DELETE FROM new_order WHERE {key} AND o_id = {order}",
             f"UPDATE orders SET carrier = 5 WHERE {key} AND o_id = {order}",
             f"UPDATE order_line SET delivered = now() WHERE {key} AND o_id = {order}",
             f"SELECT sum(amount) FROM order_line WHERE {key} AND o_id = {order}",
         ]
-    return [
-        f"""SELECT count(DISTINCT s.i_id) FROM order_line l JOIN stock s ON s.w_id = l.w_id AND s.i_id = l.i_id
-        WHERE l.w_id = {w} AND l.d_id = {d} AND l.o_id BETWEEN 2980 AND 2999 AND s.quantity < 15"""
-    ]
+    return [_stock_level(w, d)]
 
 
 def _ordered(number: int, w: int, d: int, c: int) -> Sequence[str]:
     key, order = f"w_id = {w} AND d_id = {d}", CUSTOMERS + 1 + number // (WAREHOUSES * DISTRICTS)
     found = [
-        f"SELECT discount, last, credit FROM customer WHERE {key} AND c_id = {c}",
+        _customer(key, c),
         f"UPDATE district SET next_o_id = next_o_id + 1 WHERE {key}",
         f"INSERT INTO orders VALUES ({w}, {d}, {order}, {c}, now(), NULL, {LINES})",
         f"INSERT INTO new_order VALUES ({w}, {d}, {order})",
@@ -109,7 +128,7 @@ def _ordered(number: int, w: int, d: int, c: int) -> Sequence[str]:
     for line in range(1, LINES + 1):
         item = 1 + (number * 104_729 + line * 7919) % ITEMS
         found += [
-            f"SELECT price, name, data FROM item WHERE i_id = {item}",
+            _item(item),
             f"""UPDATE stock SET quantity = quantity - 5 + CASE WHEN quantity < 15 THEN 91 ELSE 0 END, ytd = ytd + 5,
                 orders = orders + 1 WHERE w_id = {w} AND i_id = {item}""",
             f"INSERT INTO order_line VALUES ({w}, {d}, {order}, {line}, {item}, {w}, NULL, 5, 10, 'line {number}')",
@@ -117,11 +136,4 @@ def _ordered(number: int, w: int, d: int, c: int) -> Sequence[str]:
     return found
 
 
-def build(_: str, url: str) -> None:
-    """Fill the database."""
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute(_SCHEMA.encode())
-        connection.execute("VACUUM (ANALYZE)")
-
-
-SUITE = Suite("wholesale", "keys alone, an OLTP mix of 2,000 transactions", build, STATEMENTS, mix=mix)
+SUITE = Suite("wholesale", "keys alone, an OLTP mix of 2,000 transactions", filled(_SCHEMA), STATEMENTS, mix=mix)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from contextlib import suppress
 from functools import cache, cached_property
 from pathlib import Path
@@ -15,8 +16,9 @@ from storage.folder import Folder
 
 @cache
 def _code() -> str:
-    """This package's own code: what a template is compiled to depends on its environment, filters among it."""
-    return "".join(path.read_text(encoding="utf-8") for path in sorted(Path(__file__).parent.glob("*.py")))
+    """Digest of this package's code: what a template is compiled to depends on its environment, filters among it."""
+    code = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+    return hashlib.sha256(code).hexdigest()
 
 
 class Compiled(BytecodeCache):

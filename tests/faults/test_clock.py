@@ -37,7 +37,7 @@ def _report(run: Run) -> Report:
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(("moment", "seconds"), [("opened", -3600), ("load", 3600)])
+@pytest.mark.parametrize(("moment", "seconds"), [("opened", -3600), ("load", -3600), ("load", 3600)])
 def test_a_clock_that_is_set_amid_a_run_turns_nothing_round(
     tmp_path: Path, clock: tuple[Path, Mapping[str, str]], moment: str, seconds: int
 ) -> None:

@@ -77,7 +77,7 @@ def served(folder: Path, *arguments: str, **variables: str) -> Iterator[Served]:
 
 def assert_gone(serve: Served, seconds: float) -> None:
     _, alive = psutil.wait_procs(serve.started, timeout=seconds)
-    assert [one.pid for one in alive if one.is_running() and one.status() != psutil.STATUS_ZOMBIE] == []
+    assert [one.cmdline() for one in alive if one.status() != psutil.STATUS_ZOMBIE] == []
     assert list((serve.folder / "tmp").iterdir()) == []
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{serve.api}/health", timeout=2)
