@@ -6,7 +6,7 @@ OUTPUT ?= .
 ARGS   ?=
 SPREAD  = --dist loadfile --no-loadscope-reorder --max-worker-restart 1
 # Tests that judge figures of a load, or hold a hostile server to a time limit, run three at once, the whole validation
-# alone; the others, which wait most of the time, run four at once.
+# alone; the others, too: with four, a slow machine lets each wait for longer than it may.
 JUDGING = $(wildcard $(patsubst %,tests/integration/test_%*.py,load_ scenario_ api_ rfid_ websocket_ socketio_ cache_c) \
 	$(patsubst %,tests/faults/test_%*.py,redis http websocket postgresql s3 aws))
 ALONE   = tests/e2e/test_development.py
@@ -71,7 +71,7 @@ test: check         ## everything: check, integration and end-to-end tests on re
 	@.ci/system-packages
 	@code=0; \
 	OTHERS="tests/integration tests/faults tests/e2e $(patsubst %,--ignore=%,$(JUDGING) $(ALONE))"; \
-	$(RUN)pytest -n 4 $(SPREAD) $$OTHERS || $(RUN)pytest $(AGAIN) $$OTHERS || code=1; \
+	$(RUN)pytest -n 3 $(SPREAD) $$OTHERS || $(RUN)pytest $(AGAIN) $$OTHERS || code=1; \
 	$(RUN)pytest -n 3 $(SPREAD) $(JUDGING) || $(RUN)pytest $(AGAIN) $(JUDGING) || code=1; \
 	$(RUN)pytest $(ALONE) || code=1; exit $$code
 

@@ -28,7 +28,7 @@ _JUDGE_S = 4.0
 _LEAVE_S = 2.0
 """How much longer an interrupted flow may take to give back its slot and say how it ended at a server that stays."""
 
-_LOOK_S = 0.25
+_LOOK_S = 0.1
 _INTERRUPTED = "interrupted before it was measured"
 
 
@@ -42,11 +42,14 @@ def execute(params: ValidationParams, config: RunConfig, *, as_json: bool) -> Ex
         load = config.environment.load
         view.say(f"measuring {', '.join(config.components)} for {load.duration_s:g} s as run {run}")
         with progress.watching(view, view.say):
+            earlier = _report_bytes(folder)
             over = threading.Event()  # a thread whose join is interrupted counts as ended in Python 3.11 and 3.12
             ended, whole = _run_pipeline(params, host.check, partial(_measured, folder, config), over)
         if isinstance(ended, LocalPlatformError):
             view.say(f"the run stops: {ended}")
-        report = _partial_report(folder, ended) if ended and not whole else folder.report()
+        if ended and over.is_set():
+            host.let_go()
+        report = _report_of_stopped(folder, ended, earlier, by_itself=whole) if ended else folder.report()
         if isinstance(ended, KeyboardInterrupt) and not host.serves:
             over.wait(_LEAVE_S)
     from tasks.judge.gate import exit_code
@@ -93,11 +96,11 @@ def _run_pipeline(
         stopping.ask()
         judging = isinstance(why, KeyboardInterrupt) and measured()  # without its server the flow judges nothing
         over.wait(_JUDGE_S if judging else _INTERRUPT_S)
-        return why, over.is_set() and not errors
+        return why, over.is_set() and all(isinstance(one, KeyboardInterrupt) for one in errors)
     for error in errors:
         if not isinstance(error, KeyboardInterrupt):
             raise error
-        return error, False  # it was cancelled at the server
+        return error, True  # it was cancelled at the server
     return None, True
 
 
@@ -134,13 +137,24 @@ def _report_bytes(folder: RunFolder) -> bytes:
     return folder.store.read(name) if folder.store.exists(name) else b""
 
 
-def _partial_report(folder: RunFolder, why: KeyboardInterrupt | LocalPlatformError) -> Report:
-    """What was measured before the interruption, judged and published; the rest is named as interrupted."""
+def _report_of_stopped(
+    folder: RunFolder, why: KeyboardInterrupt | LocalPlatformError, earlier: bytes, *, by_itself: bool
+) -> Report:
+    """The report of a run that was told to stop: of what was measured; the rest is named as interrupted.
+
+    What the flow has judged, in place of an `earlier` report, was measured whole; it has published that, too, where
+    it ended `by_itself` and did not leave it.
+    """
     from tasks import judging
-    from tasks.publish import publish_report
+    from tasks.publish import publish_files, publish_report
 
     if not folder.opened_already():
         raise why
-    report = judging.interrupted(folder, str(why) or _INTERRUPTED)
-    publish_report(folder, report)
+    if _report_bytes(folder) == earlier:
+        report = judging.interrupted(folder, str(why) or _INTERRUPTED)
+        publish_report(folder, report)
+        return report
+    report = folder.report()
+    if not by_itself or stopping.publishing_is_left():
+        publish_files(folder, report)
     return report

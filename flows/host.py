@@ -39,6 +39,11 @@ class Host:
     guardians: tuple[Guardian, ...] = ()
     serves: bool = False
 
+    def let_go(self) -> None:
+        """Begin to end the embedded platform, which nothing measures any more; the block waits until it is gone."""
+        for guardian in self.guardians[1:]:
+            threading.Thread(target=guardian.close, name="let-go", daemon=True).start()
+
     def check(self) -> None:
         """Raise `LocalPlatformError` where something that the run cannot do without has ended."""
         for guardian in self.guardians:

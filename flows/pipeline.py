@@ -48,7 +48,8 @@ def performance_pipeline(params: ValidationParams) -> State[Any]:
     A retry of the failed run measures exactly the components that failed or whose stored files are damaged, then
     judges and publishes again. With `params.again` the named components of an earlier run are measured again.
     """
-    with holding(Clock.read()) as clock:  # whatever part begins when: all windows lie on one line of time
+    # whatever part begins when: all windows lie on one line of time
+    with holding(Clock.read()) as clock, cancellation_heard():
         return _validated(params, clock)
 
 
@@ -64,10 +65,7 @@ def _validated(params: ValidationParams, clock: Clock) -> State[Any]:
         progress.say(f"waiting for {limit}: another run measures {run['environment']}")
 
     try:
-        with (
-            cancellation_heard(),
-            environment_slot(run["environment"], config.environment.variables, queued) as waited_s,
-        ):
+        with environment_slot(run["environment"], config.environment.variables, queued) as waited_s:
             page.measuring()
             begin_attempt(run, opened, waited_s)
             with open_runner(config.environment.scale) as runner, progress.watching(told(page.parts)):
@@ -78,7 +76,15 @@ def _validated(params: ValidationParams, clock: Clock) -> State[Any]:
         raise
     except stopping.StoppedError:
         return Cancelled(message="stopped before it was measured")  # who hosts this flow judges what there is
+    return _concluded(run, manifests, failures)
+
+
+def _concluded(run: dict[str, str], manifests: Manifests, failures: Failures) -> State[Any]:
+    """Judge and publish; where the run was told to stop meanwhile, who hosts it publishes, which is sooner."""
     judged = judge_stage(run, manifests, failures, attempt_number(run) if failures else 0)
+    if stopping.asked():
+        stopping.leave_publishing()
+        return Cancelled(message="stopped before it was published")
     publish_stage(run, judged)
     get_run_logger().info("gate: %s, score %.1f", judged["verdict"], judged["score"])
     if failures:

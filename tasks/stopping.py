@@ -8,6 +8,7 @@ from storage.errors import NotMeasuredError
 
 _asked = threading.Event()
 _cancelled = threading.Event()
+_unpublished = threading.Event()
 
 
 class StoppedError(Exception):
@@ -19,6 +20,11 @@ def ask() -> None:
     _asked.set()
 
 
+def asked() -> bool:
+    """Whether the run was told to stop."""
+    return _asked.is_set()
+
+
 def cancel() -> None:
     """The same because somebody wants the run to end: nothing went wrong in it."""
     _cancelled.set()
@@ -28,6 +34,16 @@ def cancel() -> None:
 def cancelled() -> bool:
     """Whether somebody wanted the run to end, elsewhere than at its terminal."""
     return _cancelled.is_set()
+
+
+def leave_publishing() -> None:
+    """Say that the flow has judged, and leaves it to who hosts it to publish that."""
+    _unpublished.set()
+
+
+def publishing_is_left() -> bool:
+    """Whether the flow said so."""
+    return _unpublished.is_set()
 
 
 def check() -> None:

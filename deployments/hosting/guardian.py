@@ -84,6 +84,7 @@ class Guardian:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._lock = threading.Lock()
+        self._closing = threading.Lock()
         self._buffer = b""
         self._request = 0
         self._process: subprocess.Popen[bytes] | None = None
@@ -173,7 +174,14 @@ class Guardian:
             raise LocalPlatformError(f"{name} ended with code {state.code}: {last_line(self.log_path(name))}")
 
     def close(self) -> None:
-        """End every service and the guardian, and remove the folder; harmless when called again."""
+        """End every service and the guardian, and remove the folder; harmless when called again.
+
+        Who calls it while another thread does so waits until all is gone.
+        """
+        with self._closing:
+            self._close()
+
+    def _close(self) -> None:
         with self._lock:
             process, self._process = self._process, None
         if process is None:

@@ -52,7 +52,7 @@ HEARD_S = 3.0
 ENDLESS = {"duration_s": "300"}
 """A load that does not end by itself while a test does something to it."""
 
-pytestmark = [pytest.mark.timeout(600), pytest.mark.system]
+pytestmark = [pytest.mark.timeout(1500), pytest.mark.system]
 needs_chromium = pytest.mark.skipif(PROGRAM is None, reason="no Chromium on this machine")
 
 
@@ -91,7 +91,7 @@ def world(held_platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> 
             done = run_program("setup", cwd=folder, variables=variables)
             assert done.code == 0, done.err
             assert expected in done.out
-        with httpx.Client(base_url=variables["PREFECT_API_URL"], timeout=30) as api:
+        with httpx.Client(base_url=variables["PREFECT_API_URL"], timeout=60) as api:
             ui = f"http://127.0.0.1:{port}"
             yield World(held_platform, guardian, api, ui, variables, redis, folder)
 

@@ -43,6 +43,9 @@ GONE_S = 5.0
 LOAD_S = 4.0
 """How long after its opening a run is amid its load."""
 
+SEARCH_S = 5.0
+"""How long after its first sample a run looks for the readers' highest rate: their steady load of `BRIEF` is over."""
+
 _LOOK_S = 0.02
 _FAMILY_S = 0.1
 CODES = {0, 1, 2, 3, 4, 130}
@@ -73,6 +76,7 @@ class Run:
     process: subprocess.Popen[bytes]
     seen: dict[int, str] = field(default_factory=dict)
     began: float = field(default_factory=time.time)
+    met: dict[str, float] = field(default_factory=dict)
 
     @property
     def temporary(self) -> Path:
@@ -97,6 +101,12 @@ class Run:
         """Files of its own results: its name is in its log."""
         name = re.search(r" as run (\S+)", self.log)
         return list(self.output.glob(f"performance-*/*/{name[1]}/{pattern}")) if name else []
+
+    def lasts(self, pattern: str) -> float:
+        """For how many seconds such a file of its results has been seen; 0 where there is none."""
+        if not self.stored(pattern):
+            return 0.0
+        return time.monotonic() - self.met.setdefault(pattern, time.monotonic())
 
     def look(self) -> None:
         """Remember every process that descends from it now."""
@@ -182,7 +192,7 @@ MOMENTS: Mapping[str, Callable[[Run], object]] = {
     "load": lambda run: any(time.time() - path.stat().st_mtime > LOAD_S for path in run.stored("run.json")),
     "samples": lambda run: run.stored("api/samples.parquet"),
     "manifest": lambda run: run.stored("api/manifest.json"),
-    "search": lambda run: run.stored("websocket/manifest.json") and run.stored("rfid/journal-*.arrows"),
+    "search": lambda run: run.lasts("rfid/journal-*.arrows") > SEARCH_S,
     "judging": lambda run: len(run.stored("*/manifest.json")) >= 6,
     "publishing": lambda run: run.stored("report.json"),
     "end": lambda run: run.stored("junit.xml"),
@@ -259,9 +269,6 @@ LOSSES: Mapping[str, Callable[[Run], None]] = {
 }
 """What is done to processes that the run started: it goes on, and ends by itself."""
 
-MEASURED = ("judging", "publishing", "end")
-"""Moments when nothing is left that could be cancelled: the run comes to its end."""
-
 KILLED = ("killed", "group-killed", "stopped-and-killed")
 """The ends that a run cannot do anything about."""
 
@@ -296,8 +303,7 @@ def ended_by(kind: str, moment: str, folder: Path, number: int) -> Cell:
         load = max(load, load_per_core())
         left, gone_s = left_over(run)
         problems = [*_wrong_code(kind, code), *left, *_unreadable(run, killed=kind in KILLED)]
-        heard = kind in ENDS and not (kind == "cancelled" and moment in MEASURED)
-        if heard and ended_s > INTERRUPTED_S * load:
+        if kind in ENDS and ended_s > INTERRUPTED_S * load:
             problems.append(f"ended after {ended_s:.1f} s: {run.log[-500:]}")
         if "Traceback" in run.log:
             problems.append(f"a traceback: {run.log[-2000:]}")

@@ -170,6 +170,10 @@ class Lunch:
         alerts = [one["labels"]["alertname"] for one in self.asked("alerts")["alerts"] if one["state"] == "firing"]
         return set(alerts) - {"HasivuNotMeasured"}
 
+    def events(self, *alerts: str) -> dict[str, list[str]]:
+        """What was told of each of these alerts, in its order."""
+        return {name: [one.event for one in self.told if one.alert == name] for name in alerts}
+
     def own(self) -> set[str]:
         """What fires at the watch itself."""
         return set(self.watch.alarm.firing)
@@ -269,6 +273,7 @@ def test_each_alert_of_the_seeds_list_fires_and_clears(lunch: Lunch) -> None:
                 for one in panel.get("targets", ()):
                     query = one["expr"].replace("$environment", "development").replace("$__rate_interval", "10s")
                     lunch.asked("query", query=query)
+        assert sorted(lunch.events(*SEED).items()) == [(name, ["firing"]) for name in sorted(SEED)]
     lunch.faults({})
     lunch.run_with(620.0)
     lunch.aws("--init", "0.3", "--used", "0.95")
@@ -276,8 +281,10 @@ def test_each_alert_of_the_seeds_list_fires_and_clears(lunch: Lunch) -> None:
         lunch.until(fires=[HIGH_MEMORY], quiet=[*SEED], within_s=90)
         lunch.aws("--init", "0.3", "--used", "0.6")
         lunch.until(quiet=[HIGH_MEMORY, *SEED], within_s=90)
-        told = [(one.alert, one.event) for one in lunch.told if one.alert in {*SEED, HIGH_MEMORY}]
-    assert sorted(told) == sorted((name, event) for name in {*SEED, HIGH_MEMORY} for event in ("firing", "resolved"))
+    for name, events in lunch.events(*SEED, HIGH_MEMORY).items():
+        # a busy machine is slow without a planted fault, too: what it told then ended as well
+        assert events == ["firing", "resolved"] * (len(events) // 2), name
+    assert lunch.events(HIGH_MEMORY) == {HIGH_MEMORY: ["firing", "resolved"]}
     assert all(one.n > 0 and one.source and one.value is not None for one in lunch.told if one.alert in SEED)
     assert len(lunch.scrape()["hasivu_run_score"]) == 1
 
