@@ -35,11 +35,22 @@ T = TypeVar("T")
 class AnswerTooLargeError(psycopg.OperationalError):
     """An answer of more than `MOST_BYTES`; the connection is gone with it."""
 
+    def __str__(self) -> str:
+        return f"an answer of more than {MOST_BYTES / 1e6:.0f} MB"
+
 
 class BoundedConnection(psycopg.Connection[Row]):
     """Counts what each answer brings once it was told its socket; `AnswerTooLargeError` where that is too much."""
 
     counted: socket.socket | None = None
+    _begun: int | None = None
+    """What the socket had received when the exchange that goes on began."""
+
+    @property
+    def flooded(self) -> bool:
+        """Whether the exchange that goes on has brought too much; another thread may ask, while libpq reads on."""
+        begun = self._begun
+        return begun is not None and _received(self.counted) - begun > MOST_BYTES
 
     def wait(self, gen: Any, interval: float = _INTERVAL_S, timeout: float | None = None) -> Any:
         """Wait for one exchange with the server, as psycopg does."""
@@ -47,21 +58,26 @@ class BoundedConnection(psycopg.Connection[Row]):
 
     def _counting(self, exchange: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
         """The same exchange, held against the bound before each reading of the socket."""
-        begin = _received(self.counted)
+        self._begun = _received(self.counted)
         try:
             wanted = next(exchange)
             while True:
                 ready = yield wanted
-                if _received(self.counted) - begin > MOST_BYTES:
+                if self.flooded:
                     self.pgconn.finish()
-                    raise AnswerTooLargeError(f"an answer of more than {MOST_BYTES / 1e6:.0f} MB")
+                    raise AnswerTooLargeError
                 wanted = exchange.send(ready)
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return] # StopIteration does not know its generator's type
+        finally:
+            self._begun = None
 
 
 def narrowed(counted: socket.socket) -> socket.socket:
-    """The socket with a small buffer: libpq reads a large field, uncounted, for as long as more of it lies there."""
+    """The socket with a small buffer: libpq reads a large field for as long as more of it lies there.
+
+    Until it finds the buffer empty only another thread can tell that it is too much (`BoundedConnection.flooded`).
+    """
     counted.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER_BYTES)
     return counted
 

@@ -48,6 +48,9 @@ _LOCK_MS = 500
 _IDLE_IN_TRANSACTION_MS = 10_000
 _GRACE_S = 1.0
 _TICK_S = 0.05
+_CLOSE_TICK_S = 0.01
+"""While a statement lasts: a fast peer sends tens of megabytes in a longer one."""
+
 _LINE = 300
 
 Row = bounded.Row
@@ -162,7 +165,7 @@ def parse(url: str, variable: str) -> Server:
 
 
 class Watchdog:
-    """One thread that cuts the socket of each operation whose time is over."""
+    """One thread that cuts the socket of each operation whose time is over, or whose answer is too large."""
 
     def __init__(self) -> None:
         self._ends: dict[int, tuple[float, Session]] = {}
@@ -188,13 +191,18 @@ class Watchdog:
         self._thread.join()
 
     def _watch(self) -> None:
-        while not self._stop.wait(_TICK_S):
+        before: set[tuple[float, Session]] = set()
+        lasting = False
+        while not self._stop.wait(_CLOSE_TICK_S if lasting else _TICK_S):
             now = time.monotonic()
             with self._lock:
-                late = [session for end, session in self._ends.values() if now >= end]
-                for session in late:
-                    self._ends.pop(id(session), None)
-                    session.sever()
+                going = set(self._ends.values())
+                for end, session in going:
+                    if now >= end or session.flooded:
+                        self._ends.pop(id(session), None)
+                        session.sever()
+            lasting = not going.isdisjoint(before)
+            before = going
 
 
 class Patience:
@@ -243,7 +251,7 @@ class Session:
         self.timeout_ms = timeout_ms
         self._watchdog = watchdog
         self._socket: socket.socket | None = None
-        self._severed = False
+        self._severed = self._flooded = False
         self.pooled = False
         """Whether a pooler stands between: settings are set per transaction."""
         with self._patience.spending():
@@ -329,8 +337,6 @@ class Session:
         try:
             with self._patience.spending(), self._watchdog.limit(self, seconds):
                 yield
-        except AnswerTooLargeError as error:
-            raise QueryError(f"{self.server.shown} sends too much: {error}: cut off", "too_large") from None
         except psycopg.Error as error:
             raise self._explained(error, seconds) from None
         except UnicodeDecodeError as error:
@@ -338,6 +344,8 @@ class Session:
 
     def _explained(self, error: psycopg.Error, seconds: float) -> QueryError:
         """What became of the statement, in one line."""
+        if self._flooded or isinstance(error, AnswerTooLargeError):
+            return QueryError(f"{self.server.shown} sends too much: {AnswerTooLargeError()}: cut off", "too_large")
         if self._severed:
             return QueryError(f"{self.server.shown} did not answer within {seconds:.1f} s: cut off", "timeout")
         message = self.server.clean(str(error))
@@ -350,8 +358,14 @@ class Session:
             return QueryError(message, "refused", error.sqlstate)
         return QueryError(f"an answer of {self.server.shown} cannot be read: {message}", "protocol")
 
+    @property
+    def flooded(self) -> bool:
+        """Whether the answer that comes in is too large."""
+        return self._connection.flooded
+
     def sever(self) -> None:
         """Cut the connection from another thread: whoever waits on it is woken with an error."""
+        self._flooded = self.flooded
         self._severed = True
         if self._socket is not None:
             with suppress(OSError):  # the peer was faster
