@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -92,6 +93,21 @@ def test_a_value_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> Non
         channel.received(b"x" * 100, at, at + 1)
     assert [error for _, error, _ in log] == ["too_large"] * 2
     assert owner.told == ["too_large"]
+
+
+def test_a_billion_elements_are_refused_before_there_is_room_for_them() -> None:
+    channel, owner, log = waiting(2)
+    channel.received(b"$1\r\na\r\n", 1, 2)
+    channel.received(b"*999999999\r\n", 1, 2)
+    assert [error for _, error, _ in log[1:]] == ["too_large"]
+    assert owner.told[-1] == "too_large"
+
+
+def test_a_value_that_looks_like_such_a_header_is_a_value() -> None:
+    channel, _, log = waiting(1)
+    channel.received(b"$13\r\n", 1, 2)
+    channel.received(b"*999999999\r\nx\r\n", 1, 2)
+    assert [reply for _, reply, _ in log] == [b"*999999999\r\nx"]
 
 
 def test_a_lost_connection_fails_each_exchange_once_in_order() -> None:

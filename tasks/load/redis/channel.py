@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import hiredis
 
+from tasks.load.redis.headers import AGGREGATES, TOO_MANY
 from tasks.load.wire.wire import Stream
 
 _REPLY_LIMIT = 64 << 20
@@ -94,6 +95,9 @@ class Channel:
     def received(self, data: bytes, stamp_ns: int, seen_ns: int) -> None:
         """Bytes of replies; what nobody asked for, or nobody could hold, ends the connection."""
         waiting = self._waiting
+        if not self._held and data[0] in AGGREGATES and TOO_MANY.match(data):
+            self.end("too_large", seen_ns)
+            return
         self._held += len(data)
         try:
             self._feed(data)

@@ -6,7 +6,6 @@ It serves whoever looks at a server: counters, key samples, discovery, `doctor`.
 
 from __future__ import annotations
 
-import re
 import socket
 import ssl
 import time
@@ -18,6 +17,7 @@ import hiredis
 from storage.errors import NotMeasuredError, TargetUnreachableError
 from tasks.load.redis.address import RedisAddress
 from tasks.load.redis.commands import READ_ONLY, Command, Word, encode, login_commands
+from tasks.load.redis.headers import TOO_MANY
 from tasks.load.wire.deadline import connected, greeted, left
 
 __all__ = [
@@ -36,10 +36,6 @@ __all__ = [
 _NO_LOGIN = "NOAUTH"
 _REPLY_LIMIT = 64 << 20
 _HEADER = 16
-_TOO_MANY = re.compile(rb"(?:\A|\n)[*%~>][0-9]{8,}\r")
-"""The header of a larger aggregate than any that is asked for: hiredis makes room for all of it at once, and takes
-seconds to give that back, in which no other thread of this process runs."""
-
 _CHUNK = 1 << 16
 
 ReplyError = hiredis.ReplyError
@@ -181,7 +177,7 @@ class RedisConnection:
             if received > _REPLY_LIMIT:
                 raise ConnectionAbortedError(f"an answer of more than {_REPLY_LIMIT >> 20} MB")
             tail = tail[-_HEADER:] + chunk
-            if _TOO_MANY.search(tail):
+            if TOO_MANY.search(tail):
                 raise ConnectionAbortedError("it announces an answer of ten million elements or more")
             self._reader.feed(chunk)
             while len(replies) < len(encoded) and (reply := self._reader.gets()) is not False:
