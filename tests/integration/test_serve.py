@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -154,15 +154,34 @@ class Echo(BaseHTTPRequestHandler):
         """Nothing on the terminal."""
 
 
+def answer_of(ask: Callable[[], httpx.Response]) -> Any:
+    """What the server answers; on a busy machine it answers late or "try again", which its own clients do, too."""
+    until = time.monotonic() + READY_S
+    while True:
+        with suppress(httpx.TimeoutException):
+            answer = ask()
+            if answer.is_success:
+                return answer.json()
+            assert answer.status_code == httpx.codes.SERVICE_UNAVAILABLE, answer.text
+        assert time.monotonic() < until, "it did not answer in time"
+        time.sleep(0.5)
+
+
+def created(serve: Served, deployment: str, params: dict[str, Any]) -> str:
+    """A flow run of a deployment; asked for twice it is the same one."""
+    url = f"{serve.api}/deployments/{deployment}/create_flow_run"
+    body = {"parameters": {"params": params}, "idempotency_key": "once"}
+    return str(answer_of(lambda: httpx.post(url, json=body, timeout=HTTP_S))["id"])
+
+
 def ended(serve: Served, run: str) -> dict[str, Any]:
-    """The final state of a flow run; a server that tells its channels of it on a busy machine answers late."""
+    """The final state of a flow run."""
     until = time.monotonic() + READY_S
     state: dict[str, Any] = {"type": "unknown"}
     while state["type"] not in {"COMPLETED", "FAILED", "CRASHED"}:
         assert time.monotonic() < until, state
         time.sleep(0.5)
-        with suppress(httpx.TimeoutException):
-            state = httpx.get(f"{serve.api}/flow_runs/{run}", timeout=HTTP_S).json()["state"]
+        state = answer_of(lambda: httpx.get(f"{serve.api}/flow_runs/{run}", timeout=HTTP_S))["state"]
     return state
 
 
@@ -186,12 +205,7 @@ def test_no_secret_of_a_worker_s_environment_is_kept_anywhere(tmp_path: Path) ->
                 "database.pooler_variable": '"DEVELOPMENT_PGBOUNCER_URL"',
             }
             params = {**found["parameters"]["params"], "local": False, "overrides": overrides}
-            run = httpx.post(
-                f"{serve.api}/deployments/{found['id']}/create_flow_run",
-                json={"parameters": {"params": params}},
-                timeout=HTTP_S,
-            ).json()["id"]
-            state = ended(serve, run)
+            state = ended(serve, created(serve, found["id"], params))
             report = list(tmp_path.glob("home/output/performance-orchestration-reports/*/*/report.json"))
             time.sleep(QUIET_S)  # in which the server tells the channels, and keeps what came of it
             assert canaries.leaks_below(tmp_path) == {}, "Prefect's database, logs, results, reports, temporary files"
