@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from datetime import UTC, datetime
@@ -36,6 +36,7 @@ from storage.errors import TargetUnreachableError
 from storage.parquet import Store
 from storage.records import Collected, ComponentId, Finding, Measurement, Report, Unit, Window
 from storage.runs import RunFolder
+from tasks import progress
 from tasks.components import COMPONENTS
 from tasks.components.base import Check, CollectContext, Samples
 
@@ -63,14 +64,13 @@ class Scripted:
         self.error: Exception | None = None
         self.collected = 0
         self.takes_s = 0.0
-        self.meets: threading.Barrier | None = None
+        self.until: Callable[[], object] = lambda: None
 
     def collect(self, context: CollectContext) -> Collected:
         self.collected += 1
         if self.error:
             raise self.error
-        if self.meets:
-            self.meets.wait(MEET_S)
+        self.until()
         moments = [datetime.now(UTC)]
         for _ in range(2):
             time.sleep(self.takes_s / 2)
@@ -317,12 +317,20 @@ def sampled(tmp_path: Path, *runs: tuple[Profile, str]) -> list[tuple[datetime, 
 def test_two_runs_of_one_environment_never_load_it_at_once(
     server: str, scripted: dict[ComponentId, Scripted], tmp_path: Path
 ) -> None:
-    for part in scripted.values():
-        part.takes_s = 4.0
-    first, second = sorted(sampled(tmp_path, ("development", "r1"), ("development", "r2")))
+    waits = threading.Event()
+    scripted[ComponentId.DATABASE].takes_s = 2.0
+    scripted[ComponentId.DATABASE].until = lambda: waits.wait(MEET_S)  # the first measures until the other waits
+
+    def heard(text: str) -> None:
+        if text.startswith("waiting for"):
+            waits.set()
+
+    with progress.watching(lambda _: None, heard):
+        first, second = sorted(sampled(tmp_path, ("development", "r1"), ("development", "r2")))
+    assert waits.is_set()
     assert first[1] < second[0]
     waited = [RunFolder(Store(tmp_path), "development", run).attempts()[0].waited_s for run in ("r1", "r2")]
-    assert max(waited) >= 2
+    assert max(waited) >= 1
 
 
 def test_two_environments_are_measured_at_once(
@@ -330,7 +338,8 @@ def test_two_environments_are_measured_at_once(
 ) -> None:
     for name, value in VARIABLES.items():
         monkeypatch.setenv(name.replace("DEVELOPMENT", "STAGING"), value)
-    scripted[ComponentId.DATABASE].meets = threading.Barrier(2)  # each measures until the other does so, too
+    both = threading.Barrier(2)
+    scripted[ComponentId.DATABASE].until = lambda: both.wait(MEET_S)  # each measures until the other does so, too
     sampled(tmp_path, ("development", "r1"), ("staging", "r1"))
 
 
