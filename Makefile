@@ -5,8 +5,8 @@ RUN    := .venv/bin/
 OUTPUT ?= .
 ARGS   ?=
 SPREAD  = --dist loadfile --no-loadscope-reorder --max-worker-restart 1
-# Tests that judge figures of a load, or hold a hostile server to a time limit, run three at once, the whole validation
-# alone; the others, too: with four, a slow machine lets each wait for longer than it may.
+# Tests that judge figures of a load, or hold a hostile server to a time limit, run after the others, and the whole
+# validation runs alone. Three run at once: with four, a slow machine lets each wait for longer than it may.
 JUDGING = $(wildcard $(patsubst %,tests/integration/test_%*.py,load_ scenario_ api_ rfid_ websocket_ socketio_ cache_c) \
 	$(patsubst %,tests/faults/test_%*.py,redis http websocket postgresql s3 aws))
 ALONE   = tests/e2e/test_development.py

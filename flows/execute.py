@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from deployments.config import RunConfig
-from deployments.parameters import ValidationParams, configure
+from deployments.parameters import ValidationParams
 from flows.host import hosted
 from storage.errors import ExitCode, HasivuError, LocalPlatformError
 from storage.parquet import Store
@@ -44,7 +44,9 @@ def execute(params: ValidationParams, config: RunConfig, *, as_json: bool) -> Ex
         with progress.watching(view, view.say):
             earlier = _report_bytes(folder)
             over = threading.Event()  # a thread whose join is interrupted counts as ended in Python 3.11 and 3.12
-            ended, whole = _run_pipeline(params, host.check, partial(_measured, folder, config), over)
+            ended, whole = _run_pipeline(
+                partial(_flow, params, folder, earlier), host.check, partial(_measured, folder, config), over
+            )
         if isinstance(ended, LocalPlatformError):
             view.say(f"the run stops: {ended}")
         if ended and over.is_set():
@@ -70,7 +72,7 @@ def _measured(folder: RunFolder, config: RunConfig) -> bool:
 
 
 def _run_pipeline(
-    params: ValidationParams, check: Callable[[], None], measured: Callable[[], bool], over: threading.Event
+    flow: Callable[[], None], check: Callable[[], None], measured: Callable[[], bool], over: threading.Event
 ) -> tuple[KeyboardInterrupt | LocalPlatformError | None, bool]:
     """Run the flow in a thread, for the main one gets the signals; what ended it if anything did, and if it is whole.
 
@@ -80,7 +82,7 @@ def _run_pipeline(
 
     def work() -> None:
         try:
-            _flow(params)
+            flow()
         except BaseException as error:  # noqa: BLE001 - handed to the main thread, which raises it
             errors.append(error)
         finally:
@@ -104,20 +106,18 @@ def _run_pipeline(
     return None, True
 
 
-def _flow(params: ValidationParams) -> None:
+def _flow(params: ValidationParams, folder: RunFolder, earlier: bytes) -> None:
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     from flows.cancellation import cancelled
     from flows.pipeline import performance_pipeline
     from tasks import validation
 
-    folder = RunFolder(Store(params.output), configure(params).environment.name, params.run or "")
-    before = _report_bytes(folder)
     with temporary_settings({PREFECT_API_URL: os.environ["PREFECT_API_URL"]}):
         state = performance_pipeline(params, return_state=True)
         if cancelled(state):
             raise KeyboardInterrupt
-    if _report_bytes(folder) == before:
+    if _report_bytes(folder) == earlier:
         raise HasivuError(
             f"the pipeline ended without a report: {validation.failure_text(state.message)}{_what_is_kept(folder)}"
         )

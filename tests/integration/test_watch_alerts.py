@@ -77,9 +77,10 @@ SCRAPE_S = 0.2
 SOON_S = 0.1
 """How soon /metrics answers where each program has a core."""
 
+SLOW = "HasivuApiLatencyP95HighCritical"
 HIGH_MEMORY = "HasivuLambdaMemoryEfficiencyHighWarning"
 SEED = {
-    "HasivuApiLatencyP95HighCritical",
+    SLOW,
     "HasivuApiErrorsRatioHighCritical",
     "HasivuDatabasePoolUtilisationHighCritical",
     "HasivuLambdaColdStartP95HighCritical",
@@ -281,10 +282,10 @@ def test_each_alert_of_the_seeds_list_fires_and_clears(lunch: Lunch) -> None:
         lunch.until(fires=[HIGH_MEMORY], quiet=[*SEED], within_s=90)
         lunch.aws("--init", "0.3", "--used", "0.6")
         lunch.until(quiet=[HIGH_MEMORY, *SEED], within_s=90)
-    for name, events in lunch.events(*SEED, HIGH_MEMORY).items():
-        # a busy machine is slow without a planted fault, too: what it told then ended as well
-        assert events == ["firing", "resolved"] * (len(events) // 2), name
-    assert lunch.events(HIGH_MEMORY) == {HIGH_MEMORY: ["firing", "resolved"]}
+    told = lunch.events(*SEED, HIGH_MEMORY)
+    slow = told.pop(SLOW)  # as a busy machine is, too, when no fault is planted any more
+    assert slow == ["firing", "resolved"] * (len(slow) // 2)
+    assert told == {name: ["firing", "resolved"] for name in told}
     assert all(one.n > 0 and one.source and one.value is not None for one in lunch.told if one.alert in SEED)
     assert len(lunch.scrape()["hasivu_run_score"]) == 1
 

@@ -102,11 +102,12 @@ def test_a_billion_elements_are_refused_before_there_is_room_for_them() -> None:
     assert owner.told[-1] == "too_large"
 
 
-def test_a_value_that_looks_like_such_a_header_is_a_value() -> None:
-    channel, _, log = waiting(1)
-    channel.received(b"$13\r\n", 1, 2)
+@pytest.mark.parametrize("before", [b"", b"+OK\r\n"], ids=["alone", "behind another reply"])
+def test_a_value_that_looks_like_such_a_header_is_a_value(before: bytes) -> None:
+    channel, _, log = waiting(2 if before else 1)
+    channel.received(before + b"$13\r\n", 1, 2)
     channel.received(b"*999999999\r\nx\r\n", 1, 2)
-    assert [reply for _, reply, _ in log] == [b"*999999999\r\nx"]
+    assert log[-1][1] == b"*999999999\r\nx"
 
 
 def test_a_lost_connection_fails_each_exchange_once_in_order() -> None:

@@ -42,11 +42,22 @@ class Owner(Protocol):
 class Channel:
     """See `wire.Receiver`; `stream` is set by whoever opened it."""
 
-    __slots__ = ("_feed", "_gets", "_held", "_over", "_owner", "_waiting", "opening_since", "ready", "stream")
+    __slots__ = (
+        "_feed",
+        "_gets",
+        "_has_data",
+        "_held",
+        "_over",
+        "_owner",
+        "_waiting",
+        "opening_since",
+        "ready",
+        "stream",
+    )
 
     def __init__(self, owner: Owner) -> None:
         reader = hiredis.Reader()
-        self._feed, self._gets = reader.feed, reader.gets
+        self._feed, self._gets, self._has_data = reader.feed, reader.gets, reader.has_data
         self._owner = owner
         self._waiting: deque[Exchange] = deque()
         self._held = 0
@@ -95,7 +106,7 @@ class Channel:
     def received(self, data: bytes, stamp_ns: int, seen_ns: int) -> None:
         """Bytes of replies; what nobody asked for, or nobody could hold, ends the connection."""
         waiting = self._waiting
-        if not self._held and data[0] in AGGREGATES and TOO_MANY.match(data):
+        if data[0] in AGGREGATES and TOO_MANY.match(data) and not self._has_data():  # else it goes on with a value
             self.end("too_large", seen_ns)
             return
         self._held += len(data)
