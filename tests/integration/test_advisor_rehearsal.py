@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -17,10 +18,12 @@ import pytest
 from storage.errors import NotMeasuredError
 from tasks.components.database.advisor import catalog as catalogs
 from tasks.components.database.advisor import rehearsal
+from tasks.components.database.advisor.ask import Planner
 from tasks.components.database.advisor.case import Case
 from tasks.components.database.advisor.processor import processor_ms
 from tasks.components.database.advisor.records import PlanError
 from tasks.components.database.advisor.rehearsal import Rehearsal
+from tasks.components.database.advisor.twin import Twin
 from tasks.components.database.advisor.workload import Statement
 from tests.advisor_sales import SCHEMA, STATEMENTS, index, session
 from tests.databases import Database, database
@@ -99,6 +102,30 @@ def test_values_that_are_drawn_meet_in_the_data(server: Database, copy: Rehearsa
         copy.draw("SELECT pg_sleep(10)")
 
 
+def test_values_of_fixed_length_are_whole_and_every_parameter_has_one(server: Database) -> None:
+    server.run("CREATE TABLE parts (brand char(10), flags bit(4), made date, price numeric)")
+    server.run(
+        "INSERT INTO parts SELECT 'brand ' || n % 9, (n % 9)::bit(4), date '2026-01-01' + n % 50, n "
+        "FROM generate_series(1, 5000) n",
+        "ANALYZE parts",
+    )
+    text = (
+        "SELECT sum(price * ($1 - price)) / $2 FROM parts WHERE brand = $3 AND flags = $4 "
+        "AND made >= date $5 AND made < date $6 + interval $7 HAVING sum(price) > $8"
+    )
+    with session(server.analysis) as source, Twin.of(source, [("public", "parts")]) as twin:
+        case = Case.of(catalogs.read(source), [Statement("q", text, 1.0, 1.0)], source)
+        planner = Planner(twin, dict(case.texts), case.typed)
+        planner.settle("q")
+        assert all(one.whole for one in planner.texts["q"])
+    for one in case.texts["q"][:1]:
+        (condition,) = re.findall(r"brand = .+? AND flags = .+? AND", one.text)
+        with psycopg.connect(server.analysis) as connection:
+            row = connection.execute(f"SELECT count(*) FROM parts WHERE {condition[:-4]}".encode()).fetchone()
+        assert row is not None
+        assert row[0] > 0, condition
+
+
 def test_a_write_is_rolled_back(copy: Rehearsal) -> None:
     count = "SELECT id FROM orders"
     before = copy.run(count, timeout_s=10, repeat=1).rows
@@ -157,6 +184,7 @@ def test_too_much_to_copy_is_refused_before_it_begins(server: Database, monkeypa
 HOLDER = """
 import os, time
 from tasks.components.database.advisor.rehearsal import Rehearsal
+from tasks.components.database.advisor.twin import Twin
 from tasks.components.database.advisor.workload import Statement
 from tests.advisor_sales import session
 

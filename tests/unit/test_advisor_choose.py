@@ -152,6 +152,15 @@ def test_where_time_is_short_what_promises_most_is_rated_and_taken() -> None:
     assert set(choice(costs, {"a": MB, "b": MB}, promises=promises).choose()) == {"a", "b"}
 
 
+def test_what_is_chosen_beside_a_set_fits_into_the_room_that_measured_sizes_leave() -> None:
+    made = speeding({"a": 10.0, "b": 5.0, "c": 3.0}, {"a": 5 * MB, "b": 5 * MB, "c": 5 * MB}, budget_bytes=10 * MB)
+    assert made.choose() == ["a", "b"]
+    made.learn({"a": 3 * MB, "b": 6 * MB})
+    assert made.more(["a"], without={"b"}) == ["c"]
+    made.learn({"a": 6 * MB})
+    assert made.more(["a"], without={"b"}) == []
+
+
 class _Table:
     """A planner that takes the best index that it sees: `costs` by the index's name, `scan` without any."""
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tasks.components.database.advisor.evidence import redundant
-from tasks.components.database.advisor.fill import completed, filled
+from tasks.components.database.advisor.fill import Filled, completed, filled
 from tasks.components.database.advisor.propose import candidates
 from tasks.components.database.advisor.statement import Sort, UnparsableError, Use, parse
 from tasks.components.database.advisor.typing_by_place import typed
@@ -178,8 +178,21 @@ def test_an_array_of_values_a_pattern_and_what_the_server_knows_the_type_of() ->
     assert "bigint[]" in given[0].text
     assert any("some\\_" not in one.text and "%'" in one.text for one in given)
     assert not given[0].whole
-    assert all(one.whole for one in completed(given, ["text", "bigint[]", "text"]))
-    assert not completed(given, ["no such type"])[0].whole
+    assert all(one.whole for one in completed(given, lambda _: ["text"]))
+    assert not completed(given, lambda _: ["no such type"])[0].whole
+
+
+def test_parameters_that_are_left_are_numbered_without_gaps_when_their_types_are_asked_for() -> None:
+    given = [Filled("SELECT $4 || '7', $2 + $4", whole=False)]
+    asked: list[str] = []
+
+    def types(text: str) -> list[str]:
+        asked.append(text)
+        return ["integer", "text"]
+
+    (found,) = completed(given, types)
+    assert asked == ["SELECT $2 || '7', $1 + $2"]
+    assert found == Filled("SELECT 'a'::text || '7', '1'::int + 'a'::text", whole=True)
 
 
 def test_a_list_of_thousands_is_cut_to_its_first_values() -> None:

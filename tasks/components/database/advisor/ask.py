@@ -12,6 +12,7 @@ from tasks.components.database.advisor.catalog import Catalog
 from tasks.components.database.advisor.fill import Filled, completed, guessed
 from tasks.components.database.advisor.propose import candidates, covering, is_there
 from tasks.components.database.advisor.records import Index, Plan, PlanError, WhatIf
+from tasks.components.database.advisor.risk import at_risk
 from tasks.components.database.advisor.uses import Parsed
 
 PASS_MS = 200.0
@@ -36,6 +37,8 @@ class Planner:
     indexes: dict[str, Index] = field(default_factory=dict)
     before: dict[str, float] = field(default_factory=dict)
     """Cost of each statement without any added index."""
+    risks: dict[str, list[float]] = field(default_factory=dict)
+    """What is at risk without any added index, by variant: that much a statement bears today."""
     refused: dict[str, str] = field(default_factory=dict)
     """Statements that the planner did not take, and why."""
     _variants: dict[str, int] = field(default_factory=dict)
@@ -75,7 +78,7 @@ class Planner:
         given = self.texts[statement]
         if not all(one.whole for one in given):
             with suppress(PlanError):
-                yield completed(given, self.whatif.types(self.originals.get(statement, given[0].text)))
+                yield completed(given, self.whatif.types)
         yield given
         if not given[0].whole or "$" in self.originals.get(statement, ""):
             original = Filled(self.originals.get(statement, given[0].text), whole=False)
@@ -109,7 +112,7 @@ class Planner:
         """The indexes that the statement's plans use, and their mean cost; raises PlanError."""
         plans = self.plans(statement, visible)
         used = frozenset[str]().union(*(plan.indexes for plan in plans)) & visible
-        cost = mean_cost(plans)
+        cost = self._mean(statement, plans)
         self._seen.setdefault(statement, []).insert(0, (visible, used, cost))
         return used, cost
 
@@ -121,13 +124,18 @@ class Planner:
         each_ms = 1e3 * (time.monotonic() - start) / len(plans)
         kept = max(1, min(len(plans), int(PASS_MS / len(self.texts) / each_ms)))
         self._variants[statement] = kept
-        self.before[statement] = mean_cost(plans[:kept])
+        self.risks[statement] = [at_risk(plan.root) for plan in plans[:kept]]
+        self.before[statement] = self._mean(statement, plans[:kept])
         return self.before[statement]
 
+    def _mean(self, statement: str, plans: Sequence[Plan]) -> float:
+        """The geometric mean: a rare value's plan counts as much as a common one's, a thousand times as dear.
 
-def mean_cost(plans: Sequence[Plan]) -> float:
-    """The geometric mean: a rare value's plan counts as much as a common one's, which costs a thousand times more."""
-    return math.exp(sum(math.log(max(plan.cost, 1e-3)) for plan in plans) / len(plans))
+        What a plan puts at risk beyond what is today counts as if it were lost.
+        """
+        today = self.risks.get(statement) or [0.0] * len(plans)
+        costs = [plan.cost + max(0.0, at_risk(plan.root) - risk) for plan, risk in zip(plans, today, strict=True)]
+        return math.exp(math.fsum(math.log(max(cost, 1e-3)) for cost in costs) / len(costs))
 
 
 @dataclass(frozen=True, slots=True)

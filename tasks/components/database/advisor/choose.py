@@ -96,6 +96,8 @@ class Choice:
     """Definitions of indexes that pay but would make the WAL grow too much, and by how much."""
     _rated: dict[frozenset[str], tuple[float, float]] = field(default_factory=dict)
     """Net worth and worth for its size of each move, as of the last time that it was asked for."""
+    _moves: frozenset[frozenset[str]] = frozenset()
+    """All moves that there was time to rate."""
 
     def choose(self) -> list[str]:
         """Names of the indexes to take, the best first.
@@ -109,17 +111,27 @@ class Choice:
             if self._rated and not self.leisure():
                 break
             self._rated[move] = self._net([], move)
-        known = frozenset(self._rated)
-        chosen = self._pruned(self._grown([], known))
-        while (better := exchanged(self, chosen, known, least=LEAST)) is not None:
-            chosen = self.regrown(better, known)
-        self._note_too_much(chosen, known)
+        self._moves = frozenset(self._rated)
+        chosen = self._pruned(self._grown([], self._moves))
+        while (better := exchanged(self, chosen, self._moves, least=LEAST)) is not None:
+            chosen = self.regrown(better, self._moves)
+        self._note_too_much(chosen, self._moves)
         return self._ordered(chosen)
 
     def regrown(self, chosen: Sequence[str], moves: Collection[frozenset[str]]) -> list[str]:
         """A set with all further moves that are worth their price, and without what those make useless."""
         self._rated = {move: self._net(chosen, move) for move in moves}
         return self._pruned(self._grown(list(chosen), moves))
+
+    def more(self, chosen: Sequence[str], *, without: Collection[str]) -> list[str]:
+        """What is worth its price beside a set that stays, and fits into the limits, the best first."""
+        moves = {move for move in self._moves if not move & set(without)}
+        self._rated = {move: self._net(chosen, move) for move in moves}
+        return [name for name in self._grown(list(chosen), moves) if name not in chosen]
+
+    def learn(self, sizes: Mapping[str, int]) -> None:
+        """Take measured bytes for estimated ones."""
+        self.candidates |= {name: replace(self.candidates[name], bytes=size) for name, size in sizes.items()}
 
     def _grown(self, chosen: list[str], moves: Collection[frozenset[str]]) -> list[str]:
         """Take one move after the other as long as one is worth its price."""

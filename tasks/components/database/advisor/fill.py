@@ -7,7 +7,7 @@ every range instead. The values are personal data: texts with them are planned a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,7 +79,7 @@ _BY_PLACE: Mapping[tuple[str, int], str] = {
 _STATISTICS = """
 SELECT s.schemaname AS schema, s.tablename AS table, s.attname AS name,
        s.most_common_vals::text::text[] AS common, s.histogram_bounds::text::text[] AS bounds,
-       pg_catalog.format_type(a.atttypid, NULL) AS type
+       pg_catalog.format_type(a.atttypid, -1) AS type
 FROM pg_catalog.pg_stats s
 JOIN unnest(%(schemas)s::text[], %(tables)s::text[], %(columns)s::text[]) AS w (schema, rel, col)
   ON w.schema = s.schemaname AND w.rel = s.tablename AND w.col = s.attname
@@ -131,23 +131,31 @@ def types_of(parsed: Parsed, columns: Columns) -> dict[int, str]:
     return {number: one.type for number, one in found.items() if one is not None}
 
 
-def completed(given: Sequence[Filled], types: Sequence[str]) -> list[Filled]:
-    """Texts in which every parameter that is left has a value of its type, so that they can be run."""
+def completed(given: Sequence[Filled], types: Callable[[str], Sequence[str]]) -> list[Filled]:
+    """Texts in which every parameter that is left has a value of its type, so that they can be run.
+
+    `types` tells the types of a text's `$1` to `$n`; it raises PlanError.
+    """
     return list(dict.fromkeys(one if one.whole else _completed(one.text, types) for one in given))
 
 
-def _completed(text: str, types: Sequence[str]) -> Filled:
+def _completed(text: str, types: Callable[[str], Sequence[str]]) -> Filled:
     tree: Any = tree_of(text)
+    left = list(holders(tree.stmts[0].stmt))
+    numbers = sorted({one.param_ref.number for one in left})
+    for one in left:  # a server wants no gaps where values stand by now
+        one.param_ref.number = numbers.index(one.param_ref.number) + 1
+    kinds = types(postgast.deparse(tree))
     whole = True
-    for holder in list(holders(tree.stmts[0].stmt)):
-        number = holder.param_ref.number
-        kind = types[number - 1] if number <= len(types) else ""
+    for one in left:
+        number = one.param_ref.number
+        kind = kinds[number - 1] if number <= len(kinds) else ""
         value = "{}" if kind.endswith("[]") else _BY_NAME.get(kind)
         if value is None:
             whole = False
         else:
-            put(holder, value, kind)
-    return Filled(postgast.deparse(tree), whole)
+            put(one, value, kind)
+    return Filled(postgast.deparse(tree) if whole else text, whole)
 
 
 def guessed(one: Filled) -> list[Filled]:

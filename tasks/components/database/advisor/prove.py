@@ -68,27 +68,43 @@ class Prover:
     choice: Choice
     proof: Proof = field(default_factory=Proof)
     _used: dict[str, frozenset[str]] = field(default_factory=dict)
+    _risks: dict[str, float] = field(default_factory=dict)
+    _weighed: dict[str, float] = field(default_factory=dict)
+    """Milliseconds of each statement now, times what its plans put at risk beyond what they did before."""
     _lost: dict[str, float] = field(default_factory=dict)
 
     def prove(self, names: Sequence[str]) -> Proof:
         """Build, time, and drop what does not pay."""
-        self.proof.before = {one: seen.ms for one, seen in self.watch.time(self.watch.shortest_first()).items()}
+        before = self.watch.time(self.watch.shortest_first())
+        self.proof.before = {one: seen.ms for one, seen in before.items()}
+        self._risks = {one: seen.risk for one, seen in before.items()}
+        self._weighed = dict(self.proof.before)
         if self.proof.before:
-            for name in names:
-                self._build(name)
-            self._note(self.watch.time(self._touched()))
-            self.proof.after = self.proof.before | self.proof.after
-            for statement in self.proof.harmed:
-                self._heal(statement)
-            for name in sorted(self.proof.kept, key=self._rank):
-                self._judge(name)
-            if self._over_budget():
-                self._fit()
-                self._refill()
-            for statement in self.proof.harmed:
-                self._heal(statement)
+            self.proof.after = dict(self.proof.before)
+            self._round(names)
+            if (more := self._more()) and not self.watch.over:
+                self._round(more)
         self.proof.unproved = self.watch.unproved
         return self.proof
+
+    def _round(self, names: Sequence[str]) -> None:
+        """Build indexes beside those that are kept, time, and drop what does not pay or has no room."""
+        new = [name for name in names if self._build(name)]
+        self._note(self.watch.time(self._touched(new)))
+        for statement in self.proof.harmed:
+            self._heal(statement)
+        for name in sorted(set(new) & set(self.proof.kept), key=self._rank):
+            self._judge(name)
+        if self._over_budget():
+            self._fit()
+            self._refill()
+        for statement in self.proof.harmed:
+            self._heal(statement)
+
+    def _more(self) -> list[str]:
+        """What the choice takes beside the kept indexes now that it knows which ones do not pay."""
+        self.choice.learn(self.proof.bytes)
+        return self.choice.more(self.proof.kept, without=self.proof.dropped)
 
     # --- what is measured ---
 
@@ -96,8 +112,8 @@ class Prover:
         """Large indexes are judged first, those of joins last: others may stand in for them by chance."""
         return self.choice.candidates[name].joins, -self.proof.bytes[name], name
 
-    def _touched(self) -> list[str]:
-        tables = {(self.indexes[name].schema, self.indexes[name].table) for name in self.proof.kept}
+    def _touched(self, names: Iterable[str]) -> list[str]:
+        tables = {(self.indexes[name].schema, self.indexes[name].table) for name in names}
         return [one for one in self.watch.shortest_first() if self.statements[one].tables & tables]
 
     def _note(self, seen: Mapping[str, Seen]) -> None:
@@ -105,11 +121,18 @@ class Prover:
         for one, found in seen.items():
             if one in self.proof.before:
                 self.proof.after[one] = found.ms
+                self._weighed |= self._weigh({one: found})
                 self._used[one] = found.indexes
         for one in self.watch.unproved.keys() & self.proof.before.keys():
             if self.watch.failed(one):
                 self.proof.before.pop(one)
                 self.proof.after.pop(one, None)
+                self._weighed.pop(one, None)
+
+    def _weigh(self, seen: Mapping[str, Seen]) -> dict[str, float]:
+        """Milliseconds as they are judged: what is put at risk anew counts as if it were lost."""
+        known = {one: found for one, found in seen.items() if one in self.proof.before}
+        return {one: found.ms * max(1.0, found.risk / self._risks[one]) for one, found in known.items()}
 
     def _users(self, name: str) -> list[str]:
         return [one for one in self.watch.shortest_first() if name in self._used.get(one, frozenset())]
@@ -150,9 +173,8 @@ class Prover:
         self.watch.copy.show(self.indexes[name], shown=False)
         users = self._users(name)
         seen = self.watch.time(users)
-        without = self.proof.after | {one: found.ms for one, found in seen.items() if one in self.proof.before}
         rest = [one for one in self.proof.kept if one != name]
-        lost = self._gain(self.proof.after, self.proof.kept) - self._gain(without, rest)
+        lost = self._gain(self._weighed, self.proof.kept) - self._gain(self._weighed | self._weigh(seen), rest)
         insured = INSURANCE if self.choice.candidates[name].joins and seen else 0.0
         return _Trial(lost + insured, seen, self._all_timed(users, seen))
 
@@ -216,9 +238,9 @@ class Prover:
             return False
         users = self._users(name)
         seen = self.watch.time(users)
-        with_it = self.proof.after | {one: found.ms for one, found in seen.items() if one in self.proof.before}
+        with_it = self._weighed | self._weigh(seen)
         kept = [one for one in self.proof.kept if one != name]
-        lost = self._gain(self.proof.after, [*kept, name]) - self._gain(with_it, kept)
+        lost = self._gain(self._weighed, [*kept, name]) - self._gain(with_it, kept)
         unsure = not self._all_timed(users, seen)
         unsure = unsure or any(slower(ms, self.proof.before[one]) for one, ms in with_it.items())
         gained = trial.lost - lost
@@ -280,12 +302,11 @@ class Prover:
         ):
             if self.watch.over:
                 return
-            before, why = dict(self.proof.after), self.proof.dropped.get(name, "")
+            before, why = dict(self._weighed), self.proof.dropped.get(name, "")
             self._build(name)
-            table = self.indexes[name].schema, self.indexes[name].table
-            touched = [one for one in self.watch.shortest_first() if table in self.statements[one].tables]
+            touched = self._touched([name])
             seen = {} if self._over_budget() else self.watch.time(touched)
-            after = before | {one: found.ms for one, found in seen.items() if one in before}
+            after = before | self._weigh(seen)
             rest = [one for one in self.proof.kept if one != name]
             gained = self._gain(after, self.proof.kept) - self._gain(before, rest)
             worse = any(slower(ms, before[one]) for one, ms in after.items())

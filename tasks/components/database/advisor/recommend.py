@@ -313,6 +313,7 @@ def _proved(work: _Work, planner: Planner, choice: Choice, names: Sequence[str])
     weighted = {one.id: one for one in choice.statements}
     _unslacken(choice)
     watch = Stopwatch(work.copy, reads, weighted, REHEARSAL_S)
+    choice.patience = lambda: not watch.over
     proof = Prover(watch, weighted, planner.indexes, choice).prove(names)
     return proof if proof.before else None
 

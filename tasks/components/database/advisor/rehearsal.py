@@ -29,6 +29,7 @@ from tasks.components.database.advisor.explain import nodes, plan_of, reason
 from tasks.components.database.advisor.mirror import Connection, Mirror, mirrored
 from tasks.components.database.advisor.processor import processor_ms
 from tasks.components.database.advisor.records import Index, PlanError, quoted
+from tasks.components.database.advisor.risk import at_risk
 from tasks.components.database.advisor.scratch import scratch_server
 from tasks.components.database.advisor.source import Name, Source
 from tasks.load.database.session import Session
@@ -67,6 +68,8 @@ class Timing:
     least_ms: float
     indexes: frozenset[str]
     """Names of the indexes in the last run's plan; of an index of a partition that of the whole table's."""
+    risk: float
+    """What the plan puts at risk (see risk.py), as a multiple of its cost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +128,11 @@ class Rehearsal:
         if warm:
             self._once(_TIMED, text, timeout_s, read_only=True)
         runs = [self._once(_TIMED, text, timeout_s, read_only=True) for _ in range(max(1, repeat))]
-        used = frozenset(self._whole.get(name, name) for name in plan_of(runs[-1].plan).indexes)
+        plan = runs[-1].plan
+        used = frozenset(self._whole.get(name, name) for name in plan_of(plan).indexes)
         times = [run.ms for run in runs]
-        return Timing(statistics.median(times), _rows(runs[-1].plan), len(runs), min(times), used)
+        risk = at_risk(plan) / max(float(plan["Total Cost"]), 1e-3)
+        return Timing(statistics.median(times), _rows(plan), len(runs), min(times), used, risk)
 
     def draw(self, text: str) -> list[tuple[str | None, ...]]:
         """Rows of a query that draws some by chance, the same ones each time; raises PlanError."""

@@ -22,10 +22,11 @@ _OVER = "the time for the rehearsal was over"
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A statement's milliseconds, and the indexes that its plans used."""
+    """A statement's milliseconds, its plans' indexes, and what they put at risk: a factor of its time."""
 
     ms: float
     indexes: frozenset[str]
+    risk: float = 1.0
 
 
 @dataclass
@@ -70,7 +71,8 @@ class Stopwatch:
                 self.unproved[one] = str(error)
                 continue
             used = frozenset[str]().union(*(run.indexes for run in runs))
-            found[one] = Seen(geometric_mean(max(run.ms, 1e-3) for run in runs), used)
+            risk = geometric_mean(run.risk for run in runs)
+            found[one] = Seen(geometric_mean(max(run.ms, 1e-3) for run in runs), used, risk)
         return found
 
     def _texts(self, statement: str) -> list[str]:
@@ -92,4 +94,4 @@ class Stopwatch:
             if _LATE not in str(error):
                 raise
             return Seen(timeout * 1e3, frozenset())
-        return Seen(timing.least_ms, timing.indexes)
+        return Seen(timing.least_ms, timing.indexes, 1 + timing.risk)
