@@ -2,8 +2,8 @@
 
 Estimates of joins are wrong by orders of magnitude (Leis et al., "How good are query optimizers, really?", 2015),
 mostly too low. A nested loop that looks each row up in an index then takes as many times longer as there are more
-rows. One that scans a table for each row takes a hundred times longer than a hash join would: the planner chose it for
-the one row that it expected. Such a plan promises what it may not keep.
+rows. One that scans a table for each row takes a hundred times longer than a hash join would: the planner chose it
+for the one row that it expected. Such a plan promises what it may not keep.
 """
 
 from __future__ import annotations

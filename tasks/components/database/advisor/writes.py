@@ -25,6 +25,9 @@ _FEW_IMAGES = 0.05
 _BETWEEN_CHECKPOINTS = 1.5
 """What the limit is multiplied by there: the pages that checkpoints bring make the WAL larger, and the share less."""
 
+_LEAST_RECORD = 100
+"""WAL bytes of a written row at least, its page not counted: a heap record and its share of the commit."""
+
 _LEAST_BYTES = 64 * 1024
 _CALLS = 3
 _ORDERED, _ORDERED_IMAGES = 0.9, 0.05
@@ -52,6 +55,8 @@ def wal_growth(
 
     All bytes are compared with all bytes, as the statements wrote them. Pages are written whole as often for the
     index as they were for the statements, fewer where its entries come in order, and none between checkpoints.
+    Where the statements were counted just after checkpoints whole pages are nearly all, and any index looks cheap:
+    the growth is at least two thirds of that of the records alone.
     """
     writers = _recurring(statements)
     total = sum(one.wal_bytes for one in writers)
@@ -63,9 +68,18 @@ def wal_growth(
         for use in _written(parsed.get(one.id), table)
     )
     added = entries * _entry_bytes(index, table)
-    share = 0.0 if between_checkpoints(statements) else _images_per_row(writers)
+    if between_checkpoints(statements):
+        return added / total
+    share = _images_per_row(writers)
     whole = min(entries * share * (_ORDERED_IMAGES if _in_order(index, table) else 1.0), size / _PAGE) * _IMAGE
-    return (added + whole) / total
+    return max((added + whole) / total, added / _records(writers) / _BETWEEN_CHECKPOINTS)
+
+
+def _records(writers: Sequence[Statement]) -> float:
+    """WAL bytes of the records alone: pages that were written whole are full of rows for the most part."""
+    images = sum(one.wal_images for one in writers) * _PAGE
+    rows = sum(one.rows for one in writers if one.writes)
+    return max(sum(one.wal_bytes for one in writers) - images, rows * _LEAST_RECORD)
 
 
 def between_checkpoints(statements: Sequence[Statement]) -> bool:
