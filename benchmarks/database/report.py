@@ -33,8 +33,8 @@ def _lines(results: Sequence[Result]) -> Iterator[str]:
     )
     yield (
         "Made by `python -m benchmarks.database`. PostgreSQL 18, planner settings as shipped; medians of five warm runs "
-        "(one, where a statement takes over a second). Rivals see the statements' values, the advisor only what "
-        "pg_stat_statements keeps."
+        "(one, where a statement takes over a second) in the better of two rounds. Rivals see the statements' values, "
+        "the advisor only what pg_stat_statements keeps."
     )
     for one in results:
         yield from _suite(one)
