@@ -82,8 +82,8 @@ class Prover:
         if self.proof.before:
             self.proof.after = dict(self.proof.before)
             self._round(names)
-            if (more := self._more()) and not self.watch.over:
-                self._round(more)
+            if not self.watch.over:
+                self._once_more()
         self.proof.unproved = self.watch.unproved
         return self.proof
 
@@ -101,10 +101,26 @@ class Prover:
         for statement in self.proof.harmed:
             self._heal(statement)
 
-    def _more(self) -> list[str]:
-        """What the choice takes beside the kept indexes now that it knows which ones do not pay."""
+    def _once_more(self) -> None:
+        """Prove what the choice takes beside the kept indexes, now that it knows sizes and what does not pay.
+
+        Where the time is over before all of it is judged, what was proved stands.
+        """
         self.choice.learn(self.proof.bytes)
-        return self.choice.more(self.proof.kept, without=self.proof.dropped)
+        names = self.choice.more(self.proof.kept, without=self.proof.dropped)
+        if not names:
+            return
+        proved = self.proof
+        self.proof = replace(
+            proved,
+            before=dict(proved.before),
+            after=dict(proved.after),
+            kept=list(proved.kept),
+            dropped=dict(proved.dropped),
+        )
+        self._round(names)
+        if self.watch.over:
+            self.proof = proved
 
     # --- what is measured ---
 
