@@ -8,7 +8,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -109,35 +110,32 @@ def _advice(url: str, rehearse: str, budget_mb: float | None) -> dict[str, Any]:
 def _variant(
     connection: psycopg.Connection[Any], server: PostgresServer, suite: Suite, definitions: Sequence[str]
 ) -> Variant:
-    before = _indexes(connection)
-    _build(connection, definitions)
-    new = {name: size for name, size in _indexes(connection).items() if name not in before}
-    times = {name: _timed(connection, text) for name, text in suite.statements.items()}
-    plans = {name: _plan(connection, text) for name, text in suite.statements.items()}
-    wal = {}
-    if suite.mix is not None:
-        wal = {setting: _wal(connection, server, suite, setting) for setting in ("off", "on")}
-    _drop(connection, new)
-    return Variant(times, plans, sum(new.values()), list(definitions), wal)
+    with _built(connection, definitions) as size:
+        times = {name: _timed(connection, text) for name, text in suite.statements.items()}
+        plans = {name: _plan(connection, text) for name, text in suite.statements.items()}
+        wal = {}
+        if suite.mix is not None:
+            wal = {setting: _wal(connection, server, suite, setting) for setting in ("off", "on")}
+    return Variant(times, plans, size, list(definitions), wal)
 
 
 def _again(connection: psycopg.Connection[Any], suite: Suite, one: Variant) -> Variant:
     """The same times once more, minutes later, the lesser ones: machines have slow minutes, no index makes one faster."""
-    before = _indexes(connection)
-    _build(connection, one.indexes)
-    times = {name: min(ms, _timed(connection, suite.statements[name])) for name, ms in one.ms.items()}
-    _drop(connection, _indexes(connection).keys() - before.keys())
+    with _built(connection, one.indexes):
+        times = {name: min(ms, _timed(connection, suite.statements[name])) for name, ms in one.ms.items()}
     return replace(one, ms=times)
 
 
-def _build(connection: psycopg.Connection[Any], definitions: Sequence[str]) -> None:
+@contextmanager
+def _built(connection: psycopg.Connection[Any], definitions: Sequence[str]) -> Iterator[int]:
+    """Indexes as long as the context lasts; their bytes."""
+    before = _indexes(connection)
     for one in definitions:
         connection.execute(one.encode())
     connection.execute("ANALYZE")
-
-
-def _drop(connection: psycopg.Connection[Any], names: Iterable[str]) -> None:
-    for name in names:
+    new = {name: size for name, size in _indexes(connection).items() if name not in before}
+    yield sum(new.values())
+    for name in new:
         connection.execute(f'DROP INDEX "{name}"'.encode())
 
 

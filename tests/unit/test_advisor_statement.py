@@ -193,6 +193,8 @@ def test_parameters_that_are_left_are_numbered_without_gaps_when_their_types_are
     (found,) = completed(given, types)
     assert asked == ["SELECT $2 || '7', $1 + $2"]
     assert found == Filled("SELECT 'a'::text || '7', '1'::int + 'a'::text", whole=True)
+    (part,) = completed(given, lambda _: ["integer", "no such type"])
+    assert part == Filled("SELECT $4 || '7', '1'::int + $4", whole=False)
 
 
 def test_a_list_of_thousands_is_cut_to_its_first_values() -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from statistics import geometric_mean
 
 from tasks.components.database.advisor.catalog import Catalog
 from tasks.components.database.advisor.fill import Filled, completed, guessed
@@ -135,7 +136,7 @@ class Planner:
         """
         today = self.risks.get(statement) or [0.0] * len(plans)
         costs = [plan.cost + max(0.0, at_risk(plan.root) - risk) for plan, risk in zip(plans, today, strict=True)]
-        return math.exp(math.fsum(math.log(max(cost, 1e-3)) for cost in costs) / len(costs))
+        return geometric_mean(max(cost, 1e-3) for cost in costs)
 
 
 @dataclass(frozen=True, slots=True)

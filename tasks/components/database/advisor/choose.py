@@ -125,9 +125,8 @@ class Choice:
 
     def more(self, chosen: Sequence[str], *, without: Collection[str]) -> list[str]:
         """What is worth its price beside a set that stays, and fits into the limits, the best first."""
-        moves = {move for move in self._moves if not move & set(without)}
-        self._rated = {move: self._net(chosen, move) for move in moves}
-        return [name for name in self._grown(list(chosen), moves) if name not in chosen]
+        moves = [move for move in self._moves if not move & set(without)]
+        return [name for name in self.regrown(chosen, moves) if name not in chosen]
 
     def learn(self, sizes: Mapping[str, int]) -> None:
         """Take measured bytes for estimated ones."""

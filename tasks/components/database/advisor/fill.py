@@ -143,19 +143,25 @@ def _completed(text: str, types: Callable[[str], Sequence[str]]) -> Filled:
     tree: Any = tree_of(text)
     left = list(holders(tree.stmts[0].stmt))
     numbers = sorted({one.param_ref.number for one in left})
-    for one in left:  # a server wants no gaps where values stand by now
-        one.param_ref.number = numbers.index(one.param_ref.number) + 1
-    kinds = types(postgast.deparse(tree))
+    kinds = dict(zip(numbers, types(_without_gaps(text, numbers)), strict=False))
     whole = True
     for one in left:
-        number = one.param_ref.number
-        kind = kinds[number - 1] if number <= len(kinds) else ""
+        kind = kinds.get(one.param_ref.number, "")
         value = "{}" if kind.endswith("[]") else _BY_NAME.get(kind)
         if value is None:
             whole = False
         else:
             put(one, value, kind)
-    return Filled(postgast.deparse(tree) if whole else text, whole)
+    return Filled(postgast.deparse(tree), whole)
+
+
+def _without_gaps(text: str, numbers: Sequence[int]) -> str:
+    """The text with its parameters numbered from 1: a server asks for those that values stand for by now, too."""
+    tree: Any = tree_of(text)
+    for one in holders(tree.stmts[0].stmt):
+        one.param_ref.number = numbers.index(one.param_ref.number) + 1
+    renumbered: str = postgast.deparse(tree)
+    return renumbered
 
 
 def guessed(one: Filled) -> list[Filled]:

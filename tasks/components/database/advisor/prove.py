@@ -8,6 +8,7 @@ can change whose plan used it: only they are timed again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from itertools import accumulate
 
@@ -67,18 +68,17 @@ class Prover:
     indexes: dict[str, Index]
     choice: Choice
     proof: Proof = field(default_factory=Proof)
-    _used: dict[str, frozenset[str]] = field(default_factory=dict)
-    _risks: dict[str, float] = field(default_factory=dict)
-    _weighed: dict[str, float] = field(default_factory=dict)
-    """Milliseconds of each statement now, times what its plans put at risk beyond what they did before."""
+    _first: Mapping[str, Seen] = field(default_factory=dict)
+    """Each statement as it was before."""
+    _now: dict[str, Seen] = field(default_factory=dict)
+    """Each statement as it was seen last."""
     _lost: dict[str, float] = field(default_factory=dict)
 
     def prove(self, names: Sequence[str]) -> Proof:
         """Build, time, and drop what does not pay."""
-        before = self.watch.time(self.watch.shortest_first())
-        self.proof.before = {one: seen.ms for one, seen in before.items()}
-        self._risks = {one: seen.risk for one, seen in before.items()}
-        self._weighed = dict(self.proof.before)
+        self._first = self.watch.time(self.watch.shortest_first())
+        self._now = dict(self._first)
+        self.proof.before = {one: seen.ms for one, seen in self._first.items()}
         if self.proof.before:
             self.proof.after = dict(self.proof.before)
             self._round(names)
@@ -110,14 +110,7 @@ class Prover:
         names = self.choice.more(self.proof.kept, without=self.proof.dropped)
         if not names:
             return
-        proved = self.proof
-        self.proof = replace(
-            proved,
-            before=dict(proved.before),
-            after=dict(proved.after),
-            kept=list(proved.kept),
-            dropped=dict(proved.dropped),
-        )
+        proved = deepcopy(self.proof)
         self._round(names)
         if self.watch.over:
             self.proof = proved
@@ -137,21 +130,23 @@ class Prover:
         for one, found in seen.items():
             if one in self.proof.before:
                 self.proof.after[one] = found.ms
-                self._weighed |= self._weigh({one: found})
-                self._used[one] = found.indexes
+                self._now[one] = found
         for one in self.watch.unproved.keys() & self.proof.before.keys():
             if self.watch.failed(one):
                 self.proof.before.pop(one)
                 self.proof.after.pop(one, None)
-                self._weighed.pop(one, None)
 
-    def _weigh(self, seen: Mapping[str, Seen]) -> dict[str, float]:
-        """Milliseconds as they are judged: what is put at risk anew counts as if it were lost."""
-        known = {one: found for one, found in seen.items() if one in self.proof.before}
-        return {one: found.ms * max(1.0, found.risk / self._risks[one]) for one, found in known.items()}
+    def _weighed(self, seen: Mapping[str, Seen] | None = None) -> dict[str, float]:
+        """Milliseconds as they are judged, now or with `seen`: what is put at risk anew counts as if it were lost."""
+        found = self._now | dict(seen or {})
+        risks = {one: found[one].risk / self._first[one].risk for one in self.proof.before}
+        return {one: found[one].ms * max(1.0, risk) for one, risk in risks.items()}
+
+    def _used(self, statement: str) -> frozenset[str]:
+        return self._now[statement].indexes if statement in self._now else frozenset()
 
     def _users(self, name: str) -> list[str]:
-        return [one for one in self.watch.shortest_first() if name in self._used.get(one, frozenset())]
+        return [one for one in self.watch.shortest_first() if name in self._used(one)]
 
     def _gain(self, after: Mapping[str, float], kept: Iterable[str]) -> float:
         """What times are worth by the rule that chose: measured ones, and predicted ones of what was not timed."""
@@ -190,7 +185,7 @@ class Prover:
         users = self._users(name)
         seen = self.watch.time(users)
         rest = [one for one in self.proof.kept if one != name]
-        lost = self._gain(self._weighed, self.proof.kept) - self._gain(self._weighed | self._weigh(seen), rest)
+        lost = self._gain(self._weighed(), self.proof.kept) - self._gain(self._weighed(seen), rest)
         insured = INSURANCE if self.choice.candidates[name].joins and seen else 0.0
         return _Trial(lost + insured, seen, self._all_timed(users, seen))
 
@@ -203,7 +198,7 @@ class Prover:
         if statement not in self.proof.harmed:
             return
         cures: list[tuple[float, str, _Trial]] = []
-        for name in sorted(self._used.get(statement, frozenset()) & set(self.proof.kept)):
+        for name in sorted(self._used(statement) & set(self.proof.kept)):
             if self.watch.over:
                 return
             trial = self._trial(name)
@@ -254,9 +249,9 @@ class Prover:
             return False
         users = self._users(name)
         seen = self.watch.time(users)
-        with_it = self._weighed | self._weigh(seen)
+        with_it = self._weighed(seen)
         kept = [one for one in self.proof.kept if one != name]
-        lost = self._gain(self._weighed, [*kept, name]) - self._gain(with_it, kept)
+        lost = self._gain(self._weighed(), [*kept, name]) - self._gain(with_it, kept)
         unsure = not self._all_timed(users, seen)
         unsure = unsure or any(slower(ms, self.proof.before[one]) for one, ms in with_it.items())
         gained = trial.lost - lost
@@ -318,11 +313,11 @@ class Prover:
         ):
             if self.watch.over:
                 return
-            before, why = dict(self._weighed), self.proof.dropped.get(name, "")
+            before, why = self._weighed(), self.proof.dropped.get(name, "")
             self._build(name)
             touched = self._touched([name])
             seen = {} if self._over_budget() else self.watch.time(touched)
-            after = before | self._weigh(seen)
+            after = self._weighed(seen)
             rest = [one for one in self.proof.kept if one != name]
             gained = self._gain(after, self.proof.kept) - self._gain(before, rest)
             worse = any(slower(ms, before[one]) for one, ms in after.items())
