@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -195,6 +196,21 @@ def test_parameters_that_are_left_are_numbered_without_gaps_when_their_types_are
     assert found == Filled("SELECT 'a'::text || '7', '1'::int + 'a'::text", whole=True)
     (part,) = completed(given, lambda _: ["integer", "no such type"])
     assert part == Filled("SELECT $4 || '7', '1'::int + $4", whole=False)
+
+
+def test_ranges_take_a_small_a_middle_and_a_large_share_each_beside_another_one() -> None:
+    text = "SELECT id FROM orders WHERE created_at > $1 AND created_at <= $2 AND total < $3"
+    quantiles = tuple(str(percent) for percent in range(101))
+    days, total = Values("numeric", (), quantiles), Values("numeric", (), quantiles)
+    columns = {(("public", "orders"), "created_at"): days, (("public", "orders"), "total"): total}
+    found = [re.findall(r"'(\d+)'", one.text) for one in filled(text, parse(text, CATALOG), columns)]
+    shares = [(int(end) - int(start), int(below)) for start, end, below in found]
+    assert (
+        sorted(days for days, _ in shares)
+        == sorted(below for _, below in shares)
+        == pytest.approx([2, 10, 40], abs=1)
+    )
+    assert all(abs(days - below) > 2 for days, below in shares)
 
 
 def test_a_list_of_thousands_is_cut_to_its_first_values() -> None:

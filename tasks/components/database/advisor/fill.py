@@ -1,8 +1,9 @@
 """Values in the place of `$n`, so that plans and rehearsals know how many rows a statement means.
 
 pg_stat_statements keeps no values. They are drawn from the statistics of the column that a parameter is compared
-with: common ones for equality, neighbouring quantiles for ranges. A generic plan would take a third of the table for
-every range instead. The values are personal data: texts with them are planned and run, never shown.
+with: common ones for equality, quantiles for ranges, of which each variant takes another share of the rows. A
+generic plan would take a third of the table for every range instead. The values are personal data: texts with them
+are planned and run, never shown.
 """
 
 from __future__ import annotations

@@ -17,6 +17,10 @@ STATEMENT_S, LEAST_S = 20.0, 5.0
 
 _LATE = "statement timeout"
 _SHORT_MS, _QUICK_MS, _SLOW_MS = 20.0, 200.0, 1_000.0
+_VARIANTS = 3
+_ONCE = 1 / 6
+"""Share of the time in which every statement shall have been timed once: slow ones are run with fewer variants."""
+
 _OVER = "the time for the rehearsal was over"
 
 
@@ -80,18 +84,29 @@ class Stopwatch:
         texts = [one.text for one in self.texts[statement] if one.whole]
         if not texts:
             raise PlanError("not all of its parameters are known")
-        mean = self.statements[statement].mean_ms
-        return texts[: 3 if mean < _QUICK_MS else 2 if mean < _SLOW_MS else 1]
+        mean_ms = self.statements[statement].mean_ms
+        mine_ms = 1e3 * _ONCE * self.seconds / len(self.texts)
+        each_ms = mean_ms * (_repeats(mean_ms) + _warmed(mean_ms))
+        return texts[: max(1, min(_VARIANTS, int(mine_ms / max(each_ms, 1e-3))))]
 
     def _run(self, text: str, statement: str) -> Seen:
         """One text's least milliseconds; a run that is cut off took at least its time limit, and counts with that."""
         mean_ms = self.statements[statement].mean_ms
         timeout = min(STATEMENT_S, max(LEAST_S, 4 * mean_ms / 1e3))
-        repeat = 3 if mean_ms < _SHORT_MS else 2 if mean_ms < _QUICK_MS else 1  # processor time hardly varies
         try:
-            timing = self.copy.run(text, timeout_s=timeout, repeat=repeat, warm=mean_ms < _SLOW_MS)
+            timing = self.copy.run(text, timeout_s=timeout, repeat=_repeats(mean_ms), warm=_warmed(mean_ms))
         except PlanError as error:
             if _LATE not in str(error):
                 raise
             return Seen(timeout * 1e3, frozenset())
         return Seen(timing.least_ms, timing.indexes, 1 + timing.risk)
+
+
+def _repeats(mean_ms: float) -> int:
+    """Runs that are timed: processor time hardly varies."""
+    return 3 if mean_ms < _SHORT_MS else 2 if mean_ms < _QUICK_MS else 1
+
+
+def _warmed(mean_ms: float) -> bool:
+    """Whether a run before them warms the cache."""
+    return mean_ms < _SLOW_MS

@@ -15,7 +15,10 @@ LISTED = 4
 _BEGINNING, _PART = 4, 6
 """Characters of a value that a LIKE looks for at its beginning, and within."""
 
-_RANGE = {"both": (0.45, 0.55), "low": 0.9, "high": 0.1}
+_BELOW, _ABOVE = frozenset({"<", "<="}), frozenset({">", ">="})
+
+_SHARES = (0.1, 0.4, 0.02)
+"""Shares of the rows that ranges take: another one in each variant, and another one of the next column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ def literals(
     """A value and its type for each parameter whose column has statistics."""
     found: dict[int, tuple[str, str | None]] = {}
     seen: Counter[tuple[Name, str]] = Counter()
+    ranged = _ranged(parameters)
     for number, one in sorted(parameters.items()):
         column = one.table.full_name, one.column
         known = columns.get(column)
@@ -65,8 +69,11 @@ def literals(
         value = None
         if known is not None and example is not None:
             value = _drawn(one, [example, *(row[number] for row in drawn if number in row)], variant)
+        elif known is not None and one.operator in _BELOW | _ABOVE:
+            share = _SHARES[(variant + ranged.index(column)) % len(_SHARES)]
+            value = known.quantile(_bound(one, parameters, share))
         elif known is not None:
-            value = _value(one, parameters, known, variant)
+            value = _value(one, known, variant)
         if known is not None and value is not None:
             pattern = "~~" in one.operator
             kind = f"{known.type}[]" if one.operator == ANY else known.type
@@ -81,22 +88,29 @@ def _drawn(one: Parameter, examples: Sequence[str], variant: int) -> str | None:
     return _array(list(dict.fromkeys(examples))[:LISTED]) if one.operator == ANY else examples[0]
 
 
-def _value(one: Parameter, parameters: Mapping[int, Parameter], known: Values, variant: int) -> str | None:
+def _value(one: Parameter, known: Values, variant: int) -> str | None:
     if "~~" in one.operator:
         return _pattern(known.equal(variant), within=variant == 0 or one.operator != "~~")
     if one.operator == ANY:
         return _array(known.equal(place) for place in range(LISTED))
-    if one.operator == "<>":
-        return known.equal(2)
-    if one.operator[0] not in "<>":
-        return known.equal(variant)
-    others = {
-        two.operator[0] for two in parameters.values() if (two.table, two.column) == (one.table, one.column)
-    } - {one.operator[0]}
-    low = one.operator[0] == ">"
-    if {"<", ">"} & others:
-        return known.quantile(_RANGE["both"][0 if low else 1])  # type: ignore[index] # the pair
-    return known.quantile(_RANGE["low" if low else "high"])  # type: ignore[arg-type] # one of the numbers
+    return known.equal(_RARE if one.operator == "<>" else variant)
+
+
+def _ranged(parameters: Mapping[int, Parameter]) -> list[tuple[Name, str]]:
+    """The columns of which parameters take a range, in the order of the text."""
+    found = (one for _, one in sorted(parameters.items()) if one.operator in _BELOW | _ABOVE)
+    return list(dict.fromkeys((one.table.full_name, one.column) for one in found))
+
+
+def _bound(one: Parameter, parameters: Mapping[int, Parameter], share: float) -> float:
+    """The quantile at which a range that takes so much of a column's rows begins or ends."""
+    low = one.operator in _ABOVE
+    other = _BELOW if low else _ABOVE
+    if any(
+        two.operator in other for two in parameters.values() if (two.table, two.column) == (one.table, one.column)
+    ):
+        return 0.5 - share / 2 if low else 0.5 + share / 2
+    return 1 - share if low else share
 
 
 def _array(values: Iterable[str | None]) -> str | None:
