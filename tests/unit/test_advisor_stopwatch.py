@@ -27,7 +27,7 @@ class Copy:
         return Timing(self.mean_ms, 1, repeat, self.mean_ms, frozenset(), 1.0)
 
 
-@pytest.mark.parametrize(("mean_ms", "variants"), [(0.0, 3), (5.0, 3), (40.0, 3), (150.0, 1), (2_000.0, 1)])
+@pytest.mark.parametrize(("mean_ms", "variants"), [(0.0, 3), (5.0, 3), (40.0, 2), (150.0, 1), (2_000.0, 1)])
 def test_slow_statements_are_timed_with_fewer_values(mean_ms: float, variants: int) -> None:
     copy: Any = Copy(mean_ms)
     names = [str(number) for number in range(30)]
@@ -35,4 +35,4 @@ def test_slow_statements_are_timed_with_fewer_values(mean_ms: float, variants: i
     watch = Stopwatch(copy, dict.fromkeys(names, TEXTS), weighted, seconds=90.0)
     assert len(watch.time(names)) == len(names)
     assert len(copy.texts) == variants
-    assert variants == 1 or copy.spent_ms <= 90_000 / 6
+    assert variants == 1 or copy.spent_ms <= 90_000 / 10

@@ -18,8 +18,8 @@ STATEMENT_S, LEAST_S = 20.0, 5.0
 _LATE = "statement timeout"
 _SHORT_MS, _QUICK_MS, _SLOW_MS = 20.0, 200.0, 1_000.0
 _VARIANTS = 3
-_ONCE = 1 / 6
-"""Share of the time in which every statement shall have been timed once: slow ones are run with fewer variants."""
+_ONCE = 1 / 10
+"""Share of the time in which each statement shall have been timed once: slow ones are run with fewer variants."""
 
 _OVER = "the time for the rehearsal was over"
 
