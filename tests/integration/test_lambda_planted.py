@@ -418,7 +418,7 @@ def test_a_thousand_functions_behind_a_throttle_take_calls_in_proportion() -> No
 
 def test_figures_of_aws_stand_beside_ours() -> None:
     with emulator("--compute-optimizer", "--lambda-insights") as target:
-        found = run(target, short())
+        found = run(target, short(**{"lambda_functions.days": "7"}))
     traced = f"{FUNCTION_PREFIX}orders-create"
     theirs, ours = (found.measurements[f"lambda.cold_start.{name}", traced] for name in ("insights", "p95"))
     assert theirs.value == pytest.approx(ours.value, rel=0.02)
