@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tasks.components.database.advisor.source import Name
@@ -15,7 +15,7 @@ LISTED = 4
 _BEGINNING, _PART = 4, 6
 """Characters of a value that a LIKE looks for at its beginning, and within."""
 
-_BELOW, _ABOVE = frozenset({"<", "<="}), frozenset({">", ">="})
+_RANGES = frozenset({"<", "<=", ">", ">="})
 
 _SHARES = (0.1, 0.4, 0.02)
 """Shares of the rows that ranges take: another one in each variant, and another one of the next column."""
@@ -69,9 +69,9 @@ def literals(
         value = None
         if known is not None and example is not None:
             value = _drawn(one, [example, *(row[number] for row in drawn if number in row)], variant)
-        elif known is not None and one.operator in _BELOW | _ABOVE:
-            share = _SHARES[(variant + ranged.index(column)) % len(_SHARES)]
-            value = known.quantile(_bound(one, parameters, share))
+        elif known is not None and one.operator in _RANGES:
+            share = _SHARES[(variant + list(ranged).index(column)) % len(_SHARES)]
+            value = known.quantile(_bound(one.operator[0], ranged[column], share))
         elif known is not None:
             value = _value(one, known, variant)
         if known is not None and value is not None:
@@ -96,21 +96,20 @@ def _value(one: Parameter, known: Values, variant: int) -> str | None:
     return known.equal(_RARE if one.operator == "<>" else variant)
 
 
-def _ranged(parameters: Mapping[int, Parameter]) -> list[tuple[Name, str]]:
-    """The columns of which parameters take a range, in the order of the text."""
-    found = (one for _, one in sorted(parameters.items()) if one.operator in _BELOW | _ABOVE)
-    return list(dict.fromkeys((one.table.full_name, one.column) for one in found))
+def _ranged(parameters: Mapping[int, Parameter]) -> dict[tuple[Name, str], set[str]]:
+    """The columns of which parameters take a range, in the order of the text, and which ends they give: "<", ">"."""
+    found: dict[tuple[Name, str], set[str]] = {}
+    for _, one in sorted(parameters.items()):
+        if one.operator in _RANGES:
+            found.setdefault((one.table.full_name, one.column), set()).add(one.operator[0])
+    return found
 
 
-def _bound(one: Parameter, parameters: Mapping[int, Parameter], share: float) -> float:
-    """The quantile at which a range that takes so much of a column's rows begins or ends."""
-    low = one.operator in _ABOVE
-    other = _BELOW if low else _ABOVE
-    if any(
-        two.operator in other for two in parameters.values() if (two.table, two.column) == (one.table, one.column)
-    ):
-        return 0.5 - share / 2 if low else 0.5 + share / 2
-    return 1 - share if low else share
+def _bound(end: str, ends: Collection[str], share: float) -> float:
+    """The quantile that is one end of a range which takes so much of a column's rows."""
+    if len(ends) > 1:
+        return 0.5 + share / 2 if end == "<" else 0.5 - share / 2
+    return share if end == "<" else 1 - share
 
 
 def _array(values: Iterable[str | None]) -> str | None:
