@@ -27,7 +27,7 @@ from pydantic import TypeAdapter, ValidationError
 from storage.errors import DamagedFileError, StorageError
 from storage.history_records import HistoryRun
 from storage.history_rows import ROWS
-from storage.parquet import Store
+from storage.parquet import Store, in_arrow
 from storage.runs import RunFolder
 
 HISTORY = "performance-history"
@@ -54,12 +54,12 @@ class Segment:
     def rows(self, metrics: Collection[str] | None = None) -> pa.Table:
         """Its rows, of some metrics only: other row groups are not decoded."""
         chosen: Any = None if metrics is None else [("metric", "in", sorted(metrics))]
-        table: pa.Table = pq.read_table(pa.BufferReader(self.content), columns=ROWS.names, filters=chosen)
+        table: pa.Table = pq.read_table(in_arrow(self.content), columns=ROWS.names, filters=chosen)
         return table.replace_schema_metadata(None)
 
     def metrics(self) -> set[str]:
         """Names of the metrics in it."""
-        column = pq.read_table(pa.BufferReader(self.content), columns=["metric"]).column("metric")
+        column = pq.read_table(in_arrow(self.content), columns=["metric"]).column("metric")
         return {str(name) for name in column.unique().to_pylist()}
 
 
@@ -113,7 +113,7 @@ def load(store: Store, environment: str, name: str) -> Segment:
     if match is None or checksum(content) != match["sum"]:
         raise DamagedFileError(f"{store.path(path)} is not what was written: its checksum differs")
     try:
-        metadata = pq.read_schema(pa.BufferReader(content)).metadata or {}
+        metadata = pq.read_schema(in_arrow(content)).metadata or {}
         version = int(metadata[b"hasivu_history_version"])
         if version > VERSION:
             raise DamagedFileError(f"{store.path(path)} has history version {version}; this program reads {VERSION}")
