@@ -43,7 +43,7 @@ MEASUREMENTS = pa.schema(_COLUMNS)
 """Schema of measurements.parquet, the rows of history."""
 
 
-def in_arrow(content: bytes) -> pa.BufferReader:
+def in_arrow(content: bytes) -> pa.NativeFile:
     """A copy in Arrow's own memory, for Arrow to read.
 
     Its threads may hold what they read a moment longer than the program lives, and giving back memory of Python then
