@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -18,6 +19,7 @@ import pytest
 from storage.errors import NotMeasuredError
 from tasks.components.database.advisor import catalog as catalogs
 from tasks.components.database.advisor import rehearsal
+from tasks.components.database.advisor.alike import take_nearest
 from tasks.components.database.advisor.ask import Planner
 from tasks.components.database.advisor.case import Case
 from tasks.components.database.advisor.processor import processor_ms
@@ -100,6 +102,25 @@ def test_values_that_are_drawn_meet_in_the_data(server: Database, copy: Rehearsa
     assert copy.draw("SELECT random()") == copy.draw("SELECT random()")
     with pytest.raises(PlanError):
         copy.draw("SELECT pg_sleep(10)")
+
+
+@pytest.mark.parametrize("share", [0.02, 0.7])
+def test_values_are_taken_with_which_a_statement_works_as_it_was_counted(
+    server: Database, copy: Rehearsal, share: float
+) -> None:
+    text = "SELECT o.id FROM orders o JOIN customers c ON c.id = o.customer_id WHERE o.total < {} ORDER BY c.email"
+    real = text.format(f"(SELECT percentile_disc({share}) WITHIN GROUP (ORDER BY total) FROM orders)")
+    ran = copy.run(real, timeout_s=10, repeat=1)
+    once = Statement("q", text.format("$1"), 1.0, ran.median_ms, rows=ran.rows, blocks=ran.blocks)
+    with session(server.analysis) as source:
+        case = Case.of(catalogs.read(source), [replace(once, calls=0.0)], source)
+        take_nearest(case, copy, 10)
+        uncounted = [copy.run(one.text, timeout_s=10, repeat=1).rows for one in case.texts["q"]]
+        case = Case.of(catalogs.read(source), [once], source)
+    take_nearest(case, copy, 10)
+    counted = [copy.run(one.text, timeout_s=10, repeat=1).rows for one in case.texts["q"]]
+    assert all(ran.rows / 2.5 < rows < ran.rows * 2.5 for rows in counted), counted
+    assert any(not ran.rows / 2.5 < rows < ran.rows * 2.5 for rows in uncounted), uncounted
 
 
 def test_values_of_fixed_length_are_whole_and_every_parameter_has_one(server: Database) -> None:

@@ -257,3 +257,9 @@ def test_the_first_part_of_a_sum_is_a_value_of_the_column() -> None:
     columns = {(("public", "orders"), "total"): Values("integer", (), tuple(str(one) for one in range(100)))}
     given = filled(text, parse(text, CATALOG), columns)
     assert all(one.whole for one in given), "the offset is a number, whatever is not known of it"
+
+
+def test_a_statement_gives_as_many_rows_as_it_gave_and_a_part_of_it_a_page() -> None:
+    text = "SELECT id FROM orders WHERE user_id IN (SELECT id FROM users LIMIT $1) ORDER BY id LIMIT $2 OFFSET $3"
+    (one,) = filled(text, parse(text, CATALOG), {}, limit=500)
+    assert re.findall(r"(LIMIT|OFFSET) \D*(\d+)", one.text) == [("LIMIT", "20"), ("LIMIT", "500"), ("OFFSET", "0")]

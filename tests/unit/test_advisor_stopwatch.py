@@ -24,7 +24,7 @@ class Copy:
     def run(self, text: str, *, timeout_s: float, repeat: int, warm: bool) -> Timing:
         self.texts.add(text)
         self.spent_ms += self.mean_ms * (repeat + warm)
-        return Timing(self.mean_ms, 1, repeat, self.mean_ms, frozenset(), 1.0)
+        return Timing(self.mean_ms, 1, repeat, self.mean_ms, frozenset(), 1.0, 10.0)
 
 
 @pytest.mark.parametrize(("mean_ms", "variants"), [(0.0, 3), (5.0, 3), (40.0, 2), (150.0, 1), (2_000.0, 1)])

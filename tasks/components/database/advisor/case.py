@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -37,6 +38,8 @@ class Case:
     refused: dict[str, str] = field(default_factory=dict)
     """Statements that could not be read, and why."""
     columns: Columns = field(default_factory=dict)
+    drawn: dict[str, list[dict[int, str]]] = field(default_factory=dict)
+    """Rows of values that meet in the data, by parameter."""
     typed: dict[str, str] = field(default_factory=dict)
     """Texts without values, with casts where the server could not tell a parameter's type."""
 
@@ -58,7 +61,7 @@ class Case:
         for one in case.relevant:
             parsed = case.parsed[one.id]
             case.typed[one.id] = typed(one.text, fill.types_of(parsed, case.columns))
-            case.texts[one.id] = fill.filled(one.text, parsed, case.columns)
+            case.texts[one.id] = case.filled(one)
         return case
 
     def draw(self, ask: Callable[[str], Sequence[Sequence[str | None]]], patience: Callable[[], bool]) -> None:
@@ -70,7 +73,14 @@ class Case:
             blocks = [_asked(query, ask) for query in draws(one.text, parsed.parameters, self.catalog)]
             rows = [dict(chain(*(row.items() for row in met))) for met in zip_longest(*blocks, fillvalue={})]
             if rows:
-                self.texts[one.id] = fill.filled(one.text, parsed, self.columns, drawn=rows)
+                self.drawn[one.id] = rows
+                self.texts[one.id] = self.filled(one)
+
+    def filled(self, one: Statement, variants: int = 3) -> list[Filled]:
+        """A statement's text with so many sets of values, drawn ones where there are any."""
+        rows = self.drawn.get(one.id, ())
+        limit = max(fill.LIMIT, math.ceil(one.rows / one.calls)) if one.calls else fill.LIMIT
+        return fill.filled(one.text, self.parsed[one.id], self.columns, variants=variants, drawn=rows, limit=limit)
 
     @property
     def relevant(self) -> list[Statement]:

@@ -24,7 +24,7 @@ from tasks.components.database.advisor.uses import Parameter, Parsed
 from tasks.components.database.advisor.values import LISTED, Columns, Drawn, Values, literals
 from tasks.load.database.session import QueryError, Session
 
-LIMIT, OFFSET = "20", "0"
+LIMIT, OFFSET = 20, "0"
 _GUESSES: tuple[int | str, ...] = (1, "1", "a", "2024-01-01")
 SQUASHED = "/*, ... */"
 """How pg_stat_statements of PostgreSQL 18 shortens a list of constants."""
@@ -118,11 +118,16 @@ class Filled:
     whole: bool
 
 
-def filled(text: str, parsed: Parsed, columns: Columns, *, variants: int = 3, drawn: Drawn = ()) -> list[Filled]:
-    """The statement with values, in up to so many variants; a text without parameters as it is."""
+def filled(
+    text: str, parsed: Parsed, columns: Columns, *, variants: int = 3, drawn: Drawn = (), limit: int = LIMIT
+) -> list[Filled]:
+    """The statement with values, in up to so many variants; a text without parameters as it is.
+
+    `limit` stands for a parameter that limits the rows of the whole statement.
+    """
     if "$" not in text:
         return [Filled(text, whole=True)]
-    found = [_filled(text, parsed, columns, variant, drawn) for variant in range(variants)]
+    found = [_filled(text, parsed, columns, variant, drawn, limit=limit) for variant in range(variants)]
     return list(dict.fromkeys(found))
 
 
@@ -179,15 +184,16 @@ def guessed(one: Filled) -> list[Filled]:
     return found
 
 
-def _filled(text: str, parsed: Parsed, columns: Columns, variant: int, drawn: Drawn) -> Filled:
+def _filled(text: str, parsed: Parsed, columns: Columns, variant: int, drawn: Drawn, *, limit: int) -> Filled:
     tree: Any = tree_of(text)
     known = literals(parsed.parameters, columns, variant, drawn)
     cast_by_place(tree, types_of(parsed, columns))
     expressions = {number: one.expression for number, one in parsed.parameters.items() if one.expression}
+    whole = inner(tree.stmts[0].stmt)
     for node in list(walk(tree.stmts[0].stmt)):
         kind = type(node).__name__
         if kind == "SelectStmt":
-            _limit(node)
+            _limit(node, limit if node is whole else LIMIT)
         elif kind == "A_Expr" and SQUASHED in text:
             _lengthen(node, parsed.parameters, columns)
         elif kind == "TypeCast":
@@ -206,8 +212,8 @@ def _filled(text: str, parsed: Parsed, columns: Columns, variant: int, drawn: Dr
     return Filled(postgast.deparse(tree), whole=not left)
 
 
-def _limit(node: Any) -> None:
-    for field, value in (("limit_count", LIMIT), ("limit_offset", OFFSET)):
+def _limit(node: Any, limit: int) -> None:
+    for field, value in (("limit_count", str(limit)), ("limit_offset", OFFSET)):
         if node.HasField(field):
             for holder in holders(getattr(node, field)):
                 put(holder, value, "int8")

@@ -12,6 +12,7 @@ from typing import Literal
 from storage.errors import NotMeasuredError
 from tasks.components.database.advisor import catalog as catalogs
 from tasks.components.database.advisor import workload, writes
+from tasks.components.database.advisor.alike import take_nearest
 from tasks.components.database.advisor.ask import Planner, unused, useful
 from tasks.components.database.advisor.case import Case
 from tasks.components.database.advisor.choose import PRICE, PRICE_IN_BUDGET, WAL_GROWTH, Candidate, Choice, Weighted
@@ -40,8 +41,9 @@ PAIRS = 2_000
 """Pairs of a statement and a candidate that are all rated: with more of them, those that the planner never takes are
 left out before."""
 
-COPY_S, DRAW_S, REHEARSAL_S = 120.0, 20.0, 90.0
-"""Time for the copy of the rows, for values from it, and for what is timed on it."""
+COPY_S, DRAW_S, ALIKE_S, REHEARSAL_S = 120.0, 20.0, 10.0, 80.0
+"""Time for the copy of the rows, for values from it, for which of them are like the real ones, and for what is timed
+on it."""
 
 _SEVERITY, _SLACK = 0.4, 1.2
 """Prices and budget of the first choice where a rehearsal judges again by the clock: it sees more than it keeps."""
@@ -113,6 +115,7 @@ def _recommend(session: Session, options: Options) -> Advice:
         work = _Work(case, options, copy)
         if copy is not None:
             case.draw(copy.draw, _patience(DRAW_S))
+            take_nearest(case, copy, ALIKE_S)
         planner = Planner(whatif, dict(case.texts), case.typed)
         choice = _choice(planner, work)
         names = choice.choose()

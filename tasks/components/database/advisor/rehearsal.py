@@ -25,7 +25,7 @@ import psycopg
 
 from deployments.hosting.folders import cache_folder
 from storage.errors import NotMeasuredError
-from tasks.components.database.advisor.explain import nodes, plan_of, reason
+from tasks.components.database.advisor.explain import nodes, parameter_types, plan_of, reason
 from tasks.components.database.advisor.mirror import Connection, Mirror, mirrored
 from tasks.components.database.advisor.processor import processor_ms
 from tasks.components.database.advisor.records import Index, PlanError, quoted
@@ -50,7 +50,7 @@ _SHOWN: LiteralString = """
 WITH RECURSIVE tree AS (SELECT %s AS shown, %s::regclass::oid AS oid
   UNION ALL SELECT t.shown, h.inhrelid FROM tree t JOIN pg_inherits h ON h.inhparent = t.oid)
 UPDATE pg_catalog.pg_index SET indisvalid = tree.shown FROM tree WHERE indexrelid = tree.oid"""
-_TIMED: LiteralString = "EXPLAIN (ANALYZE, TIMING OFF, SERIALIZE TEXT, FORMAT JSON) "
+_TIMED: LiteralString = "EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, SERIALIZE TEXT, FORMAT JSON) "
 _WRITTEN: LiteralString = "EXPLAIN (ANALYZE, WAL, TIMING OFF, FORMAT JSON) "
 
 
@@ -70,6 +70,8 @@ class Timing:
     """Names of the indexes in the last run's plan; of an index of a partition that of the whole table's."""
     risk: float
     """What the plan puts at risk (see risk.py), as a multiple of its cost."""
+    blocks: float
+    """Blocks of tables and indexes that the last run looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,12 @@ class Rehearsal:
         used = frozenset(self._whole.get(name, name) for name in plan_of(plan).indexes)
         times = [run.ms for run in runs]
         risk = at_risk(plan) / max(float(plan["Total Cost"]), 1e-3)
-        return Timing(statistics.median(times), _rows(plan), len(runs), min(times), used, risk)
+        blocks = float(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
+        return Timing(statistics.median(times), _rows(plan), len(runs), min(times), used, risk, blocks)
+
+    def types(self, text: str) -> list[str]:
+        """The types of a text's parameters, by number; raises PlanError."""
+        return parameter_types(self._connection, text)
 
     def draw(self, text: str) -> list[tuple[str | None, ...]]:
         """Rows of a query that draws some by chance, the same ones each time; raises PlanError."""

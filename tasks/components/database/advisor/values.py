@@ -20,6 +20,9 @@ _RANGES = frozenset({"<", "<=", ">", ">="})
 _SHARES = (0.1, 0.4, 0.02)
 """Shares of the rows that ranges take: another one in each variant, and another one of the next column."""
 
+_MORE = (0.7, 0.2, 0.1, 0.4, 0.02)
+"""The same of further variants, in other pairs."""
+
 
 @dataclass(frozen=True, slots=True)
 class Values:
@@ -70,7 +73,7 @@ def literals(
         if known is not None and example is not None:
             value = _drawn(one, [example, *(row[number] for row in drawn if number in row)], variant)
         elif known is not None and one.operator in _RANGES:
-            share = _SHARES[(variant + list(ranged).index(column)) % len(_SHARES)]
+            share = _share(variant, list(ranged).index(column))
             value = known.quantile(_bound(one.operator[0], ranged[column], share))
         elif known is not None:
             value = _value(one, known, variant)
@@ -103,6 +106,13 @@ def _ranged(parameters: Mapping[int, Parameter]) -> dict[tuple[Name, str], set[s
         if one.operator in _RANGES:
             found.setdefault((one.table.full_name, one.column), set()).add(one.operator[0])
     return found
+
+
+def _share(variant: int, place: int) -> float:
+    """The share of its rows that the range of a column takes, by its place among those with ranges."""
+    if variant < len(_SHARES):
+        return _SHARES[(variant + place) % len(_SHARES)]
+    return _MORE[(variant - len(_SHARES) + 2 * place) % len(_MORE)]
 
 
 def _bound(end: str, ends: Collection[str], share: float) -> float:

@@ -44,6 +44,8 @@ class Statement:
     cancelled: float = 0.0
     wal_images: float = 0.0
     """Whole pages that its WAL bytes hold: the first change of each after a checkpoint."""
+    blocks: float = 0.0
+    """Blocks of tables and indexes that its executions looked at, in the cache or beyond."""
 
     @property
     def mean_ms(self) -> float:
@@ -85,6 +87,7 @@ def of_server(session: Session) -> tuple[list[Statement], str]:
         f"min(left(s.query, {_TEXT_LIMIT})) AS text, sum(s.calls)::float8 AS calls, "
         "sum(s.total_exec_time + s.total_plan_time)::float8 AS total_ms, sum(s.rows)::float8 AS rows, "
         "sum(s.wal_bytes)::float8 AS wal, sum(s.wal_fpi)::float8 AS images, "
+        "sum(s.shared_blks_hit + s.shared_blks_read)::float8 AS blocks, "
         "greatest(0, sum(s.plans - s.calls))::float8 AS cancelled "
         f"{counted} AND s.queryid IS NOT NULL GROUP BY s.queryid ORDER BY 4 DESC"
     )
@@ -105,6 +108,7 @@ def of_server(session: Session) -> tuple[list[Statement], str]:
             row["wal"],
             row["cancelled"],
             row["images"],
+            row["blocks"],
         )
         for row in rows
         if row["text"] and MARK not in row["text"] and _DML.match(row["text"])
@@ -150,6 +154,7 @@ def _merged(statements: Sequence[Statement]) -> list[Statement]:
                 wal_bytes=before.wal_bytes + one.wal_bytes,
                 cancelled=before.cancelled + one.cancelled,
                 wal_images=before.wal_images + one.wal_images,
+                blocks=before.blocks + one.blocks,
             )
         )
     return sorted(found.values(), key=lambda one: -one.total_ms)

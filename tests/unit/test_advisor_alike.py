@@ -1,0 +1,33 @@
+"""Which guesses are taken: those that work as the record says, where the record can tell."""
+
+from __future__ import annotations
+
+from tasks.components.database.advisor.alike import TAKEN, Work, nearest
+
+
+def of_rows(*rows: float) -> list[Work]:
+    return [Work(9_000, one, 60.0) for one in rows]
+
+
+def test_the_guess_that_works_like_the_record_is_taken_before_the_others() -> None:
+    assert nearest(of_rows(10, 300, 9_000), Work(9_000, 320, 60.0)) == [1]
+    assert nearest([Work(1_000, 1, 5.0), Work(80_000, 1, 70.0)], Work(84_000, 1, 72.0)) == [1]
+
+
+def test_guesses_as_near_as_the_nearest_are_taken_too_in_the_order_of_their_distance() -> None:
+    assert nearest(of_rows(550, 10, 330, 470), Work(9_000, 320, 60.0)) == [2, 3, 0]
+
+
+def test_of_alike_guesses_the_first_ones_are_taken() -> None:
+    assert nearest(of_rows(330, 325, 320, 315, 310), Work(9_000, 320, 60.0)) == list(range(TAKEN))
+
+
+def test_a_figure_that_no_guess_comes_near_says_nothing() -> None:
+    rebuilt = [Work(90, 10, 60.0), Work(200, 300, 60.0)]  # the table was vacuumed since: once it had 50,000 pages
+    assert nearest(rebuilt, Work(50_000, 10, 60.0)) == [0]
+    assert nearest(of_rows(10, 300, 9_000), Work(9_000, 1e6, 60.0)) == [0, 1, 2]
+
+
+def test_half_the_time_for_the_same_work_is_another_machine() -> None:
+    slower = [Work(9_000, 20, 120.0), Work(9_000, 45, 60.0)]
+    assert nearest(slower, Work(9_000, 20, 60.0))[0] == 0
