@@ -17,7 +17,7 @@ from tasks.components.database.advisor.records import Index
 LOGS = 0.7
 """Weight of the logarithms of speed-ups; the share of total time that is saved has the rest."""
 
-PRICE, PRICE_IN_BUDGET = 4.0, 2.0
+PRICE, PRICE_IN_BUDGET = 4.0, 0.7
 """Gain that an index as large as all tables must bring; where the caller named a budget, that is the limit first."""
 
 INSURANCE = 1.0
