@@ -83,7 +83,8 @@ def take_nearest(case: Case, copy: Copy, seconds: float) -> None:
     counted.sort(key=lambda one: (one.mean_ms, one.id))
     for done, one in enumerate(counted):
         mine_ms = 1e3 * (end - time.monotonic()) / (len(counted) - done)
-        guesses = _guesses(case, copy, one)[: int(mine_ms / max(one.mean_ms, 1.0))]
+        many = int(mine_ms / max(one.mean_ms, 1.0))
+        guesses = _guesses(case, copy, one)[:many] if many > 1 else []
         if len(guesses) > 1:
             case.texts[one.id] = _nearest(copy, one, guesses)
 
