@@ -60,7 +60,7 @@ class Counts:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "runs"), [(10.0, {"quick": 5, "slow": 2}), (0.05, {"quick": 5}), (0.0, {}), (-5.0, {})]
+    ("seconds", "runs"), [(10.0, {"quick": 6, "slow": 2}), (0.05, {"quick": 6}), (0.0, {}), (-5.0, {})]
 )
 def test_slow_statements_have_fewer_guesses_and_nothing_is_run_when_the_time_is_over(
     seconds: float, runs: dict[str, int]

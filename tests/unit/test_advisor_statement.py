@@ -263,3 +263,16 @@ def test_a_statement_gives_as_many_rows_as_it_gave_and_a_part_of_it_a_page() -> 
     text = "SELECT id FROM orders WHERE user_id IN (SELECT id FROM users LIMIT $1) ORDER BY id LIMIT $2 OFFSET $3"
     (one,) = filled(text, parse(text, CATALOG), {}, limit=500)
     assert re.findall(r"(LIMIT|OFFSET) \D*(\d+)", one.text) == [("LIMIT", "20"), ("LIMIT", "500"), ("OFFSET", "0")]
+
+
+def test_in_one_guess_open_ranges_of_one_type_meet_at_the_same_value() -> None:
+    text = "SELECT id FROM orders WHERE created_at > $1 AND total < $2 AND status >= $3 AND status < $4"
+    days = {"created_at": range(101), "total": range(50, 151), "status": range(101)}
+    columns = {
+        (("public", "orders"), name): Values("numeric", (), tuple(map(str, quantiles)))
+        for name, quantiles in days.items()
+    }
+    guesses = [re.findall(r"'(\d+)'", one.text) for one in filled(text, parse(text, CATALOG), columns, variants=9)]
+    assert [one[:2] for one in guesses].count(["50", "50"]) == 1
+    assert guesses[-1][:2] == ["50", "50"]
+    assert guesses[-1][2] != guesses[-1][3]  # a range with two ends is none where they meet

@@ -19,7 +19,7 @@ from tasks.components.database.advisor.records import PlanError
 from tasks.components.database.advisor.rehearsal import Timing
 from tasks.components.database.advisor.workload import Statement
 
-VARIANTS, TAKEN = 8, 3
+VARIANTS, TAKEN = 9, 3
 """Guesses that are run, and how many of them are taken at most."""
 
 NEAR = math.log(2)

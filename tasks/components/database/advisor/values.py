@@ -52,8 +52,9 @@ Columns = Mapping[tuple[Name, str], Values]
 Drawn = Sequence[Mapping[int, str]]
 """Rows of values that meet in the data, by parameter."""
 
-_RARE = 2
-"""The variant that is a rare value, whatever was drawn."""
+_RARE, _ONE_DAY = 2, 8
+"""The variant that is a rare value, whatever was drawn, and the one in which open ranges of one type meet at one value:
+what was ordered before a day and is delivered after it."""
 
 
 def literals(
@@ -63,6 +64,7 @@ def literals(
     found: dict[int, tuple[str, str | None]] = {}
     seen: Counter[tuple[Name, str]] = Counter()
     ranged = _ranged(parameters)
+    days: dict[str, str | None] = {}
     for number, one in sorted(parameters.items()):
         column = one.table.full_name, one.column
         known = columns.get(column)
@@ -72,6 +74,8 @@ def literals(
         value = None
         if known is not None and example is not None:
             value = _drawn(one, [example, *(row[number] for row in drawn if number in row)], variant)
+        elif known is not None and one.operator in _RANGES and variant == _ONE_DAY and len(ranged[column]) == 1:
+            value = days.setdefault(known.type, known.quantile(0.5))
         elif known is not None and one.operator in _RANGES:
             share = _share(variant, list(ranged).index(column))
             value = known.quantile(_bound(one.operator[0], ranged[column], share))
