@@ -52,9 +52,11 @@ Columns = Mapping[tuple[Name, str], Values]
 Drawn = Sequence[Mapping[int, str]]
 """Rows of values that meet in the data, by parameter."""
 
-_RARE, _ONE_DAY = 2, 8
-"""The variant that is a rare value, whatever was drawn, and the one in which open ranges of one type meet at one value:
-what was ordered before a day and is delivered after it."""
+_RARE = 2
+"""The variant that is a rare value, whatever was drawn."""
+
+_ONE_DAY = 8
+"""The variant in which open ranges of one type meet at one value: ordered before a day and delivered after it."""
 
 
 def literals(
