@@ -11,16 +11,16 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
-from typing import Protocol
 
 from tasks.components.database.advisor.case import Case
 from tasks.components.database.advisor.fill import Filled, completed
 from tasks.components.database.advisor.records import PlanError
-from tasks.components.database.advisor.rehearsal import Timing
+from tasks.components.database.advisor.rehearsal import Rehearsal
+from tasks.components.database.advisor.values import GUESSES
 from tasks.components.database.advisor.workload import Statement
 
-VARIANTS, TAKEN = 9, 3
-"""Guesses that are run, and how many of them are taken at most."""
+TAKEN = 3
+"""Guesses that are taken at most."""
 
 NEAR = math.log(2)
 """How much farther from the record than the nearest guess another one may be, in logarithms."""
@@ -51,16 +51,6 @@ _UNITS = (1.0, 1.0, 0.05)
 """What is added to each figure, so that none and one are not far from each other."""
 
 
-class Copy(Protocol):
-    """Runs reads on a copy of the rows."""
-
-    def run(self, text: str, *, timeout_s: float, repeat: int = 5, warm: bool = True) -> Timing:
-        """Run a read; raises PlanError."""
-
-    def types(self, text: str) -> list[str]:
-        """The types of a text's parameters; raises PlanError."""
-
-
 def nearest(guesses: Sequence[Work], record: Work) -> list[int]:
     """Places of the guesses that come nearest to the record, the nearest first; among alike ones the first."""
     distances = [0.0] * len(guesses)
@@ -73,7 +63,7 @@ def nearest(guesses: Sequence[Work], record: Work) -> list[int]:
     return sorted(near, key=lambda place: (int((distances[place] - min(distances)) / _ALIKE), place))[:TAKEN]
 
 
-def take_nearest(case: Case, copy: Copy, seconds: float) -> None:
+def take_nearest(case: Case, copy: Rehearsal, seconds: float) -> None:
     """Give the reads of a workload the values that make them work as they were counted, as many as time allows.
 
     Statements that are quick come first, so that most are done when the time is over; slow ones have fewer guesses.
@@ -89,16 +79,16 @@ def take_nearest(case: Case, copy: Copy, seconds: float) -> None:
             case.texts[one.id] = _nearest(copy, one, guesses)
 
 
-def _guesses(case: Case, copy: Copy, one: Statement) -> list[Filled]:
+def _guesses(case: Case, copy: Rehearsal, one: Statement) -> list[Filled]:
     """The texts with values that can be run."""
-    given = case.filled(one, VARIANTS)
+    given = case.filled(one, GUESSES)
     try:
         return [text for text in completed(given, copy.types) if text.whole]
     except PlanError:
         return []
 
 
-def _nearest(copy: Copy, one: Statement, guesses: list[Filled]) -> list[Filled]:
+def _nearest(copy: Rehearsal, one: Statement, guesses: list[Filled]) -> list[Filled]:
     """Those of the guesses that come near to what was counted; the first ones where none of them can be run."""
     ran: list[tuple[Filled, Work]] = []
     for text in guesses:

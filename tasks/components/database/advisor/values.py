@@ -58,6 +58,9 @@ _RARE = 2
 _ONE_DAY = 8
 """The variant in which open ranges of one type meet at one value: ordered before a day and delivered after it."""
 
+GUESSES = _ONE_DAY + 1
+"""Variants up to the last one of a kind of its own."""
+
 
 def literals(
     parameters: Mapping[int, Parameter], columns: Columns, variant: int, drawn: Drawn = ()
